@@ -1,0 +1,46 @@
+"""Errors a user can act on; the command line prints their text and nothing else."""
+
+__all__ = ["BprrError", "InfeasibleError", "InputError"]
+
+
+class BprrError(Exception):
+    """Base of every error whose message is meant for the user."""
+
+
+class InputError(BprrError):
+    """Bad input: names the file, the key, the value found and what is allowed.
+
+    Parameters
+    ----------
+    where : str
+        File (or object) that holds the value.
+    key : str
+        Dotted path of the key inside it.
+    value : object
+        The value found.
+    allowed : str
+        What would be accepted.
+    """
+
+    def __init__(self, where: object, key: str, value: object, allowed: str) -> None:
+        self.where, self.key, self.value, self.allowed = str(where), key, value, allowed
+        super().__init__(f"{where}: {key}: got {value!r}; allowed: {allowed}")
+
+
+class InfeasibleError(BprrError):
+    """The plan cannot exist: names the scarce resource and how much of it is missing.
+
+    Parameters
+    ----------
+    resource : str
+        What is scarce, e.g. ``"GPU memory"``.
+    missing : str
+        How much is missing, with its unit.
+    detail : str, optional
+        Where it is missing.
+    """
+
+    def __init__(self, resource: str, missing: str, detail: str = "") -> None:
+        self.resource, self.missing, self.detail = resource, missing, detail
+        text = f"infeasible: not enough {resource}: {missing} missing"
+        super().__init__(f"{text} ({detail})" if detail else text)

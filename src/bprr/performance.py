@@ -1,0 +1,204 @@
+"""Time and memory of a chain, and the bounds that follow from them (paper, sections 2, 4, 5).
+
+Every formula of the performance model has its one implementation here. Blocks are numbered from 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bprr.swarm import FloatArray, IntArray, Swarm, floor_ratio
+
+__all__ = [
+    "amortised_time_ms",
+    "blocks_processed",
+    "chain_times_ms",
+    "completion_bound",
+    "conservative_blocks",
+    "conservative_blocks_suffice",
+    "decode_ms_per_token",
+    "design_load",
+    "free_cache_tokens",
+    "max_design_load",
+    "prefill_block_ms",
+    "prompt_rtt_ms",
+    "session_capacity",
+]
+
+
+def prefill_block_ms(swarm: Swarm, input_tokens: int) -> FloatArray:
+    """Time per block to prefill a prompt, τ^I_j(l_in) (ms), shape (S,)."""
+    return swarm.prefill_ms + swarm.prefill_ms_per_token * input_tokens
+
+
+def prompt_rtt_ms(swarm: Swarm, client: int, input_tokens: int) -> FloatArray:
+    """Round trip of a whole prompt's activations, t^I_cj (ms), shape (S,)."""
+    return swarm.prompt_rtt_ms[client] + swarm.prompt_rtt_ms_per_token * input_tokens
+
+
+def blocks_processed(
+    first_block: NDArray[np.integer], blocks: NDArray[np.integer], chain: Sequence[int]
+) -> IntArray:
+    """Blocks k_j that each server of a chain processes (section 1: to the end of its range).
+
+    Parameters
+    ----------
+    first_block, blocks : ndarray, shape (S,)
+        Placement a_j and m_j.
+    chain : sequence of int
+        Servers in order.
+
+    Returns
+    -------
+    ndarray of int64, shape (len(chain),)
+
+    Raises
+    ------
+    ValueError
+        If a server of the chain does not host the next block.
+    """
+    done, counts = 0, np.empty(len(chain), dtype=np.int64)
+    for position, server in enumerate(chain):
+        end = int(first_block[server] + blocks[server]) - 1
+        if not first_block[server] - 1 <= done < end:
+            raise ValueError(f"server {server} cannot follow: block {done + 1} is not hosted there")
+        counts[position] = end - done
+        done = end
+    return counts
+
+
+def chain_times_ms(
+    swarm: Swarm,
+    client: int,
+    chain: Sequence[int],
+    processed: Sequence[int],
+    input_tokens: int,
+    output_tokens: int,
+) -> tuple[float, float]:
+    """Time to first token and time of the remaining tokens over a chain (section 2).
+
+    Parameters
+    ----------
+    client : int
+        Row of the client.
+    chain, processed : sequence of int
+        Servers in order and the blocks each of them processes.
+    input_tokens, output_tokens : int
+        l_in and l_max of the request.
+
+    Returns
+    -------
+    first_token_ms, remaining_ms : float
+        Without waiting, allocation or initial delay.
+    """
+    servers, counts = np.asarray(chain), np.asarray(processed)
+    prefill = prompt_rtt_ms(swarm, client, input_tokens)[servers]
+    first = prefill + counts * prefill_block_ms(swarm, input_tokens)[servers]
+    per_token = swarm.token_rtt_ms[client, servers] + counts * swarm.tau_ms[servers]
+    return float(first.sum()), float((output_tokens - 1) * per_token.sum())
+
+
+def decode_ms_per_token(
+    swarm: Swarm, client: int, chain: Sequence[int], processed: Sequence[int]
+) -> float:
+    """Per-token time of a chain as in objective (13a): Σ_j t_cj + τ_j k_j (ms)."""
+    servers, counts = np.asarray(chain), np.asarray(processed)
+    return float((swarm.token_rtt_ms[client, servers] + counts * swarm.tau_ms[servers]).sum())
+
+
+def free_cache_tokens(swarm: Swarm, blocks: NDArray[np.integer]) -> IntArray:
+    """Cache left over beside the parameters: ⌊(M_j − s_m m_j) / cache of a token in a block⌋.
+
+    One unit holds one token of one block, so requests of different lengths share one account:
+    a session of l tokens that uses k blocks holds k·l units (section 5: k slots).
+    """
+    model = swarm.model
+    leftover_gb = np.where(blocks > 0, swarm.memory_gb - model.block_gb * blocks, 0.0)
+    return floor_ratio(leftover_gb, model.cache_gb_per_token)
+
+
+def session_capacity(swarm: Swarm, blocks: NDArray[np.integer], session_tokens: int) -> IntArray:
+    """Sessions that fit if each uses every block of a server, f_j (Algorithm 1); 0 where m_j = 0."""
+    slots = free_cache_tokens(swarm, blocks) // session_tokens
+    return np.where(blocks > 0, slots // np.maximum(blocks, 1), 0)
+
+
+def conservative_blocks(
+    swarm: Swarm, load: int, session_tokens: int, block_cap: IntArray | None = None
+) -> IntArray:
+    """Blocks m_j = min(⌊M_j/(s_m + s_c R)⌋, L) that leave cache for R sessions (Algorithm 1).
+
+    Parameters
+    ----------
+    load : int
+        R, concurrent requests to make room for.
+    session_tokens : int
+        Tokens for which a session reserves cache.
+    block_cap : ndarray of int64, shape (S,), optional
+        Most blocks a server may host (the artefact's MIG cap, discrepancy 9).
+    """
+    model = swarm.model
+    unit_gb = model.block_gb + model.session_cache_gb(session_tokens) * load
+    blocks = np.minimum(floor_ratio(swarm.memory_gb, unit_gb), model.blocks)
+    return blocks if block_cap is None else np.minimum(blocks, block_cap)
+
+
+def conservative_blocks_suffice(
+    swarm: Swarm, load: int, session_tokens: int, block_cap: IntArray | None = None
+) -> bool:
+    """Corollary 1: CG-BP is feasible for R iff Σ_j m_j ≥ L."""
+    blocks = conservative_blocks(swarm, load, session_tokens, block_cap)
+    return int(blocks.sum()) >= swarm.model.blocks
+
+
+def amortised_time_ms(swarm: Swarm, blocks: NDArray[np.integer]) -> FloatArray:
+    """Amortised time per block t̃_j = τ_j + max_c t_cj / m_j (ms); infinite where m_j = 0."""
+    worst_rtt = swarm.token_rtt_ms.max(axis=0)
+    with np.errstate(divide="ignore"):
+        return swarm.tau_ms + worst_rtt / blocks
+
+
+def completion_bound(
+    swarm: Swarm, blocks: NDArray[np.integer], order: Sequence[int], needed: int
+) -> float:
+    """Theorem 2: bound on the mean per-token time (ms) while at most R requests run at once.
+
+    Parameters
+    ----------
+    order : sequence of int
+        Servers by increasing amortised time.
+    needed : int
+        K, the fewest first servers of ``order`` that serve every block R-fold.
+    """
+    first = np.asarray(order[:needed])
+    amortised = amortised_time_ms(swarm, blocks)
+    surplus = int(blocks[first].sum()) - swarm.model.blocks
+    return float((amortised[first] * blocks[first]).sum() - swarm.tau_ms[first[-1]] * surplus)
+
+
+def max_design_load(swarm: Swarm, session_tokens: int) -> int:
+    """Largest load R_max that Corollary 1 guarantees (section 5); negative if there is none."""
+    model = swarm.model
+    rounded_up = model.blocks + swarm.servers
+    spare_gb = float(swarm.memory_gb.sum()) - model.block_gb * rounded_up
+    return math.floor(spare_gb / (model.session_cache_gb(session_tokens) * rounded_up))
+
+
+def design_load(rate_per_s: float, single_request_ms: float, max_load: int) -> int:
+    """Design load R = min(round(λT₁ + √(λT₁)), R_max), half rounded up (section 5).
+
+    Parameters
+    ----------
+    rate_per_s : float
+        Arrival rate λ (requests/s).
+    single_request_ms : float
+        T₁, time of a single request under CG-BPRR with R = 1 (ms).
+    max_load : int
+        R_max.
+    """
+    offered = rate_per_s * single_request_ms / 1000.0
+    return min(math.floor(offered + math.sqrt(offered) + 0.5), max_load)
