@@ -23,8 +23,11 @@ class InputError(BprrError):
     """
 
     def __init__(self, where: object, key: str, value: object, allowed: str) -> None:
+        super().__init__(where, key, value, allowed)
         self.where, self.key, self.value, self.allowed = str(where), key, value, allowed
-        super().__init__(f"{where}: {key}: got {value!r}; allowed: {allowed}")
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.key}: got {self.value!r}; allowed: {self.allowed}"
 
 
 class InfeasibleError(BprrError):
@@ -41,6 +44,9 @@ class InfeasibleError(BprrError):
     """
 
     def __init__(self, resource: str, missing: str, detail: str = "") -> None:
+        super().__init__(resource, missing, detail)
         self.resource, self.missing, self.detail = resource, missing, detail
-        text = f"infeasible: not enough {resource}: {missing} missing"
-        super().__init__(f"{text} ({detail})" if detail else text)
+
+    def __str__(self) -> str:
+        text = f"infeasible: not enough {self.resource}: {self.missing} missing"
+        return f"{text} ({self.detail})" if self.detail else text

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from bprr.swarm import FloatArray, IntArray, Swarm, floor_ratio
@@ -24,20 +25,8 @@ __all__ = [
     "design_load",
     "free_cache_tokens",
     "max_design_load",
-    "prefill_block_ms",
-    "prompt_rtt_ms",
     "session_capacity",
 ]
-
-
-def prefill_block_ms(swarm: Swarm, input_tokens: int) -> FloatArray:
-    """Time per block to prefill a prompt, τ^I_j(l_in) (ms), shape (S,)."""
-    return swarm.prefill_ms + swarm.prefill_ms_per_token * input_tokens
-
-
-def prompt_rtt_ms(swarm: Swarm, client: int, input_tokens: int) -> FloatArray:
-    """Round trip of a whole prompt's activations, t^I_cj (ms), shape (S,)."""
-    return swarm.prompt_rtt_ms[client] + swarm.prompt_rtt_ms_per_token * input_tokens
 
 
 def blocks_processed(
@@ -71,11 +60,25 @@ def blocks_processed(
     return counts
 
 
+@njit(cache=True)
+def _chain_times_ms(  # type: ignore[no-untyped-def]
+    rtt_ms, prompt_rtt_ms, prompt_extra_ms, tau_ms, prefill_ms, prefill_ms_per_token,
+    chain, processed, input_tokens, output_tokens,
+):  # fmt: skip
+    first, per_token = 0.0, 0.0
+    for i in range(chain.shape[0]):
+        server, count = chain[i], processed[i]
+        block_ms = prefill_ms[server] + prefill_ms_per_token[server] * input_tokens
+        first += prompt_rtt_ms[server] + prompt_extra_ms + count * block_ms
+        per_token += rtt_ms[server] + count * tau_ms[server]
+    return first, (output_tokens - 1) * per_token
+
+
 def chain_times_ms(
     swarm: Swarm,
     client: int,
-    chain: Sequence[int],
-    processed: Sequence[int],
+    chain: IntArray,
+    processed: IntArray,
     input_tokens: int,
     output_tokens: int,
 ) -> tuple[float, float]:
@@ -85,7 +88,7 @@ def chain_times_ms(
     ----------
     client : int
         Row of the client.
-    chain, processed : sequence of int
+    chain, processed : ndarray of int64
         Servers in order and the blocks each of them processes.
     input_tokens, output_tokens : int
         l_in and l_max of the request.
@@ -95,11 +98,19 @@ def chain_times_ms(
     first_token_ms, remaining_ms : float
         Without waiting, allocation or initial delay.
     """
-    servers, counts = np.asarray(chain), np.asarray(processed)
-    prefill = prompt_rtt_ms(swarm, client, input_tokens)[servers]
-    first = prefill + counts * prefill_block_ms(swarm, input_tokens)[servers]
-    per_token = swarm.token_rtt_ms[client, servers] + counts * swarm.tau_ms[servers]
-    return float(first.sum()), float((output_tokens - 1) * per_token.sum())
+    first, remaining = _chain_times_ms(
+        swarm.token_rtt_ms[client],
+        swarm.prompt_rtt_ms[client],
+        swarm.prompt_rtt_ms_per_token * input_tokens,
+        swarm.tau_ms,
+        swarm.prefill_ms,
+        swarm.prefill_ms_per_token,
+        chain,
+        processed,
+        input_tokens,
+        output_tokens,
+    )
+    return first, remaining
 
 
 def decode_ms_per_token(

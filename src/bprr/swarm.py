@@ -189,6 +189,12 @@ class Swarm:
         """Number of clients, |V_c|."""
         return int(self.token_rtt_ms.shape[0])
 
-    def with_model(self, **changes: object) -> Swarm:
-        """Copy whose model has other settings."""
-        return replace(self, model=replace(self.model, **changes))  # type: ignore[arg-type]
+    def decode_only(self) -> Swarm:
+        """Same swarm without prefill: a chain's time over l + 1 tokens is then objective (13a)."""
+        return replace(
+            self,
+            prefill_ms=np.zeros(self.servers),
+            prefill_ms_per_token=np.zeros(self.servers),
+            prompt_rtt_ms=np.zeros((self.clients, self.servers)),
+            prompt_rtt_ms_per_token=0.0,
+        )
