@@ -1,0 +1,122 @@
+# Every door of the project. `make` alone lists them.
+#
+#   make PYTHON=python3.12 ...      another interpreter (3.11 or newer)
+#   make reproduce CORES=4          fewer cores
+#   make reproduce ARGS="--until figures"    passed on to snakemake, pytest or the benchmarks
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+CORES ?= all
+ARGS ?=
+
+BIN := .venv/bin
+READY := .venv/.installed
+SNAKEMAKE = $(BIN)/snakemake --workflow-profile workflow/profiles/default --cores $(CORES)
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# One thread per process: a figure must not depend on how many cores a library grabs.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+export NUMEXPR_NUM_THREADS := 1
+export NUMBA_NUM_THREADS := 1
+export VECLIB_MAXIMUM_THREADS := 1
+
+# Without a home directory, caches go beside the project.
+ifeq ($(HOME),)
+export HOME := $(CURDIR)/.cache
+endif
+
+.PHONY: help reproduce smoke dry-run test bench lint style types workflow-lint format lock \
+        setup measure-env solvers-env clean
+
+help: ## list the doors
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+reproduce: $(READY) ## regenerate every result, figure and the scorecard
+	$(SNAKEMAKE) $(ARGS)
+
+smoke: $(READY) ## the whole workflow on small settings, in minutes
+	$(SNAKEMAKE) $(ARGS) --configfile config/smoke.yaml
+
+dry-run: $(READY) ## count the jobs that `make reproduce` would run
+	$(SNAKEMAKE) --dry-run --quiet rules $(ARGS)
+
+test: $(READY) ## the test suite
+	$(BIN)/pytest -n 2 $(ARGS)
+
+bench: $(READY) ## time the kernels, the simulator and the solvers
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lint: style types workflow-lint ## style, types and workflow checks
+
+style: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(READY)
+	$(BIN)/mypy
+
+# Software is pinned by requirements.lock, so the one lint that asks each rule for a conda
+# environment or container is let through. Any other lint, or an error, fails.
+workflow-lint: CONDA_LINT := Specify a conda environment or container for each rule
+workflow-lint: $(READY)
+	@out=$$($(SNAKEMAKE) --lint 2>&1) && status=0 || status=$$?; \
+	lints=$$(grep '^    \* ' <<< "$$out" || true); \
+	if [ $$status -ne 0 ] && { [ -z "$$lints" ] || grep -qv '$(CONDA_LINT)' <<< "$$lints"; }; then \
+	    echo "$$out"; exit 1; \
+	fi; \
+	echo "snakemake --lint: nothing to complain about"
+
+format: $(READY) ## put the code in the project style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+setup: $(READY) ## create .venv from the lock, and no more
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "bprr needs Python 3.11 or newer; name one, for example: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+$(READY): pyproject.toml requirements.lock | $(BIN)/python
+	@echo "Installing the pinned packages in .venv (about a minute)"
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The right build of torch depends on the machine (CPU, CUDA), so it stands outside the lock.
+measure-env: $(READY) ## add torch and transformers, to measure a device
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-measure.lock
+	$(BIN)/python -m pip install "$$($(call extra,measure) | grep '^torch')"
+
+solvers-env: $(READY) ## add Gurobi and SCIP beside HiGHS and CBC
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-solvers.lock
+
+# Prints what an extra of pyproject.toml asks for.
+extra = $(BIN)/python -c "import tomllib; \
+    extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; \
+    [print(line) for name in '$(1)'.split() for line in extras[name]]"
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+    --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+    --custom-compile-command "make lock"
+
+lock: $(READY) ## pin the packages again; ARGS=--upgrade to move to the newest
+	$(COMPILE) $(ARGS) pyproject.toml --extra dev --output-file requirements.lock
+	$(call extra,gurobi scip) | $(COMPILE) $(ARGS) - -c requirements.lock \
+	    --output-file requirements-solvers.lock
+	$(call extra,measure) | $(COMPILE) $(ARGS) - -c requirements.lock \
+	    --output-file requirements-measure.lock
+	awk '/^[^ ]/ { torch = /^(torch|triton|cuda-|nvidia-)/ } !torch' requirements-measure.lock \
+	    > requirements-measure.lock.new
+	mv requirements-measure.lock.new requirements-measure.lock
+
+clean: ## delete results, figures and caches (ignored files only; .venv stays)
+	git clean -fdXq -- results figures benchmarks logs src tests \
+	    .snakemake .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
