@@ -1,6 +1,8 @@
 """Errors a user can act on; the command line prints their text and nothing else."""
 
-__all__ = ["BprrError", "InfeasibleError", "InputError"]
+from collections.abc import Sequence
+
+__all__ = ["BprrError", "InfeasibleError", "InputError", "InputErrors"]
 
 
 class BprrError(Exception):
@@ -28,6 +30,17 @@ class InputError(BprrError):
 
     def __str__(self) -> str:
         return f"{self.where}: {self.key}: got {self.value!r}; allowed: {self.allowed}"
+
+
+class InputErrors(BprrError):
+    """Several pieces of bad input in one file, a line each."""
+
+    def __init__(self, errors: Sequence[InputError]) -> None:
+        super().__init__(errors)
+        self.errors = tuple(errors)
+
+    def __str__(self) -> str:
+        return "\n".join(str(error) for error in self.errors)
 
 
 class InfeasibleError(BprrError):

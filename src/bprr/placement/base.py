@@ -9,9 +9,16 @@ import numpy as np
 
 from bprr.performance import free_cache_tokens
 from bprr.registry import Registry
-from bprr.swarm import IntArray, Swarm
+from bprr.swarm import Device, IntArray, Swarm
 
-__all__ = ["Placement", "PlacementPolicy", "PlacementProblem", "place", "placement_policies"]
+__all__ = [
+    "OffloadingHost",
+    "Placement",
+    "PlacementPolicy",
+    "PlacementProblem",
+    "place",
+    "placement_policies",
+]
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,25 @@ class Placement:
 
 
 @dataclass(frozen=True)
+class OffloadingHost:
+    """A device whose weights are streamed from host memory or an SSD.
+
+    Parameters
+    ----------
+    device : Device
+        The device.
+    bandwidth_gb_per_s : float
+        Bandwidth of the stream of weights (GB/s).
+    buffered_blocks : int
+        Blocks held in device memory at once (two: one computes while the next arrives).
+    """
+
+    device: Device
+    bandwidth_gb_per_s: float
+    buffered_blocks: int = 2
+
+
+@dataclass(frozen=True)
 class PlacementProblem:
     """All that a placement policy may know.
 
@@ -72,6 +98,8 @@ class PlacementProblem:
         Order in which servers join, for policies that depend on it.
     block_cap : ndarray of int64, shape (S,), optional
         Most blocks each server may host.
+    offloading : OffloadingHost, optional
+        The device of the baseline without distribution.
     """
 
     swarm: Swarm
@@ -79,6 +107,7 @@ class PlacementProblem:
     session_tokens: int
     join_order: IntArray
     block_cap: IntArray | None = None
+    offloading: OffloadingHost | None = None
 
 
 PlacementPolicy = Callable[[PlacementProblem], Placement]

@@ -1,0 +1,514 @@
+"""Settings: the only reader of YAML, and the only place with defaults.
+
+Every key a user may write is a field here, with its unit in its name and its range; an unknown or
+unusable one is refused with file, key, value and what is allowed, before anything runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from bprr.errors import InputError, InputErrors
+from bprr.swarm import BYTES_PER_GB, Device, LanguageModel
+
+__all__ = [
+    "DeviceProfile",
+    "MethodSettings",
+    "ModelSettings",
+    "Scenario",
+    "Settings",
+    "SweepSettings",
+    "load_devices",
+    "load_models",
+    "load_scenario",
+    "load_settings",
+    "with_overrides",
+]
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Milliseconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
+MemoryGb = Annotated[float, Field(gt=0, le=100_000, description="GB = 1e9 bytes")]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Strict(BaseModel):
+    """Base of all settings: unknown keys are refused, values are never silently converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class ModelSettings(Strict):
+    """A language model (``data/published/models.yaml``)."""
+
+    blocks: Count
+    d_model: Count
+    max_sequence_tokens: Count
+    parameters_per_block: Count
+    bits_per_parameter: Positive
+    storage_overhead: Annotated[float, Field(ge=1)] = 1.0
+    cache_bytes_per_value: Positive = 2.0
+    key_value_groups: Count = 1
+    source: str
+
+    def language_model(self, name: str) -> LanguageModel:
+        """The model with its memory in GB."""
+        block_bytes = self.parameters_per_block * self.bits_per_parameter / 8
+        return LanguageModel(
+            name=name,
+            blocks=self.blocks,
+            d_model=self.d_model,
+            block_gb=block_bytes * self.storage_overhead / BYTES_PER_GB,
+            cache_bytes_per_value=self.cache_bytes_per_value,
+            key_value_groups=self.key_value_groups,
+            max_sequence_tokens=self.max_sequence_tokens,
+        )
+
+
+class DeviceProfile(Strict):
+    """A kind of device (``data/published/devices.yaml``, or the output of ``bprr fit``)."""
+
+    title: str = ""
+    tau_ms: Annotated[float, Field(gt=0, le=100_000)]
+    prefill_ms: Milliseconds
+    prefill_ms_per_token: Milliseconds = 0.0
+    memory_gb: MemoryGb
+    forward_rps: Positive
+    network_rps: Positive
+    source: str
+    provenance: dict[str, Any] = {}
+
+    def device(self, name: str) -> Device:
+        """The profile under the name a scenario uses."""
+        return Device(
+            name,
+            self.tau_ms,
+            self.prefill_ms,
+            self.prefill_ms_per_token,
+            self.memory_gb,
+            self.forward_rps,
+            self.network_rps,
+            self.source,
+        )
+
+
+class TopologyNetwork(Strict):
+    """A backbone network of ``data/topologies``."""
+
+    kind: Literal["topology"]
+    name: str
+
+
+class RepetitaNetwork(Strict):
+    """A REPETITA ``.graph`` file."""
+
+    kind: Literal["repetita"]
+    file: Path
+
+
+class TopohubNetwork(Strict):
+    """A topology of the ``topohub`` package, e.g. ``topozoo/Abilene``."""
+
+    kind: Literal["topohub"]
+    name: str
+    us_per_km: Positive = 1.67  # as in the tables of data/topologies
+
+
+class GeoNetworkSettings(Strict):
+    """Random places on Earth with great-circle delays."""
+
+    kind: Literal["geo"]
+    nodes: Count
+    us_per_km: Positive = 5.0  # light in fibre
+
+
+class ClusteredNetwork(Strict):
+    """Clusters of servers; a client sits in one of them."""
+
+    kind: Literal["clustered"]
+    clusters: dict[str, dict[str, Annotated[int, Field(ge=0)]]]
+    client: str | list[str]
+    intra_rtt_ms: Milliseconds = 5.0
+    inter_rtt_ms: Milliseconds = 100.0
+
+    @model_validator(mode="after")
+    def _client_in_a_cluster(self) -> ClusteredNetwork:
+        for name in self.client_clusters:
+            if name not in self.clusters:
+                raise ValueError(f"client: {name!r} is none of the clusters {list(self.clusters)}")
+        return self
+
+    @property
+    def client_clusters(self) -> list[str]:
+        """Cluster of each client."""
+        return [self.client] if isinstance(self.client, str) else self.client
+
+
+NetworkSettings = Annotated[
+    TopologyNetwork | RepetitaNetwork | TopohubNetwork | GeoNetworkSettings | ClusteredNetwork,
+    Field(discriminator="kind"),
+]
+
+
+class FleetSettings(Strict):
+    """Which servers there are. In a clustered network the clusters say it."""
+
+    servers: Count | None = None
+    servers_per_node: Annotated[float, Field(gt=0, le=1)] | None = None
+    share: dict[str, Share] = {}
+    rest: str | None = None
+    memory_gb: dict[str, MemoryGb] = {}
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> FleetSettings:
+        if sum(self.share.values()) > 1 + 1e-9:
+            raise ValueError("share: the shares add up to more than 1")
+        if self.servers is not None and self.servers_per_node is not None:
+            raise ValueError("give servers or servers_per_node, not both")
+        return self
+
+
+class OverheadSettings(Strict):
+    """What is added to raw round trips (paper, section 9)."""
+
+    token_ms: Milliseconds
+    prompt_ms: Milliseconds
+    prompt_ms_per_token: Milliseconds = 0.0
+    initial_ms: Milliseconds
+
+
+class PoissonWorkload(Strict):
+    """Poisson arrivals of equal requests."""
+
+    kind: Literal["poisson"] = "poisson"
+    rate_per_s: Annotated[float, Field(gt=0, le=1e6)]
+    requests: Count | None = None
+    duration_s: Positive | None = None
+    input_tokens: Count
+    output_tokens: Count
+    per_servers: Count | None = Field(
+        None, description="rate_per_s and requests are meant for so many servers, and scale"
+    )
+
+    @model_validator(mode="after")
+    def _one_length(self) -> PoissonWorkload:
+        if (self.requests is None) == (self.duration_s is None):
+            raise ValueError("give requests or duration_s, one of them")
+        return self
+
+
+class TraceWorkload(Strict):
+    """Replay of a CSV of timestamp, input tokens, output tokens."""
+
+    kind: Literal["trace"]
+    file: Path
+    requests: Count | None = None
+    speed: Positive = 1.0
+
+
+class DesignLoadSettings(Strict):
+    """How the design load R of CG-BP is chosen."""
+
+    load: Count | None = Field(None, description="R itself, instead of the estimate")
+    rate_per_s: Positive | None = Field(None, description="plan for this rate, not the actual one")
+    count_allocation_delay: bool = Field(False, description="the artefact leaves it out (§12.4)")
+    count_block_cap: bool = Field(False, description="the artefact leaves it out (§12.4)")
+
+
+class PetalsRoutingSettings(Strict):
+    """Constants of PETALS' routing (paper, section 6)."""
+
+    hop_overhead_ms: Milliseconds = 18.0
+    full_penalty_ms: Milliseconds = 10_000.0
+
+
+class BackOffSettings(Strict):
+    """Binary exponential back-off of a request that must wait (paper, section 5)."""
+
+    first_ms: Annotated[float, Field(gt=0)] = 1_000.0
+    longest_ms: Annotated[float, Field(gt=0)] = 60_000.0
+
+
+class OffloadingSettings(Strict):
+    """The baseline without distribution: one GPU, weights streamed for every token."""
+
+    device: str = "a100"
+    bandwidth_gb_per_s: Positive = 32.0
+    buffered_blocks: Count = 2
+    source: str = "PCIe 4.0 x16 at its nominal 256 Gbit/s, the best case"
+
+
+class Scenario(Strict):
+    """A swarm, its network and its load: all that a placement and a simulation start from."""
+
+    model: str = "bloom_176b"
+    network: NetworkSettings
+    fleet: FleetSettings = FleetSettings()
+    clients: Count = 1
+    overheads: OverheadSettings
+    workload: Annotated[PoissonWorkload | TraceWorkload, Field(discriminator="kind")]
+    session_tokens: Count | None = Field(
+        None, description="tokens of cache per session; input plus output tokens if not given"
+    )
+    block_cap: dict[str, Count] = Field({}, description="most blocks on a device (§12.9)")
+    design_load: DesignLoadSettings = DesignLoadSettings()
+    petals: PetalsRoutingSettings = PetalsRoutingSettings()
+    back_off: BackOffSettings = BackOffSettings()
+    offloading: OffloadingSettings = OffloadingSettings()
+    admission: str = "reserve"
+    charging: str = "whole"
+
+    @model_validator(mode="after")
+    def _servers_named_once(self) -> Scenario:
+        counted = self.fleet.servers is not None or self.fleet.servers_per_node is not None
+        if self.network.kind == "clustered" and (counted or self.fleet.share or self.fleet.rest):
+            raise ValueError("fleet: in a clustered network only memory_gb; the clusters say the rest")
+        if self.network.kind != "clustered" and not counted:
+            raise ValueError("fleet: give servers or servers_per_node")
+        if self.network.kind != "clustered" and self.fleet.rest is None and not self.fleet.share:
+            raise ValueError("fleet: give rest (a device), share, or both")
+        return self
+
+
+class MethodSettings(Strict):
+    """A method: a placement, a routing, and the delay the artefact sets by hand."""
+
+    label: str
+    placement: str
+    routing: str
+    admission: str | None = Field(None, description="instead of the scenario's")
+    allocation_delay_ms: Milliseconds = Field(
+        0.0, description="published allocation delay (§12.1); 0 in the variant 'none'"
+    )
+
+
+class SweepSettings(Strict):
+    """One figure or table of the paper: a scenario, and what varies."""
+
+    title: str
+    scenario: str
+    topologies: list[str]
+    axes: dict[str, list[Any] | dict[str, list[Any]]] = Field(
+        description="dotted key of the scenario: values, or values per topology"
+    )
+    set: dict[str, Any] = Field({}, description="dotted keys of the scenario to set beforehand")
+    methods: list[str]
+    replace_placement: dict[str, str] = Field(
+        {}, description="method: placement, where the artefact runs another one in this figure"
+    )
+    x_label: str = ""
+    runs: Count | None = None
+
+    def points(self, topology: str) -> list[dict[str, Any]]:
+        """Dotted keys and values of each point, the first axis varying slowest."""
+        values = [
+            axis[topology if topology in axis else "default"] if isinstance(axis, dict) else axis
+            for axis in self.axes.values()
+        ]
+        return [dict(zip(self.axes, point, strict=True)) for point in itertools.product(*values)]
+
+
+class Settings(Strict):
+    """The whole configuration (``config/default.yaml``)."""
+
+    results_dir: str = "results"
+    figures_dir: str = "figures"
+    seed: Annotated[int, Field(ge=0)]
+    runs: Count
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    allocation_delays: list[Literal["published", "none"]] = ["published", "none"]
+    device_files: list[Path] = [Path("data/published/devices.yaml")]
+    model_files: list[Path] = [Path("data/published/models.yaml")]
+    topology_dir: Path = Path("data/topologies")
+    scenario_dir: Path = Path("config/scenarios")
+    topologies: dict[str, dict[str, Any]]
+    methods: dict[str, MethodSettings]
+    sweeps: dict[str, SweepSettings]
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Settings:
+        for name, sweep in self.sweeps.items():
+            for key, known in (("methods", self.methods), ("topologies", self.topologies)):
+                for entry in getattr(sweep, key):
+                    if entry not in known:
+                        raise ValueError(
+                            f"sweeps.{name}.{key}: {entry!r} is unknown; known: {', '.join(known)}"
+                        )
+            for entry in sweep.replace_placement:
+                if entry not in sweep.methods:
+                    raise ValueError(
+                        f"sweeps.{name}.replace_placement: {entry!r} is none of its methods"
+                    )
+        return self
+
+
+Loaded = TypeVar("Loaded", bound=BaseModel)
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML loader that refuses a key written twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        twice = {str(key) for key in keys if keys.count(key) > 1}
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"key written twice: {', '.join(sorted(twice))}", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Mapping in a YAML file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is no YAML, or is no mapping.
+    """
+    try:
+        content = yaml.load(path.read_text(), Loader=_UniqueKeys)
+    except OSError as error:
+        raise InputError(path, "file", error.strerror, "a readable YAML file") from None
+    except yaml.YAMLError as error:
+        raise InputError(path, "file", " ".join(str(error).split()), "valid YAML") from None
+    if not isinstance(content, dict):
+        raise InputError(path, "file", type(content).__name__, "a mapping of keys to values")
+    return content
+
+
+def validated(kind: type[Loaded], content: Mapping[str, Any], where: object) -> Loaded:
+    """Settings object of a mapping.
+
+    Raises
+    ------
+    InputErrors
+        One line per key that is unknown or holds an unusable value.
+    """
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        found = [_readable(kind, where, detail) for detail in error.errors()]
+        raise InputErrors(found) from None
+
+
+def _readable(kind: type[BaseModel], where: object, detail: ErrorDetails) -> InputError:
+    location = [str(part) for part in detail["loc"]]
+    key = ".".join(location) or "(whole file)"
+    allowed = detail["msg"].removeprefix("Value error, ")
+    value = detail["input"]
+    if detail["type"] == "extra_forbidden":
+        known = _known_keys(kind, location[:-1])
+        close = difflib.get_close_matches(location[-1], known, n=1)
+        allowed = f"one of the keys {', '.join(known)}" if known else "no such key"
+        if close:
+            allowed = f"did you mean {close[0]}? {allowed}"
+    elif detail["type"] == "missing":
+        value, allowed = "nothing", "this key is required"
+    elif detail["type"] == "value_error":
+        value = "this combination"
+    return InputError(where, key, value, allowed)
+
+
+def _known_keys(kind: type[BaseModel], location: Sequence[str]) -> list[str]:
+    """Fields of the settings class at a location, looking through dicts and unions."""
+    schema = kind.model_json_schema()
+    nodes = [schema]
+    for part in location:
+        following: list[dict[str, Any]] = []
+        for node in nodes:
+            for option in _options(schema, node):
+                if part in option.get("properties", {}):
+                    following.append(option["properties"][part])
+                elif isinstance(option.get("additionalProperties"), dict):
+                    following.append(option["additionalProperties"])
+                elif part == _tag(option):
+                    following.append(option)  # pydantic names the chosen member of a union
+                elif "items" in option:
+                    following.append(option["items"])
+        nodes = following
+    options = [option for node in nodes for option in _options(schema, node)]
+    return sorted({key for option in options for key in option.get("properties", {})})
+
+
+def _tag(option: Mapping[str, Any]) -> str | None:
+    return option.get("properties", {}).get("kind", {}).get("const")
+
+
+def _options(schema: Mapping[str, Any], node: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if "$ref" in node:
+        return _options(schema, schema["$defs"][node["$ref"].rsplit("/", 1)[-1]])
+    members = [*node.get("oneOf", []), *node.get("anyOf", []), *node.get("allOf", [])]
+    if members:
+        return [option for member in members for option in _options(schema, member)]
+    return [dict(node)]
+
+
+def with_overrides(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy of a nested mapping with dotted keys set, e.g. ``{"fleet.servers": 10}``.
+
+    Setting ``fleet.servers`` or ``fleet.servers_per_node`` takes the other's place.
+    """
+    result: dict[str, Any] = {
+        key: with_overrides(value, {}) if isinstance(value, Mapping) else value
+        for key, value in content.items()
+    }
+    for dotted, value in overrides.items():
+        *parents, last = dotted.split(".")
+        node = result
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        for rival in RIVAL_KEYS.get(last, ()):
+            node.pop(rival, None)
+        node[last] = value
+    return result
+
+
+RIVAL_KEYS = {
+    "servers": ("servers_per_node",),
+    "servers_per_node": ("servers",),
+    "requests": ("duration_s",),
+    "duration_s": ("requests",),
+}
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check the whole configuration, each sweep's scenario at each point included."""
+    settings = validated(Settings, read_yaml(path), path)
+    return settings
+
+
+def load_scenario(path: Path, overrides: Mapping[str, Any] | None = None) -> Scenario:
+    """Read and check one scenario file, with dotted keys set beforehand."""
+    return validated(Scenario, with_overrides(read_yaml(path), overrides or {}), path)
+
+
+def _load_named(files: Sequence[Path], kind: type[Loaded]) -> dict[str, Loaded]:
+    named: dict[str, Loaded] = {}
+    for path in files:
+        for name, content in read_yaml(path).items():
+            if name in named:
+                raise InputError(path, name, "defined twice", "each name once over all files")
+            if not isinstance(content, dict):
+                raise InputError(path, name, content, "a mapping of keys to values")
+            named[name] = validated(kind, content, f"{path}: {name}")
+    return named
+
+
+def load_devices(files: Sequence[Path]) -> dict[str, DeviceProfile]:
+    """Device profiles by name."""
+    return _load_named(files, DeviceProfile)
+
+
+def load_models(files: Sequence[Path]) -> dict[str, ModelSettings]:
+    """Language models by name."""
+    return _load_named(files, ModelSettings)

@@ -1,0 +1,300 @@
+"""Runs of a sweep: every point, run, variant of delays and method, as one table of requests.
+
+All methods of a run meet the same network, devices, arrivals and joining order (common random
+numbers), so that their differences can be taken run by run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bprr.config import (
+    MethodSettings,
+    Scenario,
+    Settings,
+    SweepSettings,
+    load_devices,
+    load_models,
+    load_scenario,
+)
+from bprr.errors import InfeasibleError, InputError
+from bprr.placement.base import (
+    OffloadingHost,
+    Placement,
+    PlacementProblem,
+    place,
+    placement_policies,
+)
+from bprr.routing.base import PetalsSettings, routing_policies
+from bprr.routing.design_load import choose_design_load
+from bprr.scenario import Catalogue, Instance, draw
+from bprr.simulation.admission import BackOff, admission_policies
+from bprr.simulation.charging import charging_policies
+from bprr.simulation.engine import Delays, simulate
+from bprr.simulation.records import Records
+
+__all__ = ["MethodRunner", "SweepPoint", "catalogue", "check_policies", "run_sweep", "sweep_points"]
+
+Delay = str  # "published" or "none"
+
+
+def catalogue(settings: Settings) -> Catalogue:
+    """Models, devices and topologies that scenarios refer to by name."""
+    return Catalogue(
+        load_models(settings.model_files),
+        load_devices(settings.device_files),
+        settings.topology_dir,
+    )
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """One point of a sweep: its place on the axis and its scenario."""
+
+    x: float
+    scenario: Scenario
+
+
+def sweep_points(settings: Settings, name: str, topology: str) -> list[SweepPoint]:
+    """Points of a sweep on one topology, each with its checked scenario.
+
+    With one axis, x is its value; with several, x numbers the points from 0.
+
+    Raises
+    ------
+    InputError, InputErrors
+        If a name is unknown or a scenario cannot be used.
+    """
+    if name not in settings.sweeps:
+        raise InputError("configuration", "sweeps", name, ", ".join(settings.sweeps))
+    sweep = settings.sweeps[name]
+    if topology not in sweep.topologies:
+        raise InputError("configuration", f"sweeps.{name}", topology, ", ".join(sweep.topologies))
+    path = settings.scenario_dir / f"{sweep.scenario}.yaml"
+    points = []
+    for number, axes in enumerate(sweep.points(topology)):
+        overrides = {**sweep.set, **settings.topologies[topology], **axes}
+        x = float(next(iter(axes.values()))) if len(axes) == 1 else float(number)
+        points.append(SweepPoint(x, load_scenario(path, overrides)))
+    return points
+
+
+def check_policies(settings: Settings, scenarios: Mapping[str, Scenario]) -> None:
+    """Refuse names of policies that nobody registered.
+
+    Raises
+    ------
+    InputError
+        Naming the method or scenario, the key, the value and the known policies.
+    """
+    for name, method in settings.methods.items():
+        for key, known in (("placement", placement_policies), ("routing", routing_policies)):
+            if getattr(method, key) not in known:
+                value = getattr(method, key)
+                raise InputError("configuration", f"methods.{name}.{key}", value, ", ".join(known))
+        if method.admission is not None and method.admission not in admission_policies:
+            known_names = ", ".join(admission_policies)
+            key = f"methods.{name}.admission"
+            raise InputError("configuration", key, method.admission, known_names)
+    for name, sweep in settings.sweeps.items():
+        for method_name, placement in sweep.replace_placement.items():
+            if placement not in placement_policies:
+                key = f"sweeps.{name}.replace_placement.{method_name}"
+                raise InputError("configuration", key, placement, ", ".join(placement_policies))
+    for where, scenario in scenarios.items():
+        if scenario.admission not in admission_policies:
+            raise InputError(where, "admission", scenario.admission, ", ".join(admission_policies))
+        if scenario.charging not in charging_policies:
+            raise InputError(where, "charging", scenario.charging, ", ".join(charging_policies))
+
+
+class MethodRunner:
+    """Runs methods on one instance, sharing what they have in common.
+
+    Parameters
+    ----------
+    instance : Instance
+        The draw that every method meets.
+    profiles : Catalogue
+        Where the offloading device is looked up.
+    """
+
+    def __init__(self, instance: Instance, profiles: Catalogue) -> None:
+        self._instance, self._profiles = instance, profiles
+        self._placements: dict[tuple[str, int], Placement] = {}
+        self._loads: dict[float, int] = {}
+
+    def design_load(self, allocation_ms: float) -> int:
+        """Design load R of this instance (see `DesignLoadSettings`).
+
+        Raises
+        ------
+        InfeasibleError
+            If not even one request fits.
+        """
+        instance, settings = self._instance, self._instance.scenario.design_load
+        if settings.load is not None:
+            return settings.load
+        counted_ms = allocation_ms if settings.count_allocation_delay else 0.0
+        if counted_ms not in self._loads:
+            self._loads[counted_ms] = choose_design_load(
+                instance.swarm,
+                instance.design_request,
+                settings.rate_per_s or instance.rate_per_s,
+                instance.scenario.overheads.initial_ms + counted_ms,
+                instance.block_cap if settings.count_block_cap else None,
+            )
+        return self._loads[counted_ms]
+
+    def placement(self, policy: str, load: int) -> Placement:
+        """Placement by a policy for a design load, computed once."""
+        key = (policy, load)
+        if key not in self._placements:
+            instance, host = self._instance, self._instance.scenario.offloading
+            problem = PlacementProblem(
+                instance.swarm,
+                load,
+                instance.design_request.cache_tokens,
+                instance.join_order,
+                instance.block_cap,
+                OffloadingHost(
+                    self._profiles.devices[host.device].device(host.device),
+                    host.bandwidth_gb_per_s,
+                    host.buffered_blocks,
+                ),
+            )
+            self._placements[key] = place(policy, problem)
+        return self._placements[key]
+
+    def run(
+        self,
+        method: MethodSettings,
+        allocation_ms: float,
+        progress: Callable[[int], object] | None = None,
+    ) -> tuple[Records, Placement]:
+        """Place and simulate one method.
+
+        Raises
+        ------
+        InfeasibleError
+            If no placement exists or a request has no chain.
+        """
+        scenario = self._instance.scenario
+        placement = self.placement(method.placement, self.design_load(allocation_ms))
+        records = simulate(
+            placement,
+            self._instance.workload,
+            method.routing,
+            admission=method.admission or scenario.admission,
+            charging=scenario.charging,
+            delays=Delays(scenario.overheads.initial_ms, allocation_ms),
+            back_off=BackOff(scenario.back_off.first_ms, scenario.back_off.longest_ms),
+            petals=PetalsSettings(
+                scenario.petals.hop_overhead_ms, scenario.petals.full_penalty_ms
+            ),
+            progress=progress,
+        )
+        return records, placement
+
+
+def sweep_methods(settings: Settings, sweep: SweepSettings) -> dict[str, MethodSettings]:
+    """Methods of a sweep, with the placements that it replaces."""
+    return {
+        name: settings.methods[name].model_copy(
+            update={"placement": sweep.replace_placement[name]}
+            if name in sweep.replace_placement
+            else {}
+        )
+        for name in sweep.methods
+    }
+
+
+def run_sweep(
+    settings: Settings,
+    name: str,
+    topology: str,
+    progress: Callable[[int], object] | None = None,
+) -> pd.DataFrame:
+    """Run a sweep on one topology.
+
+    Parameters
+    ----------
+    settings : Settings
+        Whole configuration.
+    name, topology : str
+        Which sweep, on which topology.
+    progress : callable, optional
+        Called with 1 after every run of every point.
+
+    Returns
+    -------
+    DataFrame
+        One row per request; a run that is infeasible for a method leaves one row whose ``status``
+        says why and whose metrics are missing. Columns: see the data dictionary.
+    """
+    sweep, profiles = settings.sweeps[name], catalogue(settings)
+    points = sweep_points(settings, name, topology)
+    check_policies(settings, {name: point.scenario for point in points})
+    frames = []
+    for point in points:
+        for run in range(sweep.runs or settings.runs):
+            instance = draw(point.scenario, profiles, settings.seed, run)
+            frames.extend(_run_frames(settings, sweep, point, run, instance, profiles))
+            if progress is not None:
+                progress(1)
+    table = pd.concat(frames, ignore_index=True)
+    table.insert(0, "topology", topology)
+    table.insert(0, "figure", name)
+    for column in ("figure", "topology", "allocation_delays", "method", "status"):
+        table[column] = table[column].astype("category")
+    return table
+
+
+def _run_frames(
+    settings: Settings,
+    sweep: SweepSettings,
+    point: SweepPoint,
+    run: int,
+    instance: Instance,
+    profiles: Catalogue,
+) -> Iterator[pd.DataFrame]:
+    runner, workload = MethodRunner(instance, profiles), instance.workload
+    for delays in settings.allocation_delays:
+        for method_name, method in sweep_methods(settings, sweep).items():
+            allocation_ms = method.allocation_delay_ms if delays == "published" else 0.0
+            constant = {
+                "x": point.x,
+                "servers": instance.swarm.servers,
+                "eta": fast_share(instance),
+                "rate_per_s": instance.rate_per_s,
+                "output_tokens": int(round(workload.output_tokens.mean())),
+                "allocation_delays": delays,
+                "method": method_name,
+                "run": run,
+                "requests": len(workload),
+            }
+            try:
+                records, placement = runner.run(method, allocation_ms)
+            except InfeasibleError as error:
+                yield pd.DataFrame([{**constant, "status": str(error)}])
+                continue
+            load = placement.details.get("load")
+            yield records.table().assign(
+                **constant,
+                max_concurrent=records.max_concurrent,
+                design_load=np.nan if load is None else float(str(load)),
+                status="ok",
+            )
+
+
+def fast_share(instance: Instance) -> float:
+    """η: share of servers with a fast device, as asked for; in a clustered network as counted."""
+    share = instance.scenario.fleet.share
+    if share:
+        return float(sum(share.values()))
+    tau_ms = instance.swarm.tau_ms
+    return float((tau_ms < tau_ms.max()).mean())
