@@ -271,7 +271,9 @@ class Scenario(Strict):
     def _servers_named_once(self) -> Scenario:
         counted = self.fleet.servers is not None or self.fleet.servers_per_node is not None
         if self.network.kind == "clustered" and (counted or self.fleet.share or self.fleet.rest):
-            raise ValueError("fleet: in a clustered network only memory_gb; the clusters say the rest")
+            raise ValueError(
+                "fleet: in a clustered network only memory_gb; the clusters say the rest"
+            )
         if self.network.kind != "clustered" and not counted:
             raise ValueError("fleet: give servers or servers_per_node")
         if self.network.kind != "clustered" and self.fleet.rest is None and not self.fleet.share:

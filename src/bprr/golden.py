@@ -27,7 +27,7 @@ from bprr.simulation.records import Records
 from bprr.swarm import IntArray, LanguageModel, Swarm, floor_ratio
 from bprr.workload import Workload
 
-__all__ = ["KindReport", "TOLERANCE", "replay", "replay_file", "worst_difference"]
+__all__ = ["TOLERANCE", "KindReport", "replay", "replay_file", "worst_difference"]
 
 TOLERANCE = 1e-9
 ARTEFACT_MIG_CAP = 4  # blocks; the cases were recorded with it (discrepancy 9)
@@ -107,9 +107,7 @@ def _online(case: Case, placement: Placement, routing: str) -> dict[str, Any]:
         workload,
         routing,
         delays=Delays(case["initial_delay"], case["allocation_delay"]),
-        petals=PetalsSettings(
-            case.get("overhead_delay_petals", 0.0), case.get("alloc_delay", 0.0)
-        ),
+        petals=PetalsSettings(case.get("overhead_delay_petals", 0.0), case.get("alloc_delay", 0.0)),
     )
     return {
         **_placed(placement),
@@ -137,9 +135,7 @@ def _offline(case: Case, placement: Placement, routing: str) -> dict[str, Any]:
         workload,
         routing,
         back_off=NoBackOff(),
-        petals=PetalsSettings(
-            case.get("overhead_delay_petals", 0.0), case.get("alloc_delay", 0.0)
-        ),
+        petals=PetalsSettings(case.get("overhead_delay_petals", 0.0), case.get("alloc_delay", 0.0)),
     )
     durations = records.completion_ms - records.wait_ms
     return {

@@ -38,10 +38,25 @@ US_PER_MS = 1000.0
 class Network(Protocol):
     """Nodes and the round trips between them."""
 
-    name: str
-    nodes: int
-    longitude_deg: FloatArray
-    latitude_deg: FloatArray
+    @property
+    def name(self) -> str:
+        """Name shown to the user."""
+        ...
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes."""
+        ...
+
+    @property
+    def longitude_deg(self) -> FloatArray:
+        """Longitude of each node; NaN where unknown."""
+        ...
+
+    @property
+    def latitude_deg(self) -> FloatArray:
+        """Latitude of each node; NaN where unknown."""
+        ...
 
     def rtt_ms(self, sources: IntArray, targets: IntArray) -> FloatArray:
         """Round-trip times, shape (len(sources), len(targets)) (ms)."""
@@ -104,7 +119,10 @@ class GeoNetwork:
         return 2 * angle * EARTH_RADIUS_KM * self.us_per_km / US_PER_MS
 
     def _unit_vectors(self, nodes: IntArray) -> FloatArray:
-        longitude, latitude = np.radians(self.longitude_deg[nodes]), np.radians(self.latitude_deg[nodes])
+        longitude, latitude = (
+            np.radians(self.longitude_deg[nodes]),
+            np.radians(self.latitude_deg[nodes]),
+        )
         flat = np.cos(latitude)
         return np.stack([flat * np.cos(longitude), flat * np.sin(longitude), np.sin(latitude)], 1)
 
@@ -116,9 +134,7 @@ def geo(rng: np.random.Generator, nodes: int, us_per_km: float) -> GeoNetwork:
     return GeoNetwork("geo", longitude, latitude, us_per_km)
 
 
-def clustered(
-    cluster_of: Sequence[int], intra_rtt_ms: float, inter_rtt_ms: float
-) -> LinkNetwork:
+def clustered(cluster_of: Sequence[int], intra_rtt_ms: float, inter_rtt_ms: float) -> LinkNetwork:
     """Nodes in clusters: one round trip inside a cluster, another between clusters.
 
     Parameters
@@ -184,7 +200,9 @@ def read_tables(folder: Path, name: str) -> LinkNetwork:
     ):
         for key, node in (("node_a", a), ("node_b", b)):
             if node not in index:
-                raise InputError(links_file, f"{key} (line {line})", node, f"a node of {nodes_file}")
+                raise InputError(
+                    links_file, f"{key} (line {line})", node, f"a node of {nodes_file}"
+                )
         if not (np.isfinite(delay_us) and delay_us > 0):
             raise InputError(links_file, f"delay_us (line {line})", delay_us, "a number above 0")
         pairs.append((index[a], index[b], float(delay_us)))

@@ -134,22 +134,19 @@ def _places(
             for device, count in settings.clusters[name].items():
                 cluster_of += [index] * count
                 devices += [device] * count
-        servers = np.arange(len(devices))
+        servers = np.arange(len(devices), dtype=np.int64)
         homes = [clusters.index(name) for name in settings.client_clusters]
         network = clustered(cluster_of + homes, settings.intra_rtt_ms, settings.inter_rtt_ms)
         if not devices:
             raise InputError("scenario", "network.clusters", "no servers", "at least one server")
-        return network, servers, len(devices) + np.arange(len(homes)), devices
+        return network, servers, np.arange(len(homes), dtype=np.int64) + len(devices), devices
 
     drawn: Network
     if isinstance(settings, GeoNetworkSettings):
         drawn = geo(stream(seed, run, "network"), settings.nodes, settings.us_per_km)
     else:
         drawn = _fixed_network(settings, catalogue.topology_dir)
-    fleet, count = scenario.fleet, scenario.fleet.servers
-    if count is None:
-        assert fleet.servers_per_node is not None
-        count = max(_round_half_up(fleet.servers_per_node * drawn.nodes), 1)
+    count = _server_count(scenario, drawn.nodes)
     if count + scenario.clients > drawn.nodes:
         raise InputError(
             "scenario",
@@ -161,6 +158,14 @@ def _places(
     nodes = stream(seed, run, "nodes").permutation(drawn.nodes)
     clients, servers = nodes[: scenario.clients], nodes[scenario.clients : scenario.clients + count]
     return drawn, servers, clients, _devices(scenario, count, seed, run)
+
+
+def _server_count(scenario: Scenario, nodes: int) -> int:
+    fleet = scenario.fleet
+    if fleet.servers is not None:
+        return fleet.servers
+    assert fleet.servers_per_node is not None  # checked by Scenario
+    return max(_round_half_up(fleet.servers_per_node * nodes), 1)
 
 
 def _devices(scenario: Scenario, count: int, seed: int, run: int) -> list[str]:
@@ -233,9 +238,7 @@ def draw(scenario: Scenario, catalogue: Catalogue, seed: int, run: int) -> Insta
             f"a request of {longest}; {model.name} accepts {model.max_sequence_tokens}",
         )
     join_order = stream(seed, run, "join_order").permutation(len(servers))
-    return Instance(
-        scenario, network, servers, clients, swarm, join_order, cap, workload, rate
-    )
+    return Instance(scenario, network, servers, clients, swarm, join_order, cap, workload, rate)
 
 
 def _workload(

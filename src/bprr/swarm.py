@@ -7,7 +7,7 @@ function of it. Units are in the names; memory is in GB = 1e9 bytes, as in the p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,7 @@ class LanguageModel:
 
     @property
     def cache_gb_per_token(self) -> float:
-        """Attention cache of one token in one block (GB): s_c divided by the tokens of a session."""
+        """Attention cache of one token in one block (GB): s_c per token of a session."""
         values = 2 * self.d_model / self.key_value_groups
         return values * self.cache_bytes_per_value / BYTES_PER_GB
 
@@ -146,7 +146,7 @@ class Swarm:
     token_rtt_ms: FloatArray
     prompt_rtt_ms: FloatArray
     prompt_rtt_ms_per_token: float = 0.0
-    raw_rtt_ms: FloatArray = field(default=None)  # type: ignore[assignment]
+    raw_rtt_ms: FloatArray = None  # type: ignore[assignment]
     server_rtt_ms: FloatArray | None = None
     forward_rps: FloatArray | None = None
     network_rps: FloatArray | None = None
@@ -157,7 +157,9 @@ class Swarm:
         servers = np.asarray(self.memory_gb).shape[0]
         clients = np.atleast_2d(np.asarray(self.token_rtt_ms)).shape[0]
         shapes: dict[str, tuple[int, ...]] = {
-            **dict.fromkeys(("memory_gb", "tau_ms", "prefill_ms", "prefill_ms_per_token"), (servers,)),
+            **dict.fromkeys(
+                ("memory_gb", "tau_ms", "prefill_ms", "prefill_ms_per_token"), (servers,)
+            ),
             **dict.fromkeys(("forward_rps", "network_rps"), (servers,)),
             **dict.fromkeys(("token_rtt_ms", "prompt_rtt_ms", "raw_rtt_ms"), (clients, servers)),
             "server_rtt_ms": (servers, servers),

@@ -6,7 +6,7 @@ numbers), so that their differences can be taken run by run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,8 +38,6 @@ from bprr.simulation.engine import Delays, simulate
 from bprr.simulation.records import Records
 
 __all__ = ["MethodRunner", "SweepPoint", "catalogue", "check_policies", "run_sweep", "sweep_points"]
-
-Delay = str  # "published" or "none"
 
 
 def catalogue(settings: Settings) -> Catalogue:
@@ -83,7 +81,7 @@ def sweep_points(settings: Settings, name: str, topology: str) -> list[SweepPoin
     return points
 
 
-def check_policies(settings: Settings, scenarios: Mapping[str, Scenario]) -> None:
+def check_policies(settings: Settings, scenarios: Iterable[Scenario]) -> None:
     """Refuse names of policies that nobody registered.
 
     Raises
@@ -105,11 +103,15 @@ def check_policies(settings: Settings, scenarios: Mapping[str, Scenario]) -> Non
             if placement not in placement_policies:
                 key = f"sweeps.{name}.replace_placement.{method_name}"
                 raise InputError("configuration", key, placement, ", ".join(placement_policies))
-    for where, scenario in scenarios.items():
+    for scenario in scenarios:
         if scenario.admission not in admission_policies:
-            raise InputError(where, "admission", scenario.admission, ", ".join(admission_policies))
+            raise InputError(
+                "scenario", "admission", scenario.admission, ", ".join(admission_policies)
+            )
         if scenario.charging not in charging_policies:
-            raise InputError(where, "charging", scenario.charging, ", ".join(charging_policies))
+            raise InputError(
+                "scenario", "charging", scenario.charging, ", ".join(charging_policies)
+            )
 
 
 class MethodRunner:
@@ -193,9 +195,7 @@ class MethodRunner:
             charging=scenario.charging,
             delays=Delays(scenario.overheads.initial_ms, allocation_ms),
             back_off=BackOff(scenario.back_off.first_ms, scenario.back_off.longest_ms),
-            petals=PetalsSettings(
-                scenario.petals.hop_overhead_ms, scenario.petals.full_penalty_ms
-            ),
+            petals=PetalsSettings(scenario.petals.hop_overhead_ms, scenario.petals.full_penalty_ms),
             progress=progress,
         )
         return records, placement
@@ -238,15 +238,15 @@ def run_sweep(
     """
     sweep, profiles = settings.sweeps[name], catalogue(settings)
     points = sweep_points(settings, name, topology)
-    check_policies(settings, {name: point.scenario for point in points})
-    frames = []
+    check_policies(settings, [point.scenario for point in points])
+    frames: list[pd.DataFrame] = []
     for point in points:
         for run in range(sweep.runs or settings.runs):
             instance = draw(point.scenario, profiles, settings.seed, run)
             frames.extend(_run_frames(settings, sweep, point, run, instance, profiles))
             if progress is not None:
                 progress(1)
-    table = pd.concat(frames, ignore_index=True)
+    table: pd.DataFrame = pd.concat(frames, ignore_index=True)
     table.insert(0, "topology", topology)
     table.insert(0, "figure", name)
     for column in ("figure", "topology", "allocation_delays", "method", "status"):
@@ -271,7 +271,7 @@ def _run_frames(
                 "servers": instance.swarm.servers,
                 "eta": fast_share(instance),
                 "rate_per_s": instance.rate_per_s,
-                "output_tokens": int(round(workload.output_tokens.mean())),
+                "output_tokens": round(float(workload.output_tokens.mean())),
                 "allocation_delays": delays,
                 "method": method_name,
                 "run": run,

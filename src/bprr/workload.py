@@ -141,10 +141,10 @@ def _seconds(path: Path, column: pd.Series) -> FloatArray:
     if numbers.notna().all():
         seconds = numbers.to_numpy(dtype=float)
         _refuse(path, "arrival", column, ~np.isfinite(seconds), "seconds or a date and time")
-        return seconds
+        return np.asarray(seconds, dtype=np.float64)
     times = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
     _refuse(path, "arrival", column, times.isna().to_numpy(), "seconds or a date and time")
-    return (times - times.min()).dt.total_seconds().to_numpy()
+    return np.asarray((times - times.min()).dt.total_seconds(), dtype=np.float64)
 
 
 def _whole_tokens(path: Path, name: str, column: pd.Series) -> IntArray:
@@ -154,7 +154,9 @@ def _whole_tokens(path: Path, name: str, column: pd.Series) -> IntArray:
     return numbers.astype(np.int64)
 
 
-def _refuse(path: Path, name: str, column: pd.Series, bad: Sequence[bool] | ArrayLike, allowed: str) -> None:
+def _refuse(
+    path: Path, name: str, column: pd.Series, bad: Sequence[bool] | ArrayLike, allowed: str
+) -> None:
     rows = np.flatnonzero(bad)
     if rows.size:
         line = int(rows[0]) + 2  # one for the header, one because lines count from 1

@@ -54,7 +54,9 @@ class Placement:
             array.setflags(write=False)
             object.__setattr__(self, name, array)
         used = self.blocks > 0
-        if (self.first_block[used] < 1).any() or (self.last_block[used] > self.swarm.model.blocks).any():
+        if (self.first_block[used] < 1).any() or (
+            self.last_block[used] > self.swarm.model.blocks
+        ).any():
             raise ValueError("a server hosts blocks outside the model")
 
     @property

@@ -10,10 +10,10 @@ from bprr.swarm import BYTES_PER_GB, FloatArray, IntArray, LanguageModel, Swarm,
 
 __all__ = [
     "block_gain",
-    "pool_cache_tokens",
     "petals_blocks",
     "petals_placement",
     "petals_policy",
+    "pool_cache_tokens",
     "pool_tokens_per_block",
 ]
 

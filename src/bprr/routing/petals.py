@@ -35,9 +35,7 @@ def _shortest_hops(  # type: ignore[no-untyped-def]
             if low[server] <= end[before] < end[server]:
                 work = tau_ms[server] * (end[server] - end[before])
                 length = distance[before] + (server_rtt_ms[before, server] / 2 + own + work)
-                nearer = previous[server] >= 0 and (
-                    distance[before] < distance[previous[server]]
-                )
+                nearer = previous[server] >= 0 and (distance[before] < distance[previous[server]])
                 if length < distance[server] or (length == distance[server] and nearer):
                     distance[server], previous[server] = length, before
         if end[server] == blocks and distance[server] < np.inf:
@@ -73,7 +71,7 @@ class PetalsRouting:
         drop_ended(state, now_ms)
         slots = placement.cache_tokens // request.cache_tokens
         capacity = slots // np.maximum(placement.blocks, 1)
-        # The artefact tests for exactly zero, so an oversubscribed server looks free (discrepancy 5).
+        # Exactly zero, so an oversubscribed server looks free again (discrepancy 5).
         looks_full = capacity - state.sessions == 0
         last, cost_ms, previous = _shortest_hops(
             self._order,

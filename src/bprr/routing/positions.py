@@ -141,7 +141,16 @@ def _per_block_ms(graph, group, input_tokens, output_tokens):  # type: ignore[no
 
 @njit(cache=True)
 def _shortest_before(  # type: ignore[no-untyped-def]
-    graph, state, fixed_ms, input_tokens, output_tokens, units_per_block, deadline, distance, by, source
+    graph,
+    state,
+    fixed_ms,
+    input_tokens,
+    output_tokens,
+    units_per_block,
+    deadline,
+    distance,
+    by,
+    source,
 ):
     """Shortest path over the links that have room before ``deadline``; fills the three tables."""
     value = np.empty(graph.blocks + 1)

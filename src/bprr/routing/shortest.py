@@ -11,7 +11,7 @@ __all__ = ["ShortestPath"]
 
 @routing_policies.register("shortest_path")
 class ShortestPath(PositionRouter):
-    """Fastest chain of an idle swarm, whatever is held now: optimal while at most R requests run."""
+    """Fastest chain of an idle swarm, whatever is held now."""
 
     def __init__(self, context: RoutingContext) -> None:
         idle = CacheLedger(context.placement.cache_tokens)

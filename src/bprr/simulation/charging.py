@@ -26,9 +26,7 @@ class CacheCharging(Protocol):
         ...
 
 
-charging_policies: Registry[type[CacheCharging]] = Registry(
-    "cache charging", "bprr.simulation"
-)
+charging_policies: Registry[type[CacheCharging]] = Registry("cache charging", "bprr.simulation")
 
 
 @charging_policies.register("whole")

@@ -53,6 +53,11 @@ class Delays:
         return self.allocation_ms + self.initial_ms
 
 
+NO_DELAYS = Delays()
+PAPER_BACK_OFF = BackOff()
+PAPER_PETALS = PetalsSettings()
+
+
 def simulate(
     placement: Placement,
     workload: Workload,
@@ -60,9 +65,9 @@ def simulate(
     *,
     admission: str = "reserve",
     charging: str = "whole",
-    delays: Delays = Delays(),
-    back_off: BackOff = BackOff(),
-    petals: PetalsSettings = PetalsSettings(),
+    delays: Delays = NO_DELAYS,
+    back_off: BackOff = PAPER_BACK_OFF,
+    petals: PetalsSettings = PAPER_PETALS,
     progress: Callable[[int], object] | None = None,
 ) -> Records:
     """Serve a workload on a placement.
