@@ -26,10 +26,13 @@ __all__ = [
     "Scenario",
     "Settings",
     "SweepSettings",
+    "json_schema",
     "load_devices",
     "load_models",
     "load_scenario",
     "load_settings",
+    "parse_override",
+    "validated",
     "with_overrides",
 ]
 
@@ -483,10 +486,38 @@ RIVAL_KEYS = {
 }
 
 
+def parse_override(text: str) -> tuple[str, Any]:
+    """Dotted key and value of ``KEY=VALUE``, the value read as YAML.
+
+    Raises
+    ------
+    InputError
+        If there is no ``=`` or the value is no YAML.
+    """
+    key, equals, value = text.partition("=")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        equals = ""
+    if not key or not equals:
+        raise InputError("command line", "--set", text, "KEY=VALUE, e.g. fleet.servers=12")
+    return key, parsed
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of the configuration, of scenarios, and of device and model files."""
+    kinds: dict[str, type[BaseModel]] = {
+        "configuration": Settings,
+        "scenario": Scenario,
+        "device": DeviceProfile,
+        "model": ModelSettings,
+    }
+    return {name: kind.model_json_schema() for name, kind in kinds.items()}
+
+
 def load_settings(path: Path) -> Settings:
-    """Read and check the whole configuration, each sweep's scenario at each point included."""
-    settings = validated(Settings, read_yaml(path), path)
-    return settings
+    """Read and check the whole configuration."""
+    return validated(Settings, read_yaml(path), path)
 
 
 def load_scenario(path: Path, overrides: Mapping[str, Any] | None = None) -> Scenario:

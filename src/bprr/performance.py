@@ -133,7 +133,7 @@ def free_cache_tokens(swarm: Swarm, blocks: NDArray[np.integer]) -> IntArray:
 
 
 def session_capacity(swarm: Swarm, blocks: NDArray[np.integer], session_tokens: int) -> IntArray:
-    """Sessions that fit if each uses every block of a server, f_j (Algorithm 1); 0 where m_j = 0."""
+    """Sessions f_j that fit if each uses all m_j blocks (Algorithm 1); 0 where m_j = 0."""
     slots = free_cache_tokens(swarm, blocks) // session_tokens
     return np.where(blocks > 0, slots // np.maximum(blocks, 1), 0)
 

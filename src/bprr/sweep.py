@@ -6,8 +6,11 @@ numbers), so that their differences can be taken run by run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,7 +40,17 @@ from bprr.simulation.charging import charging_policies
 from bprr.simulation.engine import Delays, simulate
 from bprr.simulation.records import Records
 
-__all__ = ["MethodRunner", "SweepPoint", "catalogue", "check_policies", "run_sweep", "sweep_points"]
+__all__ = [
+    "MethodRunner",
+    "SweepPoint",
+    "catalogue",
+    "check_policies",
+    "run_sweep",
+    "scenario_provenance",
+    "simulate_point",
+    "sweep_points",
+    "sweep_provenance",
+]
 
 
 def catalogue(settings: Settings) -> Catalogue:
@@ -233,20 +246,24 @@ def run_sweep(
     Returns
     -------
     DataFrame
-        One row per request; a run that is infeasible for a method leaves one row whose ``status``
-        says why and whose metrics are missing. Columns: see the data dictionary.
+        One row per request, as in `simulate_point`, led by ``figure`` and ``topology``.
     """
-    sweep, profiles = settings.sweeps[name], catalogue(settings)
     points = sweep_points(settings, name, topology)
     check_policies(settings, [point.scenario for point in points])
-    frames: list[pd.DataFrame] = []
-    for point in points:
-        for run in range(sweep.runs or settings.runs):
-            instance = draw(point.scenario, profiles, settings.seed, run)
-            frames.extend(_run_frames(settings, sweep, point, run, instance, profiles))
-            if progress is not None:
-                progress(1)
-    table: pd.DataFrame = pd.concat(frames, ignore_index=True)
+    sweep, profiles = settings.sweeps[name], catalogue(settings)
+    tables = [
+        simulate_point(
+            point,
+            profiles,
+            sweep_methods(settings, sweep),
+            settings.allocation_delays,
+            settings.seed,
+            sweep.runs or settings.runs,
+            progress,
+        )
+        for point in points
+    ]
+    table: pd.DataFrame = pd.concat(tables, ignore_index=True)
     table.insert(0, "topology", topology)
     table.insert(0, "figure", name)
     for column in ("figure", "topology", "allocation_delays", "method", "status"):
@@ -254,41 +271,108 @@ def run_sweep(
     return table
 
 
-def _run_frames(
-    settings: Settings,
-    sweep: SweepSettings,
+def simulate_point(
     point: SweepPoint,
-    run: int,
-    instance: Instance,
     profiles: Catalogue,
-) -> Iterator[pd.DataFrame]:
-    runner, workload = MethodRunner(instance, profiles), instance.workload
-    for delays in settings.allocation_delays:
-        for method_name, method in sweep_methods(settings, sweep).items():
-            allocation_ms = method.allocation_delay_ms if delays == "published" else 0.0
-            constant = {
-                "x": point.x,
-                "servers": instance.swarm.servers,
-                "eta": fast_share(instance),
-                "rate_per_s": instance.rate_per_s,
-                "output_tokens": round(float(workload.output_tokens.mean())),
-                "allocation_delays": delays,
-                "method": method_name,
-                "run": run,
-                "requests": len(workload),
-            }
-            try:
-                records, placement = runner.run(method, allocation_ms)
-            except InfeasibleError as error:
-                yield pd.DataFrame([{**constant, "status": str(error)}])
-                continue
-            load = placement.details.get("load")
-            yield records.table().assign(
-                **constant,
-                max_concurrent=records.max_concurrent,
-                design_load=np.nan if load is None else float(str(load)),
-                status="ok",
-            )
+    methods: Mapping[str, MethodSettings],
+    delays: Sequence[str],
+    seed: int,
+    runs: int,
+    progress: Callable[[int], object] | None = None,
+) -> pd.DataFrame:
+    """Run several methods on one scenario.
+
+    Parameters
+    ----------
+    delays : sequence of str
+        Variants: ``published`` (each method's allocation delay) and ``none``.
+    seed, runs : int
+        Run r of a seed is the same draw for every method, variant and sweep.
+    progress : callable, optional
+        Called with 1 after every run.
+
+    Returns
+    -------
+    DataFrame
+        One row per request; a run that is infeasible for a method leaves one row whose ``status``
+        says why and whose metrics are missing. Columns: see ``data/README.md``.
+    """
+    frames: list[pd.DataFrame] = []
+    for run in range(runs):
+        instance = draw(point.scenario, profiles, seed, run)
+        runner = MethodRunner(instance, profiles)
+        for variant in delays:
+            for name, method in methods.items():
+                constant: dict[str, Any] = {
+                    "x": point.x,
+                    "servers": instance.swarm.servers,
+                    "eta": fast_share(instance),
+                    "rate_per_s": instance.rate_per_s,
+                    "output_tokens": round(float(instance.workload.output_tokens.mean())),
+                    "allocation_delays": variant,
+                    "method": name,
+                    "run": run,
+                    "requests": len(instance.workload),
+                }
+                allocation_ms = method.allocation_delay_ms if variant == "published" else 0.0
+                frames.append(_requests_of(runner, method, allocation_ms).assign(**constant))
+        if progress is not None:
+            progress(1)
+    table: pd.DataFrame = pd.concat(frames, ignore_index=True)
+    return table[[*constant, *(column for column in table if column not in constant)]]
+
+
+def _requests_of(
+    runner: MethodRunner, method: MethodSettings, allocation_ms: float
+) -> pd.DataFrame:
+    try:
+        records, placement = runner.run(method, allocation_ms)
+    except InfeasibleError as error:
+        return pd.DataFrame([{"status": str(error)}])
+    load = placement.details.get("load")
+    return records.table().assign(
+        max_concurrent=records.max_concurrent,
+        design_load=np.nan if load is None else float(str(load)),
+        status="ok",
+    )
+
+
+def scenario_provenance(scenario: Scenario, profiles: Catalogue) -> dict[str, Any]:
+    """What a result of a scenario rests on: its settings, and its devices with their sources."""
+    content = scenario.model_dump(mode="json")
+    named = json.dumps(content)
+    devices = {
+        name: profile.model_dump(mode="json")
+        for name, profile in profiles.devices.items()
+        if f'"{name}"' in named
+    }
+    model = profiles.models[scenario.model].model_dump(mode="json")
+    digest = hashlib.sha256(json.dumps([content, devices, model], sort_keys=True).encode())
+    return {
+        "scenario": content,
+        "scenario_hash": digest.hexdigest()[:16],
+        "devices": devices,
+        "model": model,
+    }
+
+
+def sweep_provenance(settings: Settings, name: str, topology: str) -> dict[str, Any]:
+    """What a sweep's result rests on: settings, scenario of the first point, devices, seed."""
+    points = sweep_points(settings, name, topology)
+    sweep = settings.sweeps[name]
+    return {
+        **scenario_provenance(points[0].scenario, catalogue(settings)),
+        "figure": name,
+        "topology": topology,
+        "points": len(points),
+        "runs": sweep.runs or settings.runs,
+        "seed": settings.seed,
+        "sweep": sweep.model_dump(mode="json"),
+        "methods": {
+            method: entry.model_dump(mode="json")
+            for method, entry in sweep_methods(settings, sweep).items()
+        },
+    }
 
 
 def fast_share(instance: Instance) -> float:

@@ -1,0 +1,24 @@
+# Published constants and real networks in, every table and figure of the paper out.
+#
+#   snakemake --cores all                                   everything
+#   snakemake --cores all figures/fig7_abovenet.pdf         one figure
+#   snakemake --cores all --configfile config/smoke.yaml    the whole chain in miniature
+#   snakemake --cores all --config runs=100                 one setting changed
+from snakemake.utils import min_version
+
+min_version("9.13")
+
+
+configfile: "config/default.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/check.smk"
+include: "workflow/rules/simulate.smk"
+include: "workflow/rules/figures.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.simulated.input,

@@ -1,0 +1,5 @@
+"""``python -m bprr``."""
+
+from bprr.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Subcommands of ``bprr``, one module each."""

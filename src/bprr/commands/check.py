@@ -1,0 +1,41 @@
+"""``bprr check``: refuse a bad configuration before anything runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+__all__ = ["add_command"]
+
+
+def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    command = subparsers.add_parser("check", help="check a configuration, or print its schema")
+    command.add_argument("config", type=Path, nargs="?", default=Path("config/default.yaml"))
+    command.add_argument("--schema", action="store_true", help="print the JSON schema and stop")
+    command.set_defaults(run=_check)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from bprr.config import json_schema, load_settings
+
+    if arguments.schema:
+        print(json.dumps(json_schema(), indent=2, sort_keys=True))
+        return 0
+
+    from bprr.scenario import draw
+    from bprr.sweep import catalogue, check_policies, sweep_points
+
+    settings = load_settings(arguments.config)
+    profiles = catalogue(settings)
+    points = 0
+    for name, sweep in settings.sweeps.items():
+        for topology in sweep.topologies:
+            found = sweep_points(settings, name, topology)
+            check_policies(settings, [point.scenario for point in found])
+            for point in found:
+                draw(point.scenario, profiles, settings.seed, 0)
+            points += len(found)
+    print(f"{arguments.config}: {len(settings.sweeps)} sweeps with {points} points are sound")
+    return 0

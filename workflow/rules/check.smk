@@ -1,0 +1,13 @@
+# Every name and every scenario is tried before anything expensive runs.
+rule check:
+    input:
+        config=ancient(EFFECTIVE),
+        published=PUBLISHED,
+    output:
+        f"{RESULTS}/checked.txt",
+    params:
+        settings=effective,
+    log:
+        f"{LOGS}/check.log",
+    shell:
+        "bprr check {input.config} > {output} 2> {log}"

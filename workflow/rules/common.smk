@@ -1,0 +1,63 @@
+# The configuration, checked before any job is made, and what every rule needs from it.
+import sys
+from pathlib import Path
+
+import yaml
+
+sys.path.insert(0, str(Path(workflow.basedir) / "src"))
+
+from bprr.config import Settings, validated
+from bprr.errors import BprrError
+from bprr.storage import source_hash
+
+try:
+    SETTINGS = validated(Settings, config, "configuration")
+except BprrError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = SETTINGS.results_dir
+FIGURES = SETTINGS.figures_dir
+LOGS = f"{RESULTS}/logs"
+BENCHMARKS = f"{RESULTS}/benchmarks"
+
+# What the commands read: the configuration as merged from files and command line. It is written
+# only if it changed, and rules take it as `ancient`: what reruns them is the part in their params.
+EFFECTIVE = f"{RESULTS}/config.yaml"
+effective = yaml.safe_dump(SETTINGS.model_dump(mode="json"), sort_keys=False)
+if not Path(EFFECTIVE).exists() or Path(EFFECTIVE).read_text() != effective:
+    Path(EFFECTIVE).parent.mkdir(parents=True, exist_ok=True)
+    Path(EFFECTIVE).write_text(effective)
+
+# The `bprr` of the Python that runs Snakemake, whether or not its environment is activated.
+shell.prefix(f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH; ")
+
+PUBLISHED = [*map(str, SETTINGS.device_files), *map(str, SETTINGS.model_files)]
+SIMULATION_ROOMS = (
+    "swarm", "performance", "ledger", "network", "workload", "scenario", "sweep",
+    "placement", "routing", "simulation",
+)
+
+
+def scenario_of(wildcards):
+    """Scenario file of a sweep."""
+    scenario = SETTINGS.sweeps[wildcards.figure].scenario
+    return str(SETTINGS.scenario_dir / f"{scenario}.yaml")
+
+
+def sweep_settings(wildcards):
+    """What reruns a sweep if it changes: its own settings, and those that all sweeps share."""
+    sweep = SETTINGS.sweeps[wildcards.figure]
+    methods = {name: SETTINGS.methods[name].model_dump(mode="json") for name in sweep.methods}
+    return {
+        "sweep": sweep.model_dump(mode="json"),
+        "methods": methods,
+        "topology": SETTINGS.topologies[wildcards.topology],
+        "seed": SETTINGS.seed,
+        "runs": sweep.runs or SETTINGS.runs,
+        "allocation_delays": SETTINGS.allocation_delays,
+    }
+
+
+wildcard_constraints:
+    figure="|".join(SETTINGS.sweeps),
+    topology="|".join(SETTINGS.topologies),

@@ -1,0 +1,38 @@
+# One job runs one sweep on one topology: all points, runs, methods, with and without the delays.
+SWEPT = [
+    (figure, topology)
+    for figure, sweep in SETTINGS.sweeps.items()
+    for topology in sweep.topologies
+]
+
+
+
+rule sweep:
+    input:
+        config=ancient(EFFECTIVE),
+        checked=ancient(rules.check.output[0]),
+        scenario=scenario_of,
+        published=PUBLISHED,
+    output:
+        ensure(f"{RESULTS}/sweeps/{{figure}}_{{topology}}.parquet", non_empty=True),
+    params:
+        settings=sweep_settings,
+        source=source_hash(*SIMULATION_ROOMS),
+    log:
+        f"{LOGS}/sweep_{{figure}}_{{topology}}.log",
+    benchmark:
+        f"{BENCHMARKS}/sweep_{{figure}}_{{topology}}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    shell:
+        "bprr sweep {wildcards.figure} {wildcards.topology} --config {input.config}"
+        " -o {output} > {log} 2>&1"
+
+
+rule simulated:
+    input:
+        expand(
+            f"{RESULTS}/sweeps/{{pair[0]}}_{{pair[1]}}.parquet",
+            pair=SWEPT,
+        ),
