@@ -15,7 +15,7 @@ ARGS ?=
 
 BIN := .venv/bin
 READY := .venv/.installed
-SNAKEMAKE = $(BIN)/snakemake --workflow-profile workflow/profiles/default --cores $(CORES)
+SNAKEMAKE = $(BIN)/snakemake --cores $(CORES)
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 

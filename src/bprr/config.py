@@ -310,6 +310,9 @@ class SweepSettings(Strict):
     replace_placement: dict[str, str] = Field(
         {}, description="method: placement, where the artefact runs another one in this figure"
     )
+    replace_allocation_delay_ms: dict[str, Milliseconds] = Field(
+        {}, description="method: published delay, where the artefact sets another one here"
+    )
     x_label: str = ""
     runs: Count | None = None
 
@@ -348,11 +351,9 @@ class Settings(Strict):
                         raise ValueError(
                             f"sweeps.{name}.{key}: {entry!r} is unknown; known: {', '.join(known)}"
                         )
-            for entry in sweep.replace_placement:
+            for entry in {*sweep.replace_placement, *sweep.replace_allocation_delay_ms}:
                 if entry not in sweep.methods:
-                    raise ValueError(
-                        f"sweeps.{name}.replace_placement: {entry!r} is none of its methods"
-                    )
+                    raise ValueError(f"sweeps.{name}: {entry!r} is none of its methods")
         return self
 
 

@@ -215,12 +215,14 @@ class MethodRunner:
 
 
 def sweep_methods(settings: Settings, sweep: SweepSettings) -> dict[str, MethodSettings]:
-    """Methods of a sweep, with the placements that it replaces."""
+    """Methods of a sweep, with the placements and delays that it replaces."""
+    replaced = {
+        "placement": sweep.replace_placement,
+        "allocation_delay_ms": sweep.replace_allocation_delay_ms,
+    }
     return {
         name: settings.methods[name].model_copy(
-            update={"placement": sweep.replace_placement[name]}
-            if name in sweep.replace_placement
-            else {}
+            update={key: values[name] for key, values in replaced.items() if name in values}
         )
         for name in sweep.methods
     }

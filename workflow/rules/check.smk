@@ -3,6 +3,7 @@ rule check:
     input:
         config=ancient(EFFECTIVE),
         published=PUBLISHED,
+        scenarios=SCENARIOS,
     output:
         f"{RESULTS}/checked.txt",
     params:
@@ -10,4 +11,4 @@ rule check:
     log:
         f"{LOGS}/check.log",
     shell:
-        "bprr check {input.config} > {output} 2> {log}"
+        "bprr check {input.config} > {output} 2> >(tee {log} >&2)"

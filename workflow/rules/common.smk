@@ -32,6 +32,7 @@ if not Path(EFFECTIVE).exists() or Path(EFFECTIVE).read_text() != effective:
 shell.prefix(f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH; ")
 
 PUBLISHED = [*map(str, SETTINGS.device_files), *map(str, SETTINGS.model_files)]
+SCENARIOS = sorted({str(SETTINGS.scenario_dir / f"{sweep.scenario}.yaml") for sweep in SETTINGS.sweeps.values()})
 SIMULATION_ROOMS = (
     "swarm", "performance", "ledger", "network", "workload", "scenario", "sweep",
     "placement", "routing", "simulation",
