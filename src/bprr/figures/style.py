@@ -15,16 +15,19 @@ Figures are made without pyplot, so nothing has to be closed and no display is n
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 __all__ = [
     "COLUMN_IN",
@@ -33,6 +36,8 @@ __all__ = [
     "MethodStyle",
     "applied",
     "category_axis",
+    "heading",
+    "log_axis",
     "method_styles",
     "new_figure",
     "note",
@@ -177,14 +182,40 @@ def category_axis(axes: Axes, values: Iterable[float]) -> dict[float, int]:
     """
     position = {value: index for index, value in enumerate(sorted(set(values)))}
     axes.set_xticks(list(position.values()), [f"{value:g}" for value in position])
-    axes.set_xlim(-0.4, len(position) - 0.6)
+    axes.set_xlim(-0.5, len(position) - 0.5)
     axes.grid(axis="x", visible=False)
     return position
 
 
+def log_axis(axes: Axes) -> None:
+    """Make the y axis logarithmic, with as many ticks in plain numbers as its span needs."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    decades = np.log10(high / low)
+    steps = (1, 2, 5) if decades < 2 else (1, 3) if decades < 4 else (1,)
+    axes.yaxis.set_major_locator(LogLocator(subs=steps))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def heading(figure: Figure, title: str, handles: Sequence[Artist] = (), columns: int = 4) -> None:
+    """Title above everything, with the legend of all panels below it."""
+    figure.legend(
+        handles=handles,
+        title=title,
+        loc="outside upper left",
+        alignment="left",
+        ncols=columns,
+        columnspacing=1.2,
+        title_fontproperties={"weight": "bold", "size": 10},
+    )
+
+
 def note(figure: Figure, text: str) -> None:
     """Write what the figure shows, and under which conditions, at its foot."""
-    figure.supxlabel(text, fontsize=6.8, color=REFERENCE_COLOR, x=0.01, ha="left")
+    figure.supxlabel(
+        text, fontsize=6.8, color=REFERENCE_COLOR, x=0.01, ha="left", multialignment="left"
+    )
 
 
 def save(figure: Figure, table: pd.DataFrame, stem: Path) -> list[Path]:
@@ -214,6 +245,7 @@ def save(figure: Figure, table: pd.DataFrame, stem: Path) -> list[Path]:
     def pdf(path: Path) -> None:
         undated = {"CreationDate": None, "Creator": None, "Producer": None}
         figure.savefig(path, format="pdf", metadata=undated)
+        figure.set_layout_engine("none")  # laid out: both files look the same
 
     def png(path: Path) -> None:
         figure.savefig(path, format="png", dpi=PNG_DPI, metadata={"Software": None})
