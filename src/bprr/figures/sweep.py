@@ -1,0 +1,246 @@
+"""Figure of one sweep on one topology: every method against what varies (Figures 7–10)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from bprr.config import Settings
+from bprr.figures import style
+from bprr.figures.labels import METRIC_LABELS, delays_label, figure_title, topology_label
+from bprr.summary import METRICS, run_means, summarize
+
+__all__ = ["artefact_means", "draw_sweep", "plot_sweep", "sweep_table"]
+
+# On the logarithmic axes of all rows equal ratios, which the paper's claims are about, are equal
+# distances; waits under load span decades.
+ROWS = ("per_token_ms", "ttft_ms", "remaining_per_token_ms")
+WITHOUT_DISTRIBUTION = "offloading"  # drawn as a reference line
+RING: dict[str, Any] = {  # around our mean where it agrees
+    "linestyle": "",
+    "marker": "o",
+    "markersize": 7.5,
+    "markerfacecolor": "none",
+    "markeredgewidth": 0.7,
+}
+SPREAD = 0.6  # over how much of a category the methods are spread, so that none hides another
+
+PLACE = ["figure", "topology", "x", "allocation_delays", "method"]
+
+
+def artefact_means(artefact_csv: Path) -> pd.DataFrame:
+    """Means of the published artefact, one row per point, method and metric.
+
+    The time per remaining token follows from the other two, since all requests of a point have
+    equal lengths. Only the time per token comes with a standard error.
+
+    Returns
+    -------
+    DataFrame
+        Place of the point, ``metric``, ``artefact_mean``, ``artefact_se``, ``artefact_runs``.
+    """
+    table = pd.read_csv(artefact_csv)
+    tokens = table["output_tokens"]
+    total_ms = table["per_token_ms_mean"] * tokens
+    means = {
+        "per_token_ms": table["per_token_ms_mean"],
+        "ttft_ms": table["ttft_ms_mean"],
+        "remaining_per_token_ms": (total_ms - table["ttft_ms_mean"]) / (tokens - 1),
+        "wait_ms": table["wait_ms_mean"],
+    }
+    errors = {"per_token_ms": table["per_token_ms_se"]}
+    return pd.concat(
+        [
+            table[PLACE].assign(
+                metric=metric,
+                artefact_mean=mean,
+                artefact_se=errors.get(metric, np.nan),
+                artefact_runs=table["runs"],
+            )
+            for metric, mean in means.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def sweep_table(means: pd.DataFrame, settings: Settings, artefact: pd.DataFrame) -> pd.DataFrame:
+    """Tidy table of a sweep: what its figure shows, and how it compares.
+
+    Parameters
+    ----------
+    means : DataFrame
+        Run means of one sweep on one topology (`bprr.summary.run_means`).
+    settings : Settings
+        Names of methods and level of confidence.
+    artefact : DataFrame
+        Reference means (`artefact_means`).
+
+    Returns
+    -------
+    DataFrame
+        One row per point, variant of delays, method and metric, in the order of the
+        configuration: the columns of `bprr.summary.summarize`, ``label``, the artefact's mean and
+        standard error where they exist, and ``z``, the difference to it in combined standard
+        errors.
+    """
+    table = summarize(means, settings.confidence)
+    table = table.merge(artefact, how="left", on=[*PLACE, "metric"])
+    error = np.hypot(table["standard_deviation"] / np.sqrt(table["runs"]), table["artefact_se"])
+    table["z"] = (table["mean"] - table["artefact_mean"]) / error.where(error > 0)
+    table["label"] = [settings.methods[name].label for name in table["method"]]
+    order: dict[str, list[str]] = {
+        "metric": list(METRICS),
+        "allocation_delays": list(settings.allocation_delays),
+        "method": settings.sweeps[str(table["figure"].iloc[0])].methods,
+    }
+    ranks = pd.DataFrame({key: table[key].map(names.index) for key, names in order.items()})
+    ranks["x"] = table["x"]
+    by = ["metric", "allocation_delays", "x", "method"]
+    return table.loc[ranks.sort_values(by).index, _columns(table)].reset_index(drop=True)
+
+
+def _columns(table: pd.DataFrame) -> list[str]:
+    first = [*PLACE, "label", "metric"]
+    return [*first, *table.columns.difference(first, sort=False)]
+
+
+def conditions(means: pd.DataFrame, settings: Settings) -> str:
+    """What a sweep ran on and how to read it; the swept quantity is left to the axis."""
+    names = {
+        "servers": "C = {} servers",
+        "eta": "η = {}",
+        "rate_per_s": "λ = {}/s",
+        "input_tokens": "{} input tokens",
+        "output_tokens": "{} output tokens",
+        "requests": "{} requests per run",
+    }
+    parts = []
+    for column, text in names.items():
+        known = means[["x", column]].dropna()
+        if len(known) and not np.allclose(known["x"], known[column]):
+            low, high = known[column].min(), known[column].max()
+            parts.append(text.format(f"{low:g}" if low == high else f"{low:g}–{high:g}"))
+    level = f"{settings.confidence:.0%}".replace("%", " %")
+    return (
+        " · ".join([*parts, f"{means['run'].nunique()} runs"])
+        + f"\nMeans with {level} confidence intervals over runs. Methods at the same value are "
+        "shifted sideways, so that none hides another."
+    )
+
+
+def draw_sweep(table: pd.DataFrame, settings: Settings, conditions_text: str) -> Figure:
+    """Draw the table of a sweep: a row per metric, a column per variant of the delays.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `sweep_table`.
+    settings : Settings
+        Titles and names.
+    conditions_text : str
+        What the sweep ran on.
+    """
+    figure_name, topology = str(table["figure"].iloc[0]), str(table["topology"].iloc[0])
+    variants = list(dict.fromkeys(table["allocation_delays"]))
+    methods = list(dict.fromkeys(table["method"]))
+    with style.applied():
+        figure = style.new_figure(style.TEXT_IN, 7.9)
+        grid = figure.subplots(len(ROWS), len(variants), sharex=True, sharey="row", squeeze=False)
+        for row, metric in zip(grid, ROWS, strict=True):
+            for axes, variant in zip(row, variants, strict=True):
+                shown = table[(table["metric"] == metric) & (table["allocation_delays"] == variant)]
+                _panel(axes, shown, methods, METRIC_LABELS[metric][1])
+            style.log_axis(row[0])
+            row[0].set_ylabel(f"{METRIC_LABELS[metric][0]}, log scale")
+        for axes, variant in zip(grid[0], variants, strict=True):
+            axes.set_title(delays_label(settings, variant), loc="left", fontweight="bold")
+        for axes in grid[-1]:
+            axes.set_xlabel(settings.sweeps[figure_name].x_label)
+        title = f"{figure_title(settings, figure_name)} — {topology_label(topology)}"
+        style.heading(figure, title, _legend_handles(table, methods))
+        style.note(figure, conditions_text)
+    return figure
+
+
+def _panel(axes: Axes, shown: pd.DataFrame, methods: Sequence[str], unit: float) -> None:
+    position = style.category_axis(axes, shown["x"])
+    looks = style.method_styles(methods)
+    spread = [name for name in methods if name != WITHOUT_DISTRIBUTION]
+    offsets = np.linspace(-SPREAD / 2, SPREAD / 2, len(spread)) if len(spread) > 1 else [0.0]
+    offset_of = dict(zip(spread, offsets, strict=True))
+    for rank, (name, rows) in enumerate(shown.groupby("method", sort=False)):
+        look = looks[str(name)]
+        at = rows["x"].map(position).to_numpy() + offset_of.get(str(name), 0.0)
+        mean = rows["mean"].to_numpy() / unit
+        # The proposed method lies on top, whatever the order.
+        order = 3 + (rank if name != "proposed" else len(methods))
+        if name == WITHOUT_DISTRIBUTION:
+            axes.plot(at, mean, **(look.line() | {"linewidth": 0.9}), zorder=2)
+        else:
+            low, high = rows["ci_low"].to_numpy() / unit, rows["ci_high"].to_numpy() / unit
+            axes.errorbar(
+                at, mean, yerr=np.vstack([mean - low, high - mean]), **look.line(),
+                elinewidth=0.9, capsize=1.8, zorder=order,
+            )  # fmt: skip
+        reference = rows["artefact_mean"].to_numpy() / unit
+        axes.plot(at, reference, **RING, markeredgecolor=look.color, zorder=order)
+        _mark_infeasible(axes, rows, at, look.color)
+
+
+def _mark_infeasible(axes: Axes, rows: pd.DataFrame, at: np.ndarray, color: str) -> None:
+    """A cross at the foot of the panel wherever runs are infeasible, with their number."""
+    foot = axes.get_xaxis_transform()
+    for place, failed, runs in zip(at, rows["infeasible_runs"], rows["runs"], strict=True):
+        if failed:
+            axes.plot(place, 0.03, "x", color=color, transform=foot, clip_on=False, markersize=5)
+            text = "all" if runs == 0 else f"{failed}"
+            axes.text(
+                place, 0.06, text, color=color, transform=foot, ha="center", fontsize=5.5
+            )  # fmt: skip
+
+
+def _legend_handles(table: pd.DataFrame, methods: Sequence[str]) -> list[Line2D]:
+    looks = style.method_styles(methods)
+    labels = dict(zip(table["method"], table["label"], strict=True))
+    handles = [Line2D([], [], label=labels[name], **looks[name].line()) for name in methods]
+    grey = style.REFERENCE_COLOR
+    if table["artefact_mean"].notna().any():
+        label = f"artefact, mean of {table['artefact_runs'].max():g} runs"
+        handles.append(Line2D([], [], label=label, **RING, markeredgecolor=grey))
+    if table["infeasible_runs"].any():
+        label = "infeasible (number of runs)"
+        handles.append(Line2D([], [], color=grey, marker="x", linestyle="", label=label))
+    return handles
+
+
+def plot_sweep(
+    sweep_parquet: Path, settings: Settings, artefact_csv: Path, stem: Path
+) -> list[Path]:
+    """Make the figure of one sweep on one topology.
+
+    Parameters
+    ----------
+    sweep_parquet : Path
+        Requests of the sweep (``results/sweeps/<figure>_<topology>.parquet``).
+    settings : Settings
+        Whole configuration.
+    artefact_csv : Path
+        Reference means of the published artefact.
+    stem : Path
+        Path of the figure without suffix.
+
+    Returns
+    -------
+    list of Path
+        CSV, PDF and PNG.
+    """
+    means = run_means(pd.read_parquet(sweep_parquet))
+    table = sweep_table(means, settings, artefact_means(artefact_csv))
+    return style.save(draw_sweep(table, settings, conditions(means, settings)), table, stem)

@@ -1,0 +1,204 @@
+"""Means over runs, their confidence intervals, and paired comparisons (paper, section 8).
+
+A run is one independent draw, so a run's mean over its requests is one observation, and intervals
+are taken over runs. All methods of a run meet the same draw (common random numbers): differences
+and ratios to a baseline are taken run by run, which removes most of the variance between runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.special import stdtrit
+
+__all__ = [
+    "CONDITIONS",
+    "METRICS",
+    "POINT",
+    "Estimate",
+    "mean_interval",
+    "paired_difference",
+    "paired_ratio",
+    "run_means",
+    "summarize",
+]
+
+METRICS = ("per_token_ms", "ttft_ms", "remaining_per_token_ms", "wait_ms", "max_concurrent")
+CONDITIONS = ("servers", "eta", "rate_per_s", "output_tokens", "requests")
+POINT = ("figure", "topology", "x", "allocation_delays", "method")
+
+
+class Estimate(NamedTuple):
+    """An estimate with its confidence interval; the limits are missing below two observations."""
+
+    value: float
+    low: float
+    high: float
+
+
+def run_means(requests: pd.DataFrame) -> pd.DataFrame:
+    """Mean of every metric over the requests of each run.
+
+    All requests of a sweep have the same length, so the mean time per token over requests is the
+    mean over all tokens.
+
+    Parameters
+    ----------
+    requests : DataFrame
+        One row per request, as `bprr.sweep.run_sweep` returns them.
+
+    Returns
+    -------
+    DataFrame
+        One row per point, method and run: `POINT`, ``run``, `CONDITIONS`, ``input_tokens`` and
+        `METRICS`, and ``feasible``. The metrics of an infeasible run are missing.
+    """
+    columns = [*METRICS, *CONDITIONS, "input_tokens"]
+    # A table of infeasible runs alone has no metrics at all.
+    known = requests.reindex(columns=[*POINT, "run", *columns, "status"])
+    keyed = known.assign(feasible=known["status"].astype(str) == "ok")
+    grouped = keyed.groupby([*POINT, "run"], observed=True)
+    table = grouped[columns].mean().join(grouped["feasible"].all()).reset_index()
+    return table.astype(dict.fromkeys(("figure", "topology", "allocation_delays", "method"), str))
+
+
+def mean_interval(values: ArrayLike, confidence: float) -> Estimate:
+    """Mean and its t-interval.
+
+    Parameters
+    ----------
+    values : array_like, shape (n,)
+        Independent observations.
+    confidence : float
+        Level of the interval, e.g. 0.95.
+
+    Examples
+    --------
+    >>> mean, low, high = mean_interval([1.0, 2.0, 3.0], 0.95)
+    >>> print(f"{mean:.3f} [{low:.3f}, {high:.3f}]")
+    2.000 [-0.484, 4.484]
+    """
+    data = np.asarray(values, dtype=float)
+    if data.size == 0:
+        return Estimate(np.nan, np.nan, np.nan)
+    mean = float(data.mean())
+    half = _half_width(data, confidence)
+    return Estimate(mean, mean - half, mean + half)
+
+
+def paired_difference(values: ArrayLike, baseline: ArrayLike, confidence: float) -> Estimate:
+    """Mean of ``values − baseline``, observation by observation, and its t-interval."""
+    return mean_interval(np.subtract(values, baseline), confidence)
+
+
+def paired_ratio(values: ArrayLike, baseline: ArrayLike, confidence: float) -> Estimate:
+    """Ratio of the means of paired observations, with a delta-method interval.
+
+    The interval is that of the linearised ratio: with r = mean(y)/mean(x), the standard error of r
+    is that of the mean of ``y − r·x`` over mean(x), with Student's quantile for n − 1 degrees of
+    freedom. Missing where the baseline's mean is zero.
+
+    Examples
+    --------
+    >>> paired_ratio([1.0, 2.0, 3.0], [2.0, 4.0, 6.0], 0.95)
+    Estimate(value=0.5, low=0.5, high=0.5)
+    """
+    y, x = np.asarray(values, dtype=float), np.asarray(baseline, dtype=float)
+    if y.size == 0 or x.mean() == 0:
+        return Estimate(np.nan, np.nan, np.nan)
+    ratio = float(y.mean() / x.mean())
+    half = _half_width(y - ratio * x, confidence) / abs(float(x.mean()))
+    return Estimate(ratio, ratio - half, ratio + half)
+
+
+def _half_width(data: np.ndarray, confidence: float) -> float:
+    if data.size < 2:
+        return float("nan")
+    quantile = stdtrit(data.size - 1, (1 + confidence) / 2)  # Student's t
+    return float(quantile * data.std(ddof=1) / np.sqrt(data.size))
+
+
+def summarize(
+    means: pd.DataFrame,
+    confidence: float,
+    baseline: str = "petals",
+    metrics: Sequence[str] = METRICS,
+) -> pd.DataFrame:
+    """Every metric of every method at every point, and how it compares with a baseline.
+
+    Parameters
+    ----------
+    means : DataFrame
+        Run means (`run_means`).
+    confidence : float
+        Level of all intervals.
+    baseline : str
+        Method that the others are paired with, over the runs feasible for both.
+    metrics : sequence of str
+        Which metrics.
+
+    Returns
+    -------
+    DataFrame
+        One row per point, method and metric: `POINT`, ``metric``, ``mean``, ``ci_low``,
+        ``ci_high``, ``standard_deviation`` (over runs), ``runs`` (feasible ones),
+        ``infeasible_runs``, and for difference and ratio to the baseline
+        ``difference_to_<baseline>``, ``difference_ci_low``, ``difference_ci_high``,
+        ``ratio_to_<baseline>``, ``ratio_ci_low``, ``ratio_ci_high``, ``paired_runs``. Points with
+        no feasible run keep their row, their values missing.
+    """
+    rows = []
+    place = [key for key in POINT if key != "method"]
+    for keys, point in means.groupby(place, sort=True):
+        constant = dict(zip(place, keys, strict=True))
+        # Runs side by side; a method that is infeasible in a run is missing there.
+        wide = {
+            metric: point.pivot(index="run", columns="method", values=metric) for metric in metrics
+        }
+        for method, own in point.groupby("method", sort=True):
+            feasible = int(own["feasible"].sum())
+            for metric in metrics:
+                values = wide[metric][method].dropna()
+                paired = (
+                    wide[metric][[method, baseline]].dropna()
+                    if method != baseline and baseline in wide[metric]
+                    else None
+                )
+                rows.append(
+                    {
+                        **constant,
+                        "method": method,
+                        "metric": metric,
+                        **_named(mean_interval(values, confidence), "mean", ""),
+                        "standard_deviation": values.std(ddof=1) if len(values) > 1 else np.nan,
+                        "runs": feasible,
+                        "infeasible_runs": len(own) - feasible,
+                        **_comparison(paired, baseline, confidence),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def _comparison(
+    paired: pd.DataFrame | None, baseline: str, confidence: float
+) -> dict[str, float | int]:
+    """Columns that compare two methods; missing for the baseline itself."""
+    both = np.empty((0, 2)) if paired is None else paired.to_numpy()
+    arguments = (both[:, 0], both[:, 1], confidence)
+    return {
+        **_named(paired_difference(*arguments), f"difference_to_{baseline}", "difference_"),
+        **_named(paired_ratio(*arguments), f"ratio_to_{baseline}", "ratio_"),
+        "paired_runs": len(both),
+    }
+
+
+def _named(estimate: Estimate, value: str, prefix: str) -> dict[str, float]:
+    return {
+        value: estimate.value,
+        f"{prefix}ci_low": estimate.low,
+        f"{prefix}ci_high": estimate.high,
+    }
