@@ -13,7 +13,6 @@ configfile: "config/default.yaml"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/check.smk"
 include: "workflow/rules/simulate.smk"
 include: "workflow/rules/figures.smk"
 
@@ -22,3 +21,4 @@ rule all:
     default_target: True
     input:
         rules.simulated.input,
+        rules.drawn.input,

@@ -20,6 +20,7 @@ COMMANDS = (
     "bprr.commands.check",
     "bprr.commands.simulate",
     "bprr.commands.sweep",
+    "bprr.commands.plot",
     "bprr.commands.verify",
     "bprr.commands.provenance",
 )

@@ -216,7 +216,7 @@ class MethodRunner:
 
 def sweep_methods(settings: Settings, sweep: SweepSettings) -> dict[str, MethodSettings]:
     """Methods of a sweep, with the placements and delays that it replaces."""
-    replaced = {
+    replaced: dict[str, Mapping[str, Any]] = {
         "placement": sweep.replace_placement,
         "allocation_delay_ms": sweep.replace_allocation_delay_ms,
     }

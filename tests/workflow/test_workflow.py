@@ -49,16 +49,15 @@ def test_bad_configuration_is_refused_before_any_job(
     assert not (tmp_path / "results").exists()
 
 
-def test_unknown_device_is_refused_by_the_first_job(tmp_path: Path) -> None:
+def test_unknown_device_is_refused_before_any_job(tmp_path: Path) -> None:
     scenario = (ROOT / "config/scenarios/scattered.yaml").read_text()
     (tmp_path / "scattered.yaml").write_text(scenario.replace("rest: mig", "rest: gtx"))
     clustered = (ROOT / "config/scenarios/clustered.yaml").read_text()
     (tmp_path / "clustered.yaml").write_text(clustered)
-    command = workflow(tmp_path, f"{tmp_path}/results/sweeps/fig7_abovenet.parquet")
-    done = run([*command, f"scenario_dir={tmp_path}"])
+    done = run([*workflow(tmp_path, "--dry-run"), f"scenario_dir={tmp_path}"])
     assert done.returncode != 0
     assert "gtx" in done.stdout + done.stderr
-    assert not list(tmp_path.glob("results/sweeps/*"))
+    assert not (tmp_path / "results").exists()
 
 
 def test_killed_run_resumes_with_the_same_result(tmp_path: Path) -> None:

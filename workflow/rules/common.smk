@@ -2,10 +2,9 @@
 import sys
 from pathlib import Path
 
-import yaml
-
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
+from bprr.checks import put_in_place
 from bprr.config import Settings, validated
 from bprr.errors import BprrError
 from bprr.storage import source_hash
@@ -20,23 +19,29 @@ FIGURES = SETTINGS.figures_dir
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 
-# What the commands read: the configuration as merged from files and command line. It is written
-# only if it changed, and rules take it as `ancient`: what reruns them is the part in their params.
-EFFECTIVE = f"{RESULTS}/config.yaml"
-effective = yaml.safe_dump(SETTINGS.model_dump(mode="json"), sort_keys=False)
-if not Path(EFFECTIVE).exists() or Path(EFFECTIVE).read_text() != effective:
-    Path(EFFECTIVE).parent.mkdir(parents=True, exist_ok=True)
-    Path(EFFECTIVE).write_text(effective)
-
 # The `bprr` of the Python that runs Snakemake, whether or not its environment is activated.
 shell.prefix(f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH; ")
 
 PUBLISHED = [*map(str, SETTINGS.device_files), *map(str, SETTINGS.model_files)]
-SCENARIOS = sorted({str(SETTINGS.scenario_dir / f"{sweep.scenario}.yaml") for sweep in SETTINGS.sweeps.values()})
+SCENARIOS = sorted(
+    {
+        str(SETTINGS.scenario_dir / f"{sweep.scenario}.yaml")
+        for sweep in SETTINGS.sweeps.values()
+    }
+)
 SIMULATION_ROOMS = (
     "swarm", "performance", "ledger", "network", "workload", "scenario", "sweep",
     "placement", "routing", "simulation",
 )
+
+# What the commands read: the configuration as merged from files and command line. Before it is put
+# in place every name and scenario in it is tried, so that nothing starts on a bad one. Rules take
+# it as `ancient`: what reruns them is the part of it in their params.
+EFFECTIVE = f"{RESULTS}/config.yaml"
+try:
+    put_in_place(SETTINGS, Path(EFFECTIVE), [*PUBLISHED, *SCENARIOS])
+except BprrError as error:
+    raise WorkflowError(str(error)) from None
 
 
 def scenario_of(wildcards):

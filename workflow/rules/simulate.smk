@@ -10,7 +10,6 @@ SWEPT = [
 rule sweep:
     input:
         config=ancient(EFFECTIVE),
-        checked=ancient(rules.check.output[0]),
         scenario=scenario_of,
         published=PUBLISHED,
     output:

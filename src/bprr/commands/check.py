@@ -24,18 +24,9 @@ def _check(arguments: argparse.Namespace) -> int:
         print(json.dumps(json_schema(), indent=2, sort_keys=True))
         return 0
 
-    from bprr.scenario import draw
-    from bprr.sweep import catalogue, check_policies, sweep_points
+    from bprr.checks import check_settings
 
     settings = load_settings(arguments.config)
-    profiles = catalogue(settings)
-    points = 0
-    for name, sweep in settings.sweeps.items():
-        for topology in sweep.topologies:
-            found = sweep_points(settings, name, topology)
-            check_policies(settings, [point.scenario for point in found])
-            for point in found:
-                draw(point.scenario, profiles, settings.seed, 0)
-            points += len(found)
+    points = check_settings(settings)
     print(f"{arguments.config}: {len(settings.sweeps)} sweeps with {points} points are sound")
     return 0
