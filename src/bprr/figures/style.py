@@ -14,8 +14,7 @@ Figures are made without pyplot, so nothing has to be closed and no display is n
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from bprr.storage import replacing
 
 __all__ = [
     "COLUMN_IN",
@@ -42,7 +43,6 @@ __all__ = [
     "new_figure",
     "note",
     "save",
-    "write_atomically",
 ]
 
 COLUMN_IN = 3.5  # width of one column of a two-column page (inches)
@@ -221,8 +221,7 @@ def note(figure: Figure, text: str) -> None:
 def save(figure: Figure, table: pd.DataFrame, stem: Path) -> list[Path]:
     """Write a figure as PDF and PNG, and its numbers as CSV.
 
-    The same figure gives the same bytes: no dates, no versions. Each file appears whole or not at
-    all.
+    The same figure gives the same bytes: no dates, no versions.
 
     Parameters
     ----------
@@ -238,32 +237,14 @@ def save(figure: Figure, table: pd.DataFrame, stem: Path) -> list[Path]:
     list of Path
         The three files.
     """
-
-    def csv(path: Path) -> None:
-        table.to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
-
-    def pdf(path: Path) -> None:
-        undated = {"CreationDate": None, "Creator": None, "Producer": None}
-        figure.savefig(path, format="pdf", metadata=undated)
-        figure.set_layout_engine("none")  # laid out: both files look the same
-
-    def png(path: Path) -> None:
-        figure.savefig(path, format="png", dpi=PNG_DPI, metadata={"Software": None})
-
-    with applied():
-        return [
-            write_atomically(stem.with_name(f"{stem.name}.{suffix}"), write)
-            for suffix, write in (("csv", csv), ("pdf", pdf), ("png", png))
-        ]
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
-    """Let a function write a file that appears under its name only when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    undated = {"CreationDate": None, "Creator": None, "Producer": None}
+    paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("csv", "pdf", "png")]
+    csv, pdf, png = paths
+    with replacing(csv) as unfinished:
+        table.to_csv(unfinished, index=False, float_format="%.9g", lineterminator="\n")
+    with applied(), replacing(pdf) as unfinished:
+        figure.savefig(unfinished, format="pdf", metadata=undated)
+    figure.set_layout_engine("none")  # laid out: both pictures look the same
+    with applied(), replacing(png) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    return paths

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from bprr.config import Settings
 from bprr.figures import style
 from bprr.figures.labels import METRIC_LABELS, delays_label, figure_title, topology_label
+from bprr.storage import read_table
 from bprr.summary import METRICS, run_means, summarize
 
 __all__ = ["artefact_means", "draw_sweep", "plot_sweep", "sweep_table"]
@@ -241,6 +242,6 @@ def plot_sweep(
     list of Path
         CSV, PDF and PNG.
     """
-    means = run_means(pd.read_parquet(sweep_parquet))
+    means = run_means(read_table(sweep_parquet))
     table = sweep_table(means, settings, artefact_means(artefact_csv))
     return style.save(draw_sweep(table, settings, conditions(means, settings)), table, stem)
