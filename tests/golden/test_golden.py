@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from bprr.cli import main
 from bprr.errors import InputError
 from bprr.golden import NOT_REPLAYED, REPLAYS, TOLERANCE, replay, replay_file, worst_difference
 
@@ -124,7 +125,7 @@ def one_case(**changes):
         (one_case(), "x"),
         (one_case(input={"M": "much", "lc": 1, "lc_in": 1, "L": 3, "sm": 1}), "x"),
         (one_case(input=None), "x"),
-        (json.dumps({"cases": [{"id": "y", "kind": "cg_bp"}]}), "y"),
+        (json.dumps({"cases": [{"id": "y", "kind": "cg_bp"}]}), "cases.0"),
         ("\udcff", "cases"),
     ],
 )
@@ -140,3 +141,30 @@ def test_an_odd_file_is_refused_by_name(tmp_path, text, named):
 
 def test_every_kind_has_a_replay():
     assert set(REPLAYS) == set(COUNTS)
+
+
+def test_command_line_prints_kinds_and_returns_0(cases_file, capsys):
+    assert main(["verify", "golden", str(cases_file)]) == 0
+    printed = capsys.readouterr().out
+    lines = {line.split()[0]: line.split() for line in printed.splitlines()}
+    for kind, count in COUNTS.items():
+        assert lines[kind][1] == str(count)
+        assert float(lines[kind][2]) <= TOLERANCE
+    assert "145" in printed
+
+
+def test_command_line_names_what_is_wrong(cases, tmp_path, capsys):
+    chosen = [copy.deepcopy(c) for c in cases if c["kind"] == "bprr_ext"][:2]
+    chosen[1]["output"]["time_per_request"] *= 1 + 1e-8
+    path = tmp_path / "tampered.json"
+    path.write_text(json.dumps({"cases": chosen}))
+    assert main(["verify", "golden", str(path)]) not in (0, None)
+    assert f"FAILED at {chosen[1]['id']}" in capsys.readouterr().out
+    chosen[1] = copy.deepcopy(chosen[0])
+    path.write_text(json.dumps({"cases": chosen}))
+    assert main(["verify", "golden", str(path)]) == 0
+
+
+def test_command_line_refuses_an_unreadable_file(tmp_path, capsys):
+    assert main(["verify", "golden", str(tmp_path / "absent.json")]) == 2
+    assert "absent.json" in capsys.readouterr().err
