@@ -250,6 +250,8 @@ def worst_difference(ours: Mapping[str, Any], recorded: Mapping[str, Any]) -> fl
         if name not in ours:
             return np.inf
         if name == "chains":
+            if len(ours[name]) != len(theirs):
+                return np.inf
             pairs = [(mine, _padded(chain)) for mine, chain in zip(ours[name], theirs, strict=True)]
             worst = max([worst, *(_difference(mine, chain) for mine, chain in pairs)])
         else:
@@ -304,16 +306,22 @@ def replay_file(path: Path) -> list[KindReport]:
         cases = json.loads(path.read_text())["cases"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(path, "cases", str(error), 'a JSON object with a list "cases"') from None
-    if not cases:
-        raise InputError(path, "cases", [], "at least one case")
+    if not isinstance(cases, list) or not cases:
+        raise InputError(path, "cases", cases, "a list of at least one case")
     differences: dict[str, list[tuple[float, str]]] = {}
-    for case in cases:
-        if case.get("kind") not in REPLAYS:
-            raise InputError(path, f"{case.get('id')}.kind", case.get("kind"), ", ".join(REPLAYS))
+    for place, case in enumerate(cases):
+        if not isinstance(case, dict) or not {"id", "kind", "input", "output"} <= case.keys():
+            allowed = "an object with id, kind, input and output"
+            raise InputError(path, f"cases.{place}", case, allowed)
+        if case["kind"] not in REPLAYS:
+            raise InputError(path, f"{case['id']}.kind", case["kind"], ", ".join(REPLAYS))
         try:
             difference = replay(case)
         except KeyError as error:
             raise InputError(path, f"{case['id']}.input", f"no {error}", "this key") from None
+        except (TypeError, ValueError, IndexError) as error:
+            allowed = f"numbers as in the other cases of kind {case['kind']}"
+            raise InputError(path, f"{case['id']}.input", str(error), allowed) from None
         differences.setdefault(case["kind"], []).append((difference, case["id"]))
     return [
         KindReport(kind, len(found), *max(found, key=lambda entry: entry[0]))

@@ -169,8 +169,9 @@ def conservative_blocks_suffice(
 def amortised_time_ms(swarm: Swarm, blocks: NDArray[np.integer]) -> FloatArray:
     """Amortised time per block t̃_j = τ_j + max_c t_cj / m_j (ms); infinite where m_j = 0."""
     worst_rtt = swarm.token_rtt_ms.max(axis=0)
-    with np.errstate(divide="ignore"):
-        return swarm.tau_ms + worst_rtt / blocks
+    per_block = np.full(swarm.servers, np.inf)
+    np.divide(worst_rtt, blocks, out=per_block, where=np.asarray(blocks) > 0)
+    return swarm.tau_ms + per_block
 
 
 def completion_bound(

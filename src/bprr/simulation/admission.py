@@ -9,10 +9,12 @@ from typing import Any, NamedTuple, Protocol
 
 from simpy import Environment
 
+from bprr.errors import InfeasibleError
 from bprr.ledger import CacheLedger
 from bprr.registry import Registry
 from bprr.routing.base import Request, Route, Router
 from bprr.simulation.charging import CacheCharging
+from bprr.swarm import IntArray
 
 __all__ = [
     "Admission",
@@ -133,6 +135,28 @@ class Admission(Protocol):
 admission_policies: Registry[type[Admission]] = Registry("admission", "bprr.simulation")
 
 
+def _wait_ms(context: AdmissionContext, route: Route, needed: IntArray) -> float:
+    """Time until every server of a chain has room, if sessions end as entered.
+
+    Raises
+    ------
+    InfeasibleError
+        If a server's whole cache is too small; a routing policy that looks at no capacity (PETALS',
+        the shortest path) may lead there.
+    """
+    now = context.env.now
+    wait = context.ledger.release_ms(route.servers, needed, now) - now
+    if math.isinf(wait):
+        capacity = context.ledger.state.capacity[route.servers]
+        worst = int((needed - capacity).argmax())
+        raise InfeasibleError(
+            "attention cache",
+            f"{needed[worst] - capacity[worst]} of {needed[worst]} tokens of one block",
+            f"server {route.servers[worst]}, where routing sends a request longer than its cache",
+        )
+    return wait
+
+
 @admission_policies.register("reserve")
 class Reserve:
     """Memory is reserved from arrival; the wait is the back-off instant after the estimated one."""
@@ -146,7 +170,7 @@ class Reserve:
         now = context.env.now
         route = context.router.route(request, now)
         needed = context.charging.needed(request, route)
-        raw_wait = context.ledger.release_ms(route.servers, needed, now) - now
+        raw_wait = _wait_ms(context, route, needed)
         wait = context.back_off.instant_ms(raw_wait)
         service = context.service(request, route)
         end = now + wait + service.total_ms
@@ -173,7 +197,7 @@ class Retry:
             now = context.env.now
             route = context.router.route(request, now)
             needed = context.charging.needed(request, route)
-            wait = context.ledger.release_ms(route.servers, needed, now) - now
+            wait = _wait_ms(context, route, needed)
             raw_wait = wait if attempt == 1 else raw_wait
             if wait <= 0:
                 service = context.service(request, route)

@@ -1,0 +1,122 @@
+"""Hypothesis strategies: small random swarms, placements, workloads and states of the caches.
+
+Times are small whole numbers, so that ties are common. A block takes 1 GB and a token of its cache
+0.0001 GB; memory ranges from too little for one block to enough for all of them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from hypothesis import strategies as st
+
+from bprr.ledger import CacheLedger
+from bprr.placement.base import Placement
+from bprr.routing.base import Request
+from bprr.swarm import LanguageModel, Swarm
+from bprr.workload import Workload
+
+CACHE_GB_PER_TOKEN = 1e-4
+TOKENS = st.integers(1, 3000)
+
+
+def _column(draw, count: int, low: int, high: int) -> np.ndarray:
+    values = draw(st.lists(st.integers(low, high), min_size=count, max_size=count))
+    return np.array(values, dtype=float)
+
+
+@st.composite
+def swarms(draw, max_blocks: int = 12, max_servers: int = 8, max_clients: int = 3) -> Swarm:
+    """Swarms on a grid: round trips are distances between places, overheads are added."""
+    blocks = draw(st.integers(1, max_blocks))
+    servers = draw(st.integers(1, max_servers))
+    clients = draw(st.integers(1, max_clients))
+    model = LanguageModel(
+        "random",
+        blocks,
+        d_model=1,
+        block_gb=1.0,
+        cache_bytes_per_value=CACHE_GB_PER_TOKEN * 1e9 / 2,
+        max_sequence_tokens=10_000,
+    )
+    x, y = _column(draw, servers + clients, 0, 12), _column(draw, servers + clients, 0, 12)
+    rtt = np.abs(x[:, None] - x) + np.abs(y[:, None] - y)
+    raw = rtt[servers:, :servers]
+    return Swarm(
+        model,
+        memory_gb=_column(draw, servers, 2, 40) / 4,
+        tau_ms=_column(draw, servers, 1, 6),
+        prefill_ms=_column(draw, servers, 0, 30),
+        prefill_ms_per_token=_column(draw, servers, 0, 2) / 8,
+        token_rtt_ms=raw + draw(st.integers(0, 10)),
+        prompt_rtt_ms=raw + draw(st.integers(0, 10)),
+        prompt_rtt_ms_per_token=draw(st.integers(0, 4)) / 8,
+        raw_rtt_ms=raw,
+        server_rtt_ms=rtt[:servers, :servers],
+        forward_rps=_column(draw, servers, 1, 9) * 100,
+        network_rps=_column(draw, servers, 1, 9) * 100,
+    )
+
+
+@st.composite
+def placements(draw, covering: bool = False) -> Placement:
+    """Placements at random; servers may hold nothing, and caches may be small or zero.
+
+    With ``covering`` one more pass gives every block a host with room for a request of any length.
+    """
+    swarm = draw(swarms())
+    total = swarm.model.blocks
+    first = np.zeros(swarm.servers, dtype=np.int64)
+    blocks = np.zeros(swarm.servers, dtype=np.int64)
+    for server in range(swarm.servers):
+        blocks[server] = draw(st.integers(0, total))
+        if blocks[server]:
+            first[server] = draw(st.integers(1, total - int(blocks[server]) + 1))
+    cache = _column(draw, swarm.servers, 0, 40).astype(np.int64) * 1000
+    if covering:
+        first[-1], blocks[-1], cache[-1] = 1, total, max(int(cache[-1]), 6000 * total)
+    return Placement(swarm, first, blocks, np.where(blocks > 0, cache, 0))
+
+
+@st.composite
+def requests(draw, clients: int) -> Request:
+    """Requests of any length."""
+    tokens_in, tokens_out = draw(TOKENS), draw(TOKENS)
+    return Request(draw(st.integers(0, clients - 1)), tokens_in, tokens_out, tokens_in + tokens_out)
+
+
+class State(NamedTuple):
+    """A ledger after some holds, the same holds as a list, and the time now."""
+
+    ledger: CacheLedger
+    holds: list[tuple[int, int, float]]  # server, units, end
+    now_ms: float
+
+
+@st.composite
+def states(draw, placement: Placement, max_holds: int = 10) -> State:
+    """Sessions that hold cache at some servers, some of them oversubscribed, some ended."""
+    ledger, holds, now = CacheLedger(placement.cache_tokens), [], 0.0
+    for _ in range(draw(st.integers(0, max_holds))):
+        now += draw(st.integers(0, 40))
+        servers = draw(
+            st.lists(st.integers(0, placement.swarm.servers - 1), min_size=1, unique=True)
+        )
+        units = [draw(st.integers(1, 25)) * 1000 for _ in servers]
+        end = now + draw(st.integers(1, 30)) * 100.0
+        ledger.hold(np.array(servers), units, end, now)
+        holds += [(server, amount, end) for server, amount in zip(servers, units, strict=True)]
+    return State(ledger, holds, now + draw(st.integers(0, 500)))
+
+
+@st.composite
+def workloads(draw, clients: int, max_requests: int = 14) -> Workload:
+    """Requests of different lengths, often at the same instant."""
+    count = draw(st.integers(1, max_requests))
+    gaps = draw(st.lists(st.sampled_from([0, 0, 1, 50, 400, 3000]), min_size=count, max_size=count))
+    asked = [draw(requests(clients)) for _ in range(count)]
+    client, tokens_in, tokens_out, _ = zip(*asked, strict=True)
+    return Workload(
+        np.cumsum(gaps).astype(float), np.array(client), np.array(tokens_in), np.array(tokens_out)
+    )

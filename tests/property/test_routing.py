@@ -1,0 +1,136 @@
+"""Every routing decision against all chains, enumerated."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from naive import chain_cost, chains, petals_cost
+from swarms import placements, requests, states
+
+from bprr.errors import InfeasibleError
+from bprr.performance import blocks_processed, chain_times_ms
+from bprr.routing.base import PetalsSettings, RoutingContext, routing_policies
+
+
+def as_chain(route):
+    return tuple(zip(route.servers.tolist(), route.processed.tolist(), strict=True))
+
+
+def assert_is_a_chain(placement, route):
+    """Blocks 1..L once each, in order, every server to the end of its range (suffix rule)."""
+    done = 0
+    for server, count in as_chain(route):
+        first, last = int(placement.first_block[server]), int(placement.last_block[server])
+        assert placement.blocks[server] > 0
+        assert first <= done + 1 <= last
+        assert done + count == last
+        done = last
+    assert done == placement.swarm.model.blocks
+    again = blocks_processed(placement.first_block, placement.blocks, route.servers)
+    assert again.tolist() == route.processed.tolist()
+
+
+@st.composite
+def decisions(draw, covering=None):
+    placement = draw(placements(draw(st.booleans()) if covering is None else covering))
+    state = draw(states(placement))
+    return placement, state, draw(requests(placement.swarm.clients))
+
+
+def route_or_none(name, placement, state, request):
+    router = routing_policies[name](RoutingContext(placement, state.ledger, PetalsSettings()))
+    try:
+        return router.route(request, state.now_ms)
+    except InfeasibleError as error:
+        assert error.missing
+        return None
+
+
+@pytest.mark.parametrize(
+    "name, criterion",
+    [("exact", "with_longest_wait"), ("ws_rr", "with_summed_waits"), ("shortest_path", "time_ms")],
+)
+@settings(max_examples=2 * settings.default.max_examples)
+@given(data=st.data())
+def test_routing_is_the_best_of_all_chains(name, criterion, data):
+    placement, state, request = data.draw(decisions())
+    costs = {
+        chain: chain_cost(placement, state.holds, chain, request, state.now_ms)
+        for chain in chains(placement)
+    }
+    possible = {chain: cost for chain, cost in costs.items() if max(cost.waits_ms) < math.inf}
+    route = route_or_none(name, placement, state, request)
+    event(f"chains: {min(len(possible), 3)}, waiting: {any(map(has_wait, possible.values()))}")
+    if not possible:
+        assert route is None
+        return
+    assert route is not None
+    assert_is_a_chain(placement, route)
+    best = min(getattr(cost, criterion) for cost in possible.values())
+    assert getattr(costs[as_chain(route)], criterion) == pytest.approx(best, rel=1e-9)
+    assert route.cost_ms == pytest.approx(best, rel=1e-9)
+
+
+def has_wait(cost):
+    return max(cost.waits_ms) > 0
+
+
+@given(decision=decisions(covering=True))
+def test_exact_never_loses_to_ws_rr_in_true_cost(decision):
+    placement, state, request = decision
+    exact = route_or_none("exact", placement, state, request)
+    ws_rr = route_or_none("ws_rr", placement, state, request)
+    true_cost = {
+        name: chain_cost(placement, state.holds, as_chain(route), request, state.now_ms)
+        for name, route in (("exact", exact), ("ws_rr", ws_rr))
+    }
+    limit = true_cost["ws_rr"].with_longest_wait
+    assert true_cost["exact"].with_longest_wait <= limit * (1 + 1e-9)
+    # Corollary 2: the summed waits that WS-RR minimises bound the true time.
+    assert limit <= ws_rr.cost_ms * (1 + 1e-9)
+
+
+@given(decision=decisions())
+def test_petals_routing_is_the_best_of_all_chains(decision):
+    placement, state, request = decision
+    alive = [server for server, _, end in state.holds if end > state.now_ms]
+    sessions = [alive.count(server) for server in range(placement.swarm.servers)]
+    costs = {
+        chain: petals_cost(placement, sessions, chain, request, 18.0, 10_000.0)
+        for chain in chains(placement)
+    }
+    route = route_or_none("petals", placement, state, request)
+    if not costs:
+        assert route is None
+        return
+    assert_is_a_chain(placement, route)
+    best = min(costs.values())
+    assert costs[as_chain(route)] == pytest.approx(best, rel=1e-12)
+    assert route.cost_ms == pytest.approx(best, rel=1e-12)
+
+
+@given(decision=decisions(covering=True))
+def test_time_of_a_chain_is_the_sum_of_its_links(decision):
+    placement, state, request = decision
+    route = route_or_none("shortest_path", placement, state, request)
+    first_ms, remaining_ms = chain_times_ms(
+        placement.swarm,
+        request.client,
+        route.servers,
+        route.processed,
+        request.input_tokens,
+        request.output_tokens,
+    )
+    cost = chain_cost(placement, [], as_chain(route), request, 0.0)
+    assert first_ms + remaining_ms == pytest.approx(cost.time_ms, rel=1e-12)
+    assert np.isclose(route.cost_ms, cost.time_ms, rtol=1e-12)
+
+
+@given(decision=decisions(covering=True))
+def test_shortest_path_does_not_see_the_load(decision):
+    placement, state, request = decision
+    busy = route_or_none("shortest_path", placement, state, request)
+    idle = route_or_none("shortest_path", placement, state._replace(now_ms=1e12), request)
+    assert as_chain(busy) == as_chain(idle)
