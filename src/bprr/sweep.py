@@ -140,21 +140,14 @@ class MethodRunner:
 
     def __init__(self, instance: Instance, profiles: Catalogue) -> None:
         self._instance, self._profiles = instance, profiles
-        self._placements: dict[tuple[str, int], Placement] = {}
+        self._placements: dict[tuple[str, float], Placement] = {}
         self._loads: dict[float, int] = {}
 
-    def design_load(self, allocation_ms: float) -> int:
-        """Design load R of this instance (see `DesignLoadSettings`).
-
-        Raises
-        ------
-        InfeasibleError
-            If not even one request fits.
-        """
+    def _design_load(self, counted_ms: float) -> int:
+        """Design load R when a request pays ``counted_ms`` besides the initial delay."""
         instance, settings = self._instance, self._instance.scenario.design_load
         if settings.load is not None:
             return settings.load
-        counted_ms = allocation_ms if settings.count_allocation_delay else 0.0
         if counted_ms not in self._loads:
             self._loads[counted_ms] = choose_design_load(
                 instance.swarm,
@@ -165,14 +158,22 @@ class MethodRunner:
             )
         return self._loads[counted_ms]
 
-    def placement(self, policy: str, load: int) -> Placement:
-        """Placement by a policy for a design load, computed once."""
-        key = (policy, load)
+    def placement(self, policy: str, allocation_ms: float) -> Placement:
+        """Placement by a policy, computed once for every delay that its design load counts.
+
+        Raises
+        ------
+        InfeasibleError
+            If no placement exists.
+        """
+        instance, scenario = self._instance, self._instance.scenario
+        counted_ms = allocation_ms if scenario.design_load.count_allocation_delay else 0.0
+        key = (policy, counted_ms)
         if key not in self._placements:
-            instance, host = self._instance, self._instance.scenario.offloading
+            host = scenario.offloading
             problem = PlacementProblem(
                 instance.swarm,
-                load,
+                lambda: self._design_load(counted_ms),
                 instance.design_request.cache_tokens,
                 instance.join_order,
                 instance.block_cap,
@@ -199,7 +200,7 @@ class MethodRunner:
             If no placement exists or a request has no chain.
         """
         scenario = self._instance.scenario
-        placement = self.placement(method.placement, self.design_load(allocation_ms))
+        placement = self.placement(method.placement, allocation_ms)
         records = simulate(
             placement,
             self._instance.workload,

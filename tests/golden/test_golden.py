@@ -76,9 +76,7 @@ def test_every_recorded_number_is_looked_at(cases, kind):
 
 @pytest.mark.parametrize("kind", COUNTS)
 def test_inputs_matter(cases, kind):
-    case = copy.deepcopy(
-        next(c for c in cases if c["kind"] == kind and "error" not in c["output"])
-    )
+    case = copy.deepcopy(next(c for c in cases if c["kind"] == kind and "error" not in c["output"]))
     given = case["input"]
     if kind == "petals_place":
         given["throughput"][0] = (np.array(given["throughput"][0]) * 1.01).tolist()

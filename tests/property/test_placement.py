@@ -40,8 +40,9 @@ def block_caps(draw, swarm):
 def problems(draw):
     swarm = draw(swarms())
     order = draw(st.permutations(range(swarm.servers)))
+    load = draw(LOADS)
     return PlacementProblem(
-        swarm, draw(LOADS), draw(TOKENS), np.array(order), draw(block_caps(swarm))
+        swarm, lambda: load, draw(TOKENS), np.array(order), draw(block_caps(swarm))
     )
 
 
@@ -63,7 +64,7 @@ def test_cg_bp_is_algorithm_1(problem):
         swarm.tau_ms.astype(int).tolist(),
         swarm.token_rtt_ms.max(axis=0).astype(int).tolist(),
         swarm.model.blocks,
-        load,
+        lambda: load,
     )
     placement = cg_bp_or_none(swarm, load, tokens, problem.block_cap)
     event(f"feasible: {placement is not None}")
@@ -101,7 +102,7 @@ def test_greedy_windows_are_those_of_algorithm_1(problem):
         np.array(sessions, dtype=np.int64),
         amortised,
         total,
-        load,
+        lambda: load,
     )
     assert {j: int(start[j]) + 1 for j in expected.order} == expected.first_block
     assert capacity.tolist() == expected.capacity

@@ -92,8 +92,9 @@ class PlacementProblem:
     ----------
     swarm : Swarm
         Servers and clients.
-    load : int
-        Design number of concurrent requests, R.
+    choose_load : callable
+        Chooses the design number of concurrent requests, R; called only by policies that read
+        `load`, so that the others also work where no R is feasible.
     session_tokens : int
         Tokens for which a session reserves cache in each block it uses.
     join_order : ndarray of int64, shape (S,)
@@ -105,11 +106,16 @@ class PlacementProblem:
     """
 
     swarm: Swarm
-    load: int
+    choose_load: Callable[[], int]
     session_tokens: int
     join_order: IntArray
     block_cap: IntArray | None = None
     offloading: OffloadingHost | None = None
+
+    @property
+    def load(self) -> int:
+        """Design number of concurrent requests, R; `InfeasibleError` if not even one fits."""
+        return self.choose_load()
 
 
 PlacementPolicy = Callable[[PlacementProblem], Placement]
