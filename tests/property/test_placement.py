@@ -64,7 +64,7 @@ def test_cg_bp_is_algorithm_1(problem):
         swarm.tau_ms.astype(int).tolist(),
         swarm.token_rtt_ms.max(axis=0).astype(int).tolist(),
         swarm.model.blocks,
-        lambda: load,
+        load,
     )
     placement = cg_bp_or_none(swarm, load, tokens, problem.block_cap)
     event(f"feasible: {placement is not None}")
@@ -102,7 +102,7 @@ def test_greedy_windows_are_those_of_algorithm_1(problem):
         np.array(sessions, dtype=np.int64),
         amortised,
         total,
-        lambda: load,
+        load,
     )
     assert {j: int(start[j]) + 1 for j in expected.order} == expected.first_block
     assert capacity.tolist() == expected.capacity
