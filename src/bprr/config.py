@@ -245,9 +245,9 @@ class OffloadingSettings(Strict):
     """The baseline without distribution: one GPU, weights streamed for every token."""
 
     device: str = "a100"
-    bandwidth_gb_per_s: Positive = 32.0
+    pcie_gb_per_s: Positive = Field(32.0, description="PCIe 4.0 x16, nominal 256 Gbit/s")
+    ssd_gb_per_s: Positive = Field(8.0, description="NVMe on PCIe 4.0 x4, nominal 64 Gbit/s")
     buffered_blocks: Count = 2
-    source: str = "PCIe 4.0 x16 at its nominal 256 Gbit/s, the best case"
 
 
 class Scenario(Strict):

@@ -179,7 +179,8 @@ class MethodRunner:
                 instance.block_cap,
                 OffloadingHost(
                     self._profiles.devices[host.device].device(host.device),
-                    host.bandwidth_gb_per_s,
+                    host.pcie_gb_per_s,
+                    host.ssd_gb_per_s,
                     host.buffered_blocks,
                 ),
             )

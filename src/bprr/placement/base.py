@@ -73,14 +73,15 @@ class OffloadingHost:
     ----------
     device : Device
         The device.
-    bandwidth_gb_per_s : float
-        Bandwidth of the stream of weights (GB/s).
+    pcie_gb_per_s, ssd_gb_per_s : float
+        Bandwidth of the stream of weights from host memory and from an SSD (GB/s).
     buffered_blocks : int
         Blocks held in device memory at once (two: one computes while the next arrives).
     """
 
     device: Device
-    bandwidth_gb_per_s: float
+    pcie_gb_per_s: float
+    ssd_gb_per_s: float
     buffered_blocks: int = 2
 
 

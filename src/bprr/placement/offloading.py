@@ -15,13 +15,24 @@ from bprr.errors import InfeasibleError
 from bprr.placement.base import OffloadingHost, Placement, PlacementProblem, placement_policies
 from bprr.swarm import LanguageModel, Swarm, floor_ratio
 
-__all__ = ["offloading", "offloading_policy"]
+__all__ = ["offloading", "offloading_pcie", "offloading_ssd"]
 
 MS_PER_S = 1000.0
 
 
-def offloading(model: LanguageModel, host: OffloadingHost, clients: int = 1) -> Placement:
+def offloading(
+    model: LanguageModel, host: OffloadingHost, bandwidth_gb_per_s: float, clients: int = 1
+) -> Placement:
     """Whole model on one device, weights streamed for every token.
+
+    Parameters
+    ----------
+    host : OffloadingHost
+        The device.
+    bandwidth_gb_per_s : float
+        Bandwidth of the stream of weights (GB/s).
+    clients : int
+        Clients at the device.
 
     Returns
     -------
@@ -34,7 +45,7 @@ def offloading(model: LanguageModel, host: OffloadingHost, clients: int = 1) -> 
         If the buffer leaves no memory for a cache.
     """
     device = host.device
-    transfer_ms = model.block_gb / host.bandwidth_gb_per_s * MS_PER_S
+    transfer_ms = model.block_gb / bandwidth_gb_per_s * MS_PER_S
     cache_gb = device.memory_gb - host.buffered_blocks * model.block_gb
     if cache_gb <= 0:
         raise InfeasibleError(
@@ -55,9 +66,21 @@ def offloading(model: LanguageModel, host: OffloadingHost, clients: int = 1) -> 
     return Placement(swarm, np.array([1]), np.array([model.blocks]), cache)
 
 
-@placement_policies.register("offloading")
-def offloading_policy(problem: PlacementProblem) -> Placement:
-    """Parameter offloading on the problem's host."""
+def _host(problem: PlacementProblem) -> OffloadingHost:
     if problem.offloading is None:
-        raise ValueError("the offloading policy needs a host")
-    return offloading(problem.swarm.model, problem.offloading, problem.swarm.clients)
+        raise ValueError("the offloading policies need a host")
+    return problem.offloading
+
+
+@placement_policies.register("offloading_pcie")
+def offloading_pcie(problem: PlacementProblem) -> Placement:
+    """Weights streamed from host memory over PCIe."""
+    host, swarm = _host(problem), problem.swarm
+    return offloading(swarm.model, host, host.pcie_gb_per_s, swarm.clients)
+
+
+@placement_policies.register("offloading_ssd")
+def offloading_ssd(problem: PlacementProblem) -> Placement:
+    """Weights streamed from an SSD."""
+    host, swarm = _host(problem), problem.swarm
+    return offloading(swarm.model, host, host.ssd_gb_per_s, swarm.clients)

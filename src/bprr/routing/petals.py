@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from bprr.ledger import drop_ended
 from bprr.routing.base import Request, Route, RoutingContext, routing_policies
 from bprr.routing.positions import no_chain
+from bprr.swarm import IntArray
 
-__all__ = ["PetalsRouting"]
+__all__ = ["PetalsOversubscriptionRouting", "PetalsRouting"]
 
 
 @njit(cache=True)
@@ -71,8 +73,7 @@ class PetalsRouting:
         drop_ended(state, now_ms)
         slots = placement.cache_tokens // request.cache_tokens
         capacity = slots // np.maximum(placement.blocks, 1)
-        # Exactly zero, so an oversubscribed server looks free again (discrepancy 5).
-        looks_full = capacity - state.sessions == 0
+        looks_full = self._looks_full(capacity - state.sessions)
         last, cost_ms, previous = _shortest_hops(
             self._order,
             self._low,
@@ -92,3 +93,15 @@ class PetalsRouting:
         servers = np.array(chain[::-1], dtype=np.int64)
         ends = self._end[servers]
         return Route(servers, np.diff(ends, prepend=0), cost_ms)
+
+    def _looks_full(self, free_sessions: IntArray) -> NDArray[np.bool_]:
+        # Exactly zero, so an oversubscribed server looks free again (discrepancy 5).
+        return free_sessions == 0
+
+
+@routing_policies.register("petals_oversubscription")
+class PetalsOversubscriptionRouting(PetalsRouting):
+    """PETALS' routing whose penalty also holds at oversubscribed servers (discrepancy 5)."""
+
+    def _looks_full(self, free_sessions: IntArray) -> NDArray[np.bool_]:
+        return free_sessions <= 0
