@@ -101,6 +101,7 @@ class Plan:
         """Every setting once."""
         blocks, context = self.base_blocks, self.base_context
         return [
+            Visit("decode_empty", 0, context),
             *(Visit("decode_blocks", count, context) for count in self.blocks),
             *(Visit("decode_context", blocks, tokens) for tokens in self.contexts),
             *(Visit("decode_batch", blocks, context, batch=batch) for batch in self.batches),

@@ -115,7 +115,7 @@ def measure_device(
     """
     torch.manual_seed(seed)
     rec = Recorder()
-    before = hardware.condition()
+    before, free_bytes = hardware.condition(), hardware.free_bytes()
     value_bytes = chosen.activations.itemsize
     model = shape.language_model(chosen.bytes_per_parameter, value_bytes)
     cached = max(plan.most_cached_tokens, plan.most_blocks * CACHE_LEVELS * TOKENS_PER_LEVEL)
@@ -148,6 +148,7 @@ def measure_device(
             "name": hardware.name(),
             "driver": hardware.driver(),
             "memory_gb": hardware.total_bytes() / BYTES_PER_GB,
+            "free_gb": free_bytes / BYTES_PER_GB,
             "threads": threads,
         },
         "model": shape.as_dict(),

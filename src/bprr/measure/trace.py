@@ -32,6 +32,7 @@ SCHEMA_VERSION = 1
 # Experiment -> the one unit its values may have.
 UNITS: Mapping[str, str] = {
     "reference": "ms",
+    "decode_empty": "ms",
     "decode_blocks": "ms",
     "decode_context": "ms",
     "decode_batch": "ms",
@@ -119,7 +120,7 @@ def write_trace(
     directory.mkdir(parents=True, exist_ok=True)
     frame = pd.DataFrame(list(rows), columns=list(COLUMNS)).sort_values("order")
     path = directory / TRACE_NAME
-    frame.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    frame.to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
     complete = {
         "schema": SCHEMA_VERSION,
         **manifest,
