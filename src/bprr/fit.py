@@ -29,10 +29,11 @@ INFLUENCE_ALLOWED = 0.10
 PETALS_FORWARD_TOKENS = 1024  # PETALS announces the throughput of one forward pass of this length
 _BITS_PER_BYTE = 8
 _DRAWS = 1000
+_BANDWIDTH = ("network_upload", "network_download")
 
 # Experiment -> (column that it varies, what the paper says of it).
 _INFLUENCES = {
-    "decode_context": ("context_tokens", "τ does not depend on the context (input + output so far)"),
+    "decode_context": ("context_tokens", "τ does not depend on the tokens so far"),
     "decode_sessions": ("sessions", "τ hardly depends on how many sessions are open"),
     "decode_batch": ("batch", "a step hardly takes longer for several sessions at once"),
 }
@@ -116,9 +117,11 @@ class DeviceFit:
         and a round trip over zero distance; None unless all three were observed.
     block_gb, cache_gb_per_token : Estimate or None
         s_m, and s_c per token, as the device accounts for them; None where nobody accounted.
-    round_trip_ms, bandwidth_mbit_per_s : Estimate or None
-        Of the link that the trace observed.
-    drift : Estimate
+    round_trip_ms : Estimate or None
+        Of the smallest message over the link that was observed.
+    bandwidth_mbit_per_s : Estimate
+        Of that link, in its slower direction.
+    drift : Estimate or None
         Relative spread of the reference observation between rounds (value), and its range.
     verdicts : tuple of Verdict
         Statement by statement.
@@ -133,7 +136,7 @@ class DeviceFit:
     block_gb: Estimate | None
     cache_gb_per_token: Estimate | None
     round_trip_ms: Estimate | None
-    bandwidth_mbit_per_s: Estimate | None
+    bandwidth_mbit_per_s: Estimate
     drift: Estimate | None
     verdicts: tuple[Verdict, ...]
     points: pd.DataFrame
@@ -153,7 +156,7 @@ def _levels(rows: pd.DataFrame, keys: list[str]) -> tuple[pd.DataFrame, IntArray
     """Distinct settings, and the setting of each row."""
     grouped = rows.groupby(keys, sort=True)
     settings = pd.DataFrame(list(grouped.groups), columns=keys).astype(float)
-    return settings, grouped.ngroup().to_numpy(dtype=np.int64)
+    return settings, np.asarray(grouped.ngroup(), dtype=np.int64)
 
 
 def _fit_times(
@@ -215,9 +218,8 @@ def _median(values: pd.Series, rng: np.random.Generator) -> Estimate | None:
 def _in_gb(found: Estimate | None) -> Estimate | None:
     if found is None:
         return None
-    return Estimate(
-        found.value / BYTES_PER_GB, found.low / BYTES_PER_GB, found.high / BYTES_PER_GB
-    )
+    ends = (found.value, found.low, found.high)
+    return Estimate(*(end / BYTES_PER_GB for end in ends))
 
 
 def _drift(trace: Trace) -> Estimate | None:
@@ -238,9 +240,7 @@ def _judge_line(name: str, model: LinearModel) -> Verdict:
     return Verdict(statement, bool(holds), ", ".join(parts))
 
 
-def _judge_influence(
-    trace: Trace, experiment: str, rng: np.random.Generator
-) -> Verdict:
+def _judge_influence(trace: Trace, experiment: str, rng: np.random.Generator) -> Verdict:
     varied, statement = _INFLUENCES[experiment]
     rows = trace.of(experiment)
     name = varied.removesuffix("_tokens")
@@ -264,7 +264,8 @@ def _judge_influence(
 
 def _points(trace: Trace, decode: LinearModel, prefill: LinearModel) -> pd.DataFrame:
     """Timed observations beside the prediction of the model that the paper applies to them."""
-    timed = trace.rows[trace.rows["experiment"].isin(["decode_blocks", "prefill_input", *_INFLUENCES])]
+    judged = ["decode_blocks", "prefill_input", *_INFLUENCES]
+    timed = trace.rows[trace.rows["experiment"].isin(judged)]
     settings = ["experiment", "blocks", "input_tokens"]
     predicted = []
     for experiment, blocks, tokens in timed[settings].drop_duplicates().itertuples(index=False):
@@ -329,12 +330,10 @@ def fit_device(
 
     round_trips = link.of("network_round_trip")
     round_trip = _median(round_trips[round_trips["payload_bytes"] == 1]["value"], rng)
-    directions = [
-        found
-        for experiment in ("network_upload", "network_download")
-        if (found := _median(link.of(experiment)["value"], rng)) is not None
-    ]
-    bandwidth = min(directions, key=lambda found: found.value, default=None)
+    up, down = (_median(link.of(experiment)["value"], rng) for experiment in _BANDWIDTH)
+    if up is None or down is None:
+        raise InputError(link.path, "experiment", "none", f"rows of {' and '.join(_BANDWIDTH)}")
+    bandwidth = min(up, down, key=lambda found: found.value)
 
     blocks_held, cached = trace.of("block_memory"), trace.of("cache_memory")
     tau, prefill_slope = decode.per_block(1), prefill.coefficient("k·l_in")
@@ -342,15 +341,15 @@ def fit_device(
     activation_bits = (
         trace.manifest["model"]["d_model"] * trace.manifest["bytes_per_value"] * _BITS_PER_BYTE
     )
-    unlimited = float("inf")  # no link observed: PETALS' throughput is then the device's alone
     device = Device(
         name=name,
         tau_ms=tau.value,
-        prefill_ms=prefill.coefficient("k").value,
+        # A fixed cost that noise puts below zero is none; the estimate itself is kept beside it.
+        prefill_ms=max(0.0, prefill.coefficient("k").value),
         prefill_ms_per_token=prefill_slope.value,
         memory_gb=trace.manifest["device"]["free_gb"] if memory_gb is None else memory_gb,
         forward_rps=PETALS_FORWARD_TOKENS * 1e3 / forward_ms,
-        network_rps=bandwidth.value * 1e6 / activation_bits if bandwidth else unlimited,
+        network_rps=bandwidth.value * 1e6 / activation_bits,
         source=f"fitted to {trace.path.name}, sha256 {trace.sha256}",
     )
     return DeviceFit(

@@ -1,4 +1,8 @@
-"""A device profile as a file: the numbers a scenario reads, and where they come from."""
+"""A fit as files that scenarios refer to by name: a device profile and the model it was timed on.
+
+The files have the form of ``data/published/devices.yaml`` and ``models.yaml``; `bprr.config` reads
+them.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +17,29 @@ from bprr.fit import DeviceFit, LinearModel
 from bprr.measure.trace import Trace
 from bprr.regression import CONFIDENCE, Estimate
 
-__all__ = ["profile", "write_profile"]
+__all__ = ["device_profile", "measured_model", "write_named"]
 
 _DIGITS = 6
+_BITS_PER_BYTE = 8
+_NUMBERS = (
+    "tau_ms",
+    "prefill_ms",
+    "prefill_ms_per_token",
+    "memory_gb",
+    "forward_rps",
+    "network_rps",
+)
 
 
-def _rounded(value: float) -> float:
-    """Six significant digits: more than any timing has."""
-    return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else value
+def _rounded(value: float) -> float | None:
+    """Six significant digits, more than any timing has; None where there is no number."""
+    return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
 
 
 def _estimate(found: Estimate | None) -> dict[str, Any] | None:
     if found is None:
         return None
-    return {"value": _rounded(found.value), "interval": [_rounded(end) for end in found.as_list()]}
+    return {"value": _rounded(found.value), "interval": [_rounded(found.low), _rounded(found.high)]}
 
 
 def _line(model: LinearModel) -> dict[str, Any]:
@@ -40,8 +53,8 @@ def _line(model: LinearModel) -> dict[str, Any]:
     }
 
 
-def profile(fit: DeviceFit, trace: Trace) -> dict[str, Any]:
-    """Plain values of a fit, for a file.
+def device_profile(fit: DeviceFit, trace: Trace) -> dict[str, Any]:
+    """Plain values of a fitted device, as a scenario reads them.
 
     Parameters
     ----------
@@ -53,41 +66,61 @@ def profile(fit: DeviceFit, trace: Trace) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``device``: the fields of `bprr.swarm.Device`, as a published device has them; ``fit``:
-        estimates with intervals and quality; ``verdicts``; ``provenance``.
+        The keys of a published device, and ``provenance``: trace and manifest, estimates with
+        intervals and quality, verdicts.
     """
-    device = {
-        key: _rounded(value) if isinstance(value, float) else value
-        for key, value in asdict(fit.device).items()
-    }
-    about = trace.manifest
+    about, device = trace.manifest, fit.device
     kept = ("measured_utc", "code_revision", "device", "model", "weights", "libraries", "network")
     return {
-        "device": device,
-        "fit": {
-            "confidence": CONFIDENCE,
-            "tau_ms": _estimate(fit.decode.per_block(1)),
-            "decode": _line(fit.decode),
-            "prefill": _line(fit.prefill),
-            "hop_overhead_ms": _estimate(fit.hop_overhead_ms),
-            "block_gb": _estimate(fit.block_gb),
-            "cache_gb_per_token": _estimate(fit.cache_gb_per_token),
-            "computed": about.get("computed"),
-            "round_trip_ms": _estimate(fit.round_trip_ms),
-            "bandwidth_mbit_per_s": _estimate(fit.bandwidth_mbit_per_s),
-            "drift_between_rounds": _estimate(fit.drift),
-        },
-        "verdicts": [asdict(verdict) for verdict in fit.verdicts],
+        "title": f"{about['device']['name']}, {about['model']['name']} in {about['weights']}",
+        **{key: _rounded(getattr(device, key)) for key in _NUMBERS},
+        "source": device.source,
         "provenance": {
             "trace_sha256": trace.sha256,
             "observations": len(trace.rows),
             **{key: about[key] for key in kept if key in about},
+            "fit": {
+                "confidence": CONFIDENCE,
+                "tau_ms": _estimate(fit.decode.per_block(1)),
+                "decode": _line(fit.decode),
+                "prefill": _line(fit.prefill),
+                "hop_overhead_ms": _estimate(fit.hop_overhead_ms),
+                "block_gb": _estimate(fit.block_gb),
+                "cache_gb_per_token": _estimate(fit.cache_gb_per_token),
+                "computed": about.get("computed"),
+                "round_trip_ms": _estimate(fit.round_trip_ms),
+                "bandwidth_mbit_per_s": _estimate(fit.bandwidth_mbit_per_s),
+                "drift_between_rounds": _estimate(fit.drift),
+            },
+            "verdicts": [asdict(verdict) for verdict in fit.verdicts],
         },
     }
 
 
-def write_profile(path: Path, fit: DeviceFit, trace: Trace) -> None:
-    """Write the profile as YAML."""
+def measured_model(trace: Trace) -> dict[str, Any]:
+    """The model whose blocks were timed, as a scenario reads it.
+
+    Returns
+    -------
+    dict
+        The keys of a published model; memory as the shape and the storage of its weights imply.
+    """
+    about = trace.manifest
+    model, computed = about["model"], about["computed"]
+    return {
+        "blocks": model["blocks"],
+        "d_model": model["d_model"],
+        "max_sequence_tokens": model["max_sequence_tokens"],
+        "parameters_per_block": computed["parameters_per_block"],
+        "bits_per_parameter": computed["bytes_per_parameter"] * _BITS_PER_BYTE,
+        "cache_bytes_per_value": about["bytes_per_value"],
+        "key_value_groups": model["heads"] // model["key_value_heads"],
+        "source": f"published architecture of {model['name']}, weights in {about['weights']}",
+    }
+
+
+def write_named(path: Path, name: str, content: dict[str, Any]) -> None:
+    """Write one named entry as YAML."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(profile(fit, trace), sort_keys=False, allow_unicode=True, width=100)
+    text = yaml.safe_dump({name: content}, sort_keys=False, allow_unicode=True, width=100)
     path.write_text(text, encoding="utf-8")

@@ -15,7 +15,14 @@ from scipy import stats
 
 from bprr.swarm import FloatArray, IntArray
 
-__all__ = ["CONFIDENCE", "Estimate", "RobustFit", "huber_relative", "medians_by_round", "robust_fit"]
+__all__ = [
+    "CONFIDENCE",
+    "Estimate",
+    "RobustFit",
+    "huber_relative",
+    "medians_by_round",
+    "robust_fit",
+]
 
 CONFIDENCE = 0.95
 _HUBER_TUNING = 1.345  # 95 % efficiency under normal errors
@@ -35,10 +42,6 @@ class Estimate:
     value: float
     low: float
     high: float
-
-    def as_list(self) -> list[float]:
-        """Interval for a file."""
-        return [self.low, self.high]
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,12 @@ def huber_relative(design: FloatArray, values: FloatArray) -> FloatArray:
     ndarray, shape (P,)
     """
     scaled, ones = design / values[:, None], np.ones(len(values))
-    weights = ones
+    weights: FloatArray = ones
     coefficients = np.zeros(design.shape[1])
     for _ in range(_ITERATIONS):
         root = np.sqrt(weights)
-        updated = np.linalg.lstsq(scaled * root[:, None], root, rcond=None)[0]
+        solved = np.linalg.lstsq(scaled * root[:, None], root, rcond=None)[0]
+        updated = solved.astype(np.float64)
         residuals = ones - scaled @ updated
         settled = np.allclose(updated, coefficients, rtol=1e-10, atol=0.0)
         coefficients = updated
@@ -93,7 +97,7 @@ def huber_relative(design: FloatArray, values: FloatArray) -> FloatArray:
         if settled or spread < 1e-12:
             break
         bound = _HUBER_TUNING * spread
-        weights = np.minimum(1.0, bound / np.maximum(np.abs(residuals), 1e-300))
+        weights = np.minimum(ones, bound / np.maximum(np.abs(residuals), 1e-300))
     return coefficients
 
 
@@ -123,7 +127,7 @@ def medians_by_round(level: IntArray, turn: IntArray, values: FloatArray) -> Flo
 def _resampled_medians(
     table: FloatArray, draws: int, rng: np.random.Generator
 ) -> tuple[FloatArray, float]:
-    """Medians over resampled rounds, shape (B, K), and the half-width factor that goes with them."""
+    """Medians over resampled rounds, shape (B, K), and their half-width factor."""
     rounds = table.shape[1]
     chosen: NDArray[np.int64] = rng.integers(rounds, size=(draws, rounds))
     medians = np.nanmedian(table[:, chosen], axis=2).T

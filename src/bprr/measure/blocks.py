@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import nn
@@ -139,9 +138,11 @@ class DecoderBlocks(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.eval()
         device = next(self.parameters()).device
-        self._rotary: Callable[..., Any] | None = None
+        self._rotary: nn.Module | None = None
         if shape.family != "bloom":
-            rotary = LlamaRotaryEmbedding if shape.family == "llama" else Qwen2RotaryEmbedding
+            rotary: Callable[..., nn.Module] = (
+                LlamaRotaryEmbedding if shape.family == "llama" else Qwen2RotaryEmbedding
+            )
             self._rotary = rotary(attention_config(shape)).to(device)
 
     @torch.inference_mode()
@@ -268,7 +269,8 @@ def build_blocks(
     each = shape.block_parameters * chosen.bytes_per_parameter
     # A block is quantised after it was built, so the last one exists twice for a moment.
     extra = shape.block_parameters * chosen.activations.itemsize if chosen.quantised else 0
-    require_memory(hardware, count * each + extra, f"{count} blocks of {shape.name}, {chosen.name},")
+    what = f"{count} blocks of {shape.name} ({chosen.name})"
+    require_memory(hardware, count * each + extra, what)
     device = hardware.torch_device
     made = []
     for index in range(count):

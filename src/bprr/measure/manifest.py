@@ -64,8 +64,8 @@ def drift(rows: list[Mapping[str, object]] | list[dict[str, object]]) -> dict[st
     Returns
     -------
     dict
-        Median of the reference per round (ms), and the spread between rounds and the change from the
-        first to the last third of the rounds, relative to the overall median.
+        Median of the reference per round (ms); relative to the overall median, the spread between
+        rounds and the change from the first to the last third of them.
     """
     frame = pd.DataFrame(rows)
     reference = frame[frame["experiment"] == REFERENCE]

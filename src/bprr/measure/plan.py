@@ -39,6 +39,11 @@ class Visit:
     batch: int = 1
     sessions: int = 1
 
+    @property
+    def cached_tokens_per_block(self) -> int:
+        """Tokens that all caches of the visit together have room for."""
+        return self.batch * self.sessions * (self.context_tokens + self.input_tokens)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -87,10 +92,7 @@ class Plan:
     @property
     def most_cached_tokens(self) -> int:
         """Tokens, summed over the blocks, that the caches of one visit hold at most."""
-        return max(
-            visit.blocks * visit.batch * visit.sessions * (visit.context_tokens + visit.input_tokens)
-            for visit in self.settings()
-        )
+        return max(visit.blocks * visit.cached_tokens_per_block for visit in self.settings())
 
     @property
     def reference(self) -> Visit:

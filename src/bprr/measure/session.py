@@ -153,6 +153,8 @@ def measure_device(
         },
         "model": shape.as_dict(),
         "computed": {
+            "parameters_per_block": shape.block_parameters,
+            "bytes_per_parameter": chosen.bytes_per_parameter,
             "block_gb": model.block_gb,
             "cache_gb_per_token": model.cache_gb_per_token,
         },

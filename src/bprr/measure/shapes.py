@@ -1,4 +1,4 @@
-"""Shapes of the models whose blocks can be measured; weights are random, so no download is needed."""
+"""Shapes of the models whose blocks can be measured; weights are random: no download needed."""
 
 from __future__ import annotations
 
@@ -156,6 +156,7 @@ def shape_from_config(path: Path) -> ModelShape:
     d_model = size("hidden_size", "n_embed")
     heads = size("num_attention_heads", "n_head")
     bloom = family == "bloom"
+    longest = size("seq_length") if "seq_length" in values else 2048  # BLOOM's positions are open
     if values.get("head_dim") not in (None, d_model // heads):
         allowed = f"hidden_size / heads = {d_model // heads}"
         raise InputError(path, "head_dim", values["head_dim"], allowed)
@@ -167,8 +168,7 @@ def shape_from_config(path: Path) -> ModelShape:
         d_feedforward=4 * d_model if bloom else size("intermediate_size"),
         heads=heads,
         key_value_heads=size("num_key_value_heads", "num_attention_heads", "n_head"),
-        max_sequence_tokens=size("seq_length") if "seq_length" in values
-        else 2048 if bloom else size("max_position_embeddings"),
+        max_sequence_tokens=longest if bloom else size("max_position_embeddings"),
     )
 
 

@@ -141,12 +141,14 @@ def _check_numbers(path: Path, frame: pd.DataFrame) -> None:
         if column in _TEXT:
             continue
         numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=float)
-        bad = ~np.isfinite(numbers)
-        allowed = "a number"
-        if not bad.any() and column not in _REAL:
-            bad, allowed = (numbers < 0) | (numbers != np.floor(numbers)), "a whole number, 0 or more"
-        if not bad.any() and column == "value":
-            bad, allowed = numbers <= 0, "a number above 0"
+        if column == "value":
+            good, allowed = np.isfinite(numbers) & (numbers > 0), "a number above 0"
+        elif column in _REAL:
+            good, allowed = np.isfinite(numbers) & (numbers >= 0), "a number, 0 or more"
+        else:
+            good = (numbers >= 0) & (numbers == np.floor(numbers)) & np.isfinite(numbers)
+            allowed = "a whole number, 0 or more"
+        bad = ~good
         if bad.any():
             first = int(np.argmax(bad))
             found = frame[column].iloc[first]
@@ -204,7 +206,7 @@ def read_trace(path: Path) -> Trace:
     numeric = {
         column: float if column in _REAL else int for column in COLUMNS if column not in _TEXT
     }
-    rows = frame[list(COLUMNS)].astype({column: float for column in numeric}).astype(numeric)
+    rows = frame[list(COLUMNS)].astype(dict.fromkeys(numeric, float)).astype(numeric)
 
     manifest_path = path.with_name(MANIFEST_NAME)
     try:
