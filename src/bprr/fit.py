@@ -155,7 +155,7 @@ def _r_squared(values: FloatArray, predicted: FloatArray) -> float:
 def _levels(rows: pd.DataFrame, keys: list[str]) -> tuple[pd.DataFrame, IntArray]:
     """Distinct settings, and the setting of each row."""
     grouped = rows.groupby(keys, sort=True)
-    settings = pd.DataFrame(list(grouped.groups), columns=keys).astype(float)
+    settings = rows[keys].drop_duplicates().sort_values(keys, ignore_index=True).astype(float)
     return settings, np.asarray(grouped.ngroup(), dtype=np.int64)
 
 

@@ -27,6 +27,7 @@ __all__ = [
 CONFIDENCE = 0.95
 _HUBER_TUNING = 1.345  # 95 % efficiency under normal errors
 _ITERATIONS = 50
+_NORMAL_QUARTILE = float(stats.norm.ppf(0.75))  # median of |standard normal|
 
 
 @dataclass(frozen=True)
@@ -74,30 +75,30 @@ def huber_relative(design: FloatArray, values: FloatArray) -> FloatArray:
 
     Parameters
     ----------
-    design : ndarray, shape (N, P)
+    design : ndarray, shape (K, P)
         Regressors.
-    values : ndarray, shape (N,)
-        Positive observations.
+    values : ndarray, shape (..., K)
+        Positive observations, NaN where missing; leading axes are separate fits.
 
     Returns
     -------
-    ndarray, shape (P,)
+    ndarray, shape (..., P)
     """
-    scaled, ones = design / values[:, None], np.ones(len(values))
-    weights: FloatArray = ones
-    coefficients = np.zeros(design.shape[1])
+    seen = np.isfinite(values)
+    scaled = design / np.where(seen, values, 1.0)[..., None]
+    weights = seen.astype(np.float64)
+    coefficients = np.zeros((*values.shape[:-1], design.shape[1]))
     for _ in range(_ITERATIONS):
-        root = np.sqrt(weights)
-        solved = np.linalg.lstsq(scaled * root[:, None], root, rcond=None)[0]
-        updated = solved.astype(np.float64)
-        residuals = ones - scaled @ updated
-        settled = np.allclose(updated, coefficients, rtol=1e-10, atol=0.0)
+        root = np.sqrt(weights)[..., None]
+        updated = (np.linalg.pinv(scaled * root) @ root)[..., 0]
+        settled = np.allclose(updated, coefficients, rtol=1e-7, atol=0.0)
         coefficients = updated
-        spread = stats.median_abs_deviation(residuals, scale="normal")
-        if settled or spread < 1e-12:
+        if settled:
             break
-        bound = _HUBER_TUNING * spread
-        weights = np.minimum(ones, bound / np.maximum(np.abs(residuals), 1e-300))
+        sizes = np.abs(1.0 - (scaled @ coefficients[..., None])[..., 0])
+        spread = np.nanmedian(np.where(seen, sizes, np.nan), axis=-1, keepdims=True)
+        bound = np.maximum(_HUBER_TUNING * spread / _NORMAL_QUARTILE, 1e-12)
+        weights = seen * np.minimum(1.0, bound / np.maximum(sizes, 1e-300))
     return coefficients
 
 
@@ -155,8 +156,4 @@ def robust_fit(
     """
     coefficients = huber_relative(design, np.nanmedian(table, axis=1))
     medians, factor = _resampled_medians(table, draws, rng)
-    drawn = []
-    for sample in medians:
-        seen = np.isfinite(sample)
-        drawn.append(huber_relative(design[seen], sample[seen]))
-    return RobustFit(coefficients, np.array(drawn), factor)
+    return RobustFit(coefficients, huber_relative(design, medians), factor)

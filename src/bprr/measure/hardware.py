@@ -142,7 +142,7 @@ class Hardware:
         return f"{platform.system()} {platform.machine()}"
 
     def condition(self) -> dict[str, float | None]:
-        """Clock (MHz), temperature (°C) and load of the moment; None where nobody tells."""
+        """Clock (MHz), temperature (°C), load and priority now; None where nobody tells."""
         clock = temperature = None
         if self.kind == "cuda":
             answer = _nvidia("clocks.sm,temperature.gpu")
@@ -151,7 +151,13 @@ class Hardware:
         elif (found := _field(_PROC / "cpuinfo", "cpu MHz")) is not None:
             clock = float(found)
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-        return {"clock_mhz": clock, "temperature_c": temperature, "load_1min": load}
+        priority = os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else None
+        return {
+            "clock_mhz": clock,
+            "temperature_c": temperature,
+            "load_1min": load,
+            "niceness": priority,
+        }
 
 
 def find_hardware(kind: str | None = None) -> Hardware:

@@ -147,9 +147,9 @@ class Plan:
 
 
 FULL = Plan(
-    rounds=15,
+    rounds=12,
     decode_repeats=5,
-    prefill_repeats=2,
+    prefill_repeats=1,
     warm_up=1,
     reference_every=6,
     blocks=(1, 2, 3, 4, 5, 6, 7, 8),
