@@ -21,6 +21,9 @@ COMMANDS = (
     "bprr.commands.simulate",
     "bprr.commands.sweep",
     "bprr.commands.plot",
+    "bprr.commands.measure",
+    "bprr.commands.measure_network",
+    "bprr.commands.fit",
     "bprr.commands.verify",
     "bprr.commands.provenance",
 )

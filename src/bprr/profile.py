@@ -16,8 +16,18 @@ import yaml
 from bprr.fit import DeviceFit, LinearModel
 from bprr.measure.trace import Trace
 from bprr.regression import CONFIDENCE, Estimate
+from bprr.storage import replacing
 
-__all__ = ["device_profile", "measured_model", "write_named"]
+__all__ = [
+    "DEVICE_FILE",
+    "MODEL_FILE",
+    "POINTS_FILE",
+    "device_profile",
+    "measured_model",
+    "write_fit",
+]
+
+DEVICE_FILE, MODEL_FILE, POINTS_FILE = "device.yaml", "model.yaml", "points.csv"
 
 _DIGITS = 6
 _BITS_PER_BYTE = 8
@@ -119,8 +129,19 @@ def measured_model(trace: Trace) -> dict[str, Any]:
     }
 
 
-def write_named(path: Path, name: str, content: dict[str, Any]) -> None:
-    """Write one named entry as YAML."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump({name: content}, sort_keys=False, allow_unicode=True, width=100)
-    path.write_text(text, encoding="utf-8")
+def write_fit(folder: Path, fit: DeviceFit, trace: Trace) -> None:
+    """Write the device, the model that was timed, and the points that the fit rests on.
+
+    The device has the fit's name; the model has it with ``_model`` behind.
+    """
+    name = fit.device.name
+    entries = {
+        DEVICE_FILE: {name: device_profile(fit, trace)},
+        MODEL_FILE: {f"{name}_model": measured_model(trace)},
+    }
+    for file, content in entries.items():
+        with replacing(folder / file) as unfinished:
+            text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+            unfinished.write_text(text, encoding="utf-8")
+    with replacing(folder / POINTS_FILE) as unfinished:
+        fit.points.to_csv(unfinished, index=False, float_format="%.6g", lineterminator="\n")

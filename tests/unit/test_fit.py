@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from bprr.errors import InputError
 from bprr.fit import DeviceFit, fit_device
-from bprr.measure.trace import COLUMNS, MANIFEST_NAME, Trace, file_sha256, read_trace
+from bprr.measure.trace import COLUMNS, MANIFEST_NAME, Trace, read_trace
 from bprr.regression import Estimate, huber_relative, robust_fit
+from bprr.storage import file_hash
 
 from .synthetic_trace import Truth, write
 
@@ -38,7 +39,9 @@ def half_width(found: Estimate) -> float:
 # --- recovery -----------------------------------------------------------------------------------
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     tau=st.floats(0.05, 50),
     prefill=st.floats(1, 300),
@@ -141,7 +144,7 @@ def corrupt(directory: Path, change) -> Path:
     change(frame).to_csv(path, index=False, lineterminator="\n")
     manifest = path.with_name(MANIFEST_NAME)
     about = json.loads(manifest.read_text())
-    about["trace"]["sha256"] = file_sha256(path)
+    about["trace"]["sha256"] = file_hash(path)
     manifest.write_text(json.dumps(about))
     return path
 
@@ -186,7 +189,9 @@ def test_bad_rows_are_named(tmp_path, change, named):
     assert str(path) in str(refusal.value)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     row=st.integers(0, 200),
     column=st.sampled_from([name for name in COLUMNS if name not in ("experiment", "unit")]),
@@ -216,7 +221,9 @@ def test_manifest_must_belong_to_the_trace(tmp_path):
         (lambda frame: frame[frame["experiment"] != "prefill_input"], "prefill_input"),
         (lambda frame: frame[frame["experiment"] != "network_upload"], "network_upload"),
         (
-            lambda frame: frame[(frame["experiment"] != "decode_blocks") | (frame["blocks"] == "2")],
+            lambda frame: frame[
+                (frame["experiment"] != "decode_blocks") | (frame["blocks"] == "2")
+            ],
             "decode_blocks: blocks",
         ),
     ],
@@ -227,7 +234,7 @@ def test_a_trace_that_cannot_be_fitted_is_refused(tmp_path, change, named):
 
 
 def test_fitting_does_not_import_torch():
-    code = "import sys, bprr.fit_command, bprr.fit; sys.exit('torch' in sys.modules)"
+    code = "import sys, bprr.commands.fit, bprr.fit, bprr.profile; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -133,7 +133,7 @@ class Hardware:
         if self.kind == "cuda":
             return str(torch.cuda.get_device_name())
         model = _field(_PROC / "cpuinfo", "model name") or platform.processor()
-        return f"{model or platform.machine()} ({'GPU' if self.kind == 'mps' else 'CPU'})"
+        return model or platform.machine()
 
     def driver(self) -> str:
         """Version of what drives the device."""

@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from bprr.measure.plan import REFERENCE
+from bprr.storage import package_versions
 
-__all__ = ["code_revision", "drift", "library_versions", "origin"]
-
-
-def library_versions(names: Iterable[str]) -> dict[str, str]:
-    """Versions of the installed packages among ``names``, and of Python."""
-    found = {"python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+__all__ = ["code_revision", "drift", "origin"]
 
 
 def code_revision() -> str | None:
@@ -44,16 +33,16 @@ def code_revision() -> str | None:
     return head.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
 
 
-def origin(libraries: Iterable[str]) -> dict[str, object]:
+def origin(libraries: Sequence[str]) -> dict[str, object]:
     """Date, code and library versions of a run that starts now."""
     return {
         "measured_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
         "code_revision": code_revision(),
-        "libraries": library_versions(libraries),
+        "libraries": {"python": platform.python_version(), **package_versions(libraries)},
     }
 
 
-def drift(rows: list[Mapping[str, object]] | list[dict[str, object]]) -> dict[str, object]:
+def drift(rows: Sequence[Mapping[str, object]]) -> dict[str, object]:
     """How far the reference observation wandered during the run.
 
     Parameters

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bprr.errors import InputError
+from bprr.storage import file_hash, replacing
 
 __all__ = [
     "COLUMNS",
@@ -20,7 +21,7 @@ __all__ = [
     "TRACE_NAME",
     "UNITS",
     "Trace",
-    "file_sha256",
+    "default_folder",
     "read_trace",
     "write_trace",
 ]
@@ -93,9 +94,9 @@ class Trace:
         return self.rows[self.rows["experiment"] == experiment]
 
 
-def file_sha256(path: Path) -> str:
-    """Hash of a file, hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def default_folder(kind: str, device: str) -> Path:
+    """Folder for a trace of a device, relative to the project: ``data/traces/<device>``."""
+    return Path("data/traces", re.sub(r"[^a-z0-9]+", "-", f"{kind} {device}".lower()).strip("-"))
 
 
 def write_trace(
@@ -120,14 +121,16 @@ def write_trace(
     directory.mkdir(parents=True, exist_ok=True)
     frame = pd.DataFrame(list(rows), columns=list(COLUMNS)).sort_values("order")
     path = directory / TRACE_NAME
-    frame.to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
+    with replacing(path) as unfinished:
+        frame.to_csv(unfinished, index=False, float_format="%.9g", lineterminator="\n")
     complete = {
         "schema": SCHEMA_VERSION,
         **manifest,
-        "trace": {"file": TRACE_NAME, "sha256": file_sha256(path), "observations": len(frame)},
+        "trace": {"file": TRACE_NAME, "sha256": file_hash(path), "observations": len(frame)},
     }
     text = json.dumps(complete, indent=2, ensure_ascii=False) + "\n"
-    (directory / MANIFEST_NAME).write_text(text, encoding="utf-8")
+    with replacing(directory / MANIFEST_NAME) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
     return path
 
 
@@ -213,7 +216,7 @@ def read_trace(path: Path) -> Trace:
         manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(manifest_path, "(file)", str(error), "the trace's manifest") from error
-    found, sha256 = manifest.get("trace", {}).get("sha256"), file_sha256(path)
+    found, sha256 = manifest.get("trace", {}).get("sha256"), file_hash(path)
     if found != sha256:
         raise InputError(manifest_path, "trace.sha256", found, f"the hash of {path.name}: {sha256}")
     return Trace(rows, manifest, path, sha256)
