@@ -19,7 +19,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "--output",
         type=Path,
         required=True,
-        help="folder of the profile and what it rests on",
+        help="folder of the profile and its points",
     )
     command.add_argument("--name", help="name of the profile; that of the trace if not given")
     command.add_argument("--network", type=Path, help="trace of bprr measure-network")
