@@ -12,6 +12,7 @@ from bprr.measure.recorder import Recorder
 from bprr.measure.trace import write_trace
 
 MANIFEST = {
+    "kind": "device",
     "device": {"kind": "cpu", "name": "invented", "free_gb": 8.0},
     "model": {
         "name": "toy",

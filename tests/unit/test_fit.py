@@ -21,6 +21,8 @@ from bprr.storage import file_hash
 
 from .synthetic_trace import Truth, write
 
+# Each example overwrites the trace of the one before.
+SHARED_FOLDER = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SHIPPED = Path(__file__).parents[2] / "data" / "traces"
 
 
@@ -39,9 +41,7 @@ def half_width(found: Estimate) -> float:
 # --- recovery -----------------------------------------------------------------------------------
 
 
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(SHARED_FOLDER, max_examples=8)
 @given(
     tau=st.floats(0.05, 50),
     prefill=st.floats(1, 300),
@@ -189,9 +189,7 @@ def test_bad_rows_are_named(tmp_path, change, named):
     assert str(path) in str(refusal.value)
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(SHARED_FOLDER, max_examples=15)
 @given(
     row=st.integers(0, 200),
     column=st.sampled_from([name for name in COLUMNS if name not in ("experiment", "unit")]),
@@ -221,9 +219,7 @@ def test_manifest_must_belong_to_the_trace(tmp_path):
         (lambda frame: frame[frame["experiment"] != "prefill_input"], "prefill_input"),
         (lambda frame: frame[frame["experiment"] != "network_upload"], "network_upload"),
         (
-            lambda frame: frame[
-                (frame["experiment"] != "decode_blocks") | (frame["blocks"] == "2")
-            ],
+            lambda frame: frame.query("experiment != 'decode_blocks' or blocks == '2'"),
             "decode_blocks: blocks",
         ),
     ],

@@ -64,6 +64,26 @@ COLUMNS: Mapping[str, str] = {
     "unit": "its unit, one per experiment",
 }
 
+# Kind of trace -> keys of its manifest that a fit reads.
+_MANIFEST_KEYS = {
+    "device": (
+        "device.name",
+        "device.free_gb",
+        "model.name",
+        "model.blocks",
+        "model.d_model",
+        "model.heads",
+        "model.key_value_heads",
+        "model.max_sequence_tokens",
+        "computed.parameters_per_block",
+        "computed.bytes_per_parameter",
+        "weights",
+        "bytes_per_value",
+        "trace.sha256",
+    ),
+    "network": ("trace.sha256",),
+}
+
 _TEXT = ("experiment", "unit")
 _REAL = ("elapsed_s", "value")
 
@@ -178,6 +198,18 @@ def _check_repeated(path: Path, frame: pd.DataFrame) -> None:
             raise InputError(path, key, "1 observation", "at least 2 observations")
 
 
+def _check_manifest(path: Path, manifest: Any) -> None:
+    kind = manifest.get("kind") if isinstance(manifest, dict) else None
+    if kind not in _MANIFEST_KEYS:
+        raise InputError(path, "kind", kind, " or ".join(_MANIFEST_KEYS))
+    for dotted in _MANIFEST_KEYS[kind]:
+        node: Any = manifest
+        for key in dotted.split("."):
+            if not isinstance(node, dict) or key not in node:
+                raise InputError(path, dotted, "nothing", "this key is required")
+            node = node[key]
+
+
 def read_trace(path: Path) -> Trace:
     """Read and check a trace.
 
@@ -216,6 +248,7 @@ def read_trace(path: Path) -> Trace:
         manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(manifest_path, "(file)", str(error), "the trace's manifest") from error
+    _check_manifest(manifest_path, manifest)
     found, sha256 = manifest.get("trace", {}).get("sha256"), file_hash(path)
     if found != sha256:
         raise InputError(manifest_path, "trace.sha256", found, f"the hash of {path.name}: {sha256}")
