@@ -20,6 +20,13 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     sweep.add_argument("--artefact", type=Path, default=ARTEFACT_MEANS, help="reference means")
     sweep.set_defaults(run=_sweep)
 
+    fit = kinds.add_parser("fit", help="figure of a fitted device profile")
+    fit.add_argument("folder", type=Path, help="what bprr fit wrote: results/fit/<device>")
+    fit.add_argument(
+        "-o", "--output", type=Path, required=True, help="the figure's PDF; PNG, CSV beside it"
+    )
+    fit.set_defaults(run=_fit)
+
     for kind in (sweep,):
         kind.add_argument("--config", type=Path, default=Path("config/default.yaml"))
         kind.add_argument(
@@ -34,5 +41,13 @@ def _sweep(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments.config)
     stem = arguments.output.with_suffix("")
     for path in plot_sweep(arguments.results, settings, arguments.artefact, stem):
+        print(path)
+    return 0
+
+
+def _fit(arguments: argparse.Namespace) -> int:
+    from bprr.figures.fit_time import plot_fit
+
+    for path in plot_fit(arguments.folder, arguments.output.with_suffix("")):
         print(path)
     return 0
