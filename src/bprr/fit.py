@@ -174,7 +174,8 @@ def _fit_times(
     design = _design(settings["blocks"].to_numpy(), settings["input_tokens"].to_numpy(), columns)
     values, turn = rows["value"].to_numpy(dtype=float), rows["round"].to_numpy(dtype=np.int64)
     table = medians_by_round(level, turn, values)
-    fit = robust_fit(design, table, rng, _DRAWS)
+    drift = _drift(trace)
+    fit = robust_fit(design, table, rng, _DRAWS, drift.value if drift else 0.0)
 
     key_of_level = settings[varied].to_numpy()
     errors = []

@@ -80,7 +80,16 @@ def device_profile(fit: DeviceFit, trace: Trace) -> dict[str, Any]:
         intervals and quality, verdicts.
     """
     about, device = trace.manifest, fit.device
-    kept = ("measured_utc", "code_revision", "device", "model", "weights", "libraries", "network")
+    kept = (
+        "measured_utc",
+        "code_revision",
+        "source_hash",
+        "device",
+        "model",
+        "weights",
+        "libraries",
+        "network",
+    )
     return {
         "title": f"{about['device']['name']}, {about['model']['name']} in {about['weights']}",
         **{key: _rounded(getattr(device, key)) for key in _NUMBERS},

@@ -2,7 +2,8 @@
 
 Timings are skewed by rare slow repeats, and their error grows with their size. So each setting is
 summarised by medians, relative errors are fitted with Huber's loss, and intervals come from
-resampling whole rounds of the measurement, not single repeats: neighbours in time are alike.
+resampling whole rounds of the measurement, not single repeats, since neighbours in time are alike,
+and from the drift of a reference observation, since the next run meets another part of it.
 """
 
 from __future__ import annotations
@@ -56,17 +57,22 @@ class RobustFit:
     draws : ndarray, shape (B, P)
         Coefficients of the resampled rounds.
     half_width_factor : float
-        Interval half width per standard deviation of the draws.
+        Interval half width per standard deviation.
+    drift : float
+        Relative standard deviation of the device's slow drift. Resampling tells how well the mean
+        of this run is known; another run meets the device elsewhere on its drift.
     """
 
     coefficients: FloatArray
     draws: FloatArray
     half_width_factor: float
+    drift: float = 0.0
 
     def estimate(self, combination: FloatArray) -> Estimate:
         """Linear combination of the coefficients, e.g. a prediction, with its interval."""
         value = float(combination @ self.coefficients)
-        half = self.half_width_factor * float((self.draws @ combination).std(ddof=1))
+        within_run = float((self.draws @ combination).std(ddof=1))
+        half = self.half_width_factor * float(np.hypot(within_run, self.drift * value))
         return Estimate(value, value - half, value + half)
 
 
@@ -139,7 +145,11 @@ def _resampled_medians(
 
 
 def robust_fit(
-    design: FloatArray, table: FloatArray, rng: np.random.Generator, draws: int = 1000
+    design: FloatArray,
+    table: FloatArray,
+    rng: np.random.Generator,
+    draws: int = 1000,
+    drift: float = 0.0,
 ) -> RobustFit:
     """Fit the medians of the settings; resample rounds for intervals.
 
@@ -153,7 +163,9 @@ def robust_fit(
         Of the resampling.
     draws : int
         Resamplings.
+    drift : float
+        Relative standard deviation of the device's slow drift, added to every interval.
     """
     coefficients = huber_relative(design, np.nanmedian(table, axis=1))
     medians, factor = _resampled_medians(table, draws, rng)
-    return RobustFit(coefficients, huber_relative(design, medians), factor)
+    return RobustFit(coefficients, huber_relative(design, medians), factor, drift)

@@ -56,12 +56,12 @@ def _measure(arguments: argparse.Namespace) -> int:
     for key, value in {**sizes, "--bulk-mb": bulk_bytes}.items():
         if value < 1:
             raise InputError("command line", key, value, "above 0")
-    recorder = Recorder()
+    recorder, started = Recorder(), origin(("numpy",))
     with Peer(*parse_address(arguments.peer)) as peer:
         observe_link(peer, recorder, arguments.activation_bytes, arguments.repeats, bulk_bytes)
     about = {
         "kind": "network",
-        **origin(("numpy",)),
+        **started,
         "network": "TCP to a peer",  # not its name: traces are shared
         "settings": {
             "activation_bytes": arguments.activation_bytes,

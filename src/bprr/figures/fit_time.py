@@ -24,7 +24,7 @@ MEASURED, FITTED = "#0072B2", "#D55E00"
 PANELS: dict[str, tuple[str, str, str]] = {
     "decode_blocks": ("blocks", "Blocks processed k", "Decoding one token"),
     "prefill_input": ("input_tokens", "Input length l_in (tokens)", "Prefilling a prompt"),
-    "decode_context": ("context_tokens", "Context (tokens, input + output so far)", "Context"),
+    "decode_context": ("context_tokens", "Tokens so far", "Context"),
     "decode_batch": ("batch", "Sessions in one step", "Batching"),
     "decode_sessions": ("sessions", "Open sessions, served in turn", "Concurrency"),
 }
@@ -33,7 +33,7 @@ PER_BLOCK = ("decode_context", "decode_batch", "decode_sessions")
 
 def _medians(points: pd.DataFrame, column: str) -> pd.DataFrame:
     grouped = points.groupby(list(dict.fromkeys(["blocks", column])))["observed_ms"]
-    found = grouped.quantile([0.05, 0.5, 0.95]).unstack()
+    found = grouped.quantile(np.array([0.05, 0.5, 0.95])).unstack()
     found.columns = pd.Index(["low", "median", "high"])
     return found.reset_index()
 
@@ -98,7 +98,7 @@ def _residuals(axes: Axes, points: pd.DataFrame) -> None:
     axes.set_ylim(min(-10.0, low), max(10.0, high))
     axes.set_title("Residuals", loc="left", fontweight="bold")
     axes.set_xlabel("Predicted time (ms), log scale")
-    axes.set_ylabel("Observed against predicted (%)")
+    axes.set_ylabel("Residual (%)")
     axes.legend(loc="upper right", handletextpad=0.1)
 
 
@@ -120,8 +120,8 @@ def _conditions(profile: dict[str, Any]) -> str:
         f"error on held-out settings {_percent(decode['held_out_median_error'])}, "
         f"{_percent(prefill['held_out_median_error'])}.\n"
         f"Here the paper's model fails in: {'; '.join(failing) or 'nothing that was tested'}.\n"
-        "Bars: 5th to 95th percentile of the repeats. In the panels of context, batching and "
-        "concurrency the line is the fitted time, which the model holds to be constant."
+        "Bars: 5th to 95th percentile of the repeats. Under Context, Batching and Concurrency the "
+        "line is the fitted\ntime, which the model holds to be constant."
     )
 
 

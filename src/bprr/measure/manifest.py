@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bprr.measure.plan import REFERENCE
-from bprr.storage import package_versions
+from bprr.storage import package_versions, source_hash
 
 __all__ = ["code_revision", "drift", "origin"]
 
@@ -38,6 +38,7 @@ def origin(libraries: Sequence[str]) -> dict[str, object]:
     return {
         "measured_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
         "code_revision": code_revision(),
+        "source_hash": source_hash("measure"),
         "libraries": {"python": platform.python_version(), **package_versions(libraries)},
     }
 

@@ -114,7 +114,7 @@ def measure_device(
         If blocks or caches do not fit into the device's memory, naming the missing bytes.
     """
     torch.manual_seed(seed)
-    rec = Recorder()
+    rec, origin = Recorder(), manifest.origin(LIBRARIES)
     before, free_bytes = hardware.condition(), hardware.free_bytes()
     value_bytes = chosen.activations.itemsize
     model = shape.language_model(chosen.bytes_per_parameter, value_bytes)
@@ -142,7 +142,7 @@ def measure_device(
 
     return rec.rows, {
         "kind": "device",
-        **manifest.origin(LIBRARIES),
+        **origin,
         "device": {
             "kind": hardware.kind,
             "name": hardware.name(),
