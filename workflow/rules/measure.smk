@@ -7,7 +7,7 @@ rule measure:
         trace=ensure(f"{MEASURED}/trace.csv", non_empty=True),
         manifest=ensure(f"{MEASURED}/manifest.json", non_empty=True),
     params:
-        folder=MEASURED,
+        folder=lambda wildcards, output: str(Path(output.trace).parent),
         source=source_hash("measure"),
     log:
         "results/logs/measure.log",

@@ -35,11 +35,7 @@ _LOOPBACK_BULK_BYTES = 16 * 1024**2
 
 
 def _time_visit(
-    blocks: DecoderBlocks,
-    hardware: Hardware,
-    visit: Visit,
-    steps: int,
-    warm_up: int,
+    blocks: DecoderBlocks, hardware: Hardware, visit: Visit, steps: int, warm_up: int
 ) -> list[float]:
     """Time (ms) of each timed step of a visit, caches being open before the first."""
     device, room = hardware.torch_device, visit.context_tokens + visit.input_tokens
@@ -50,7 +46,7 @@ def _time_visit(
     size = (visit.batch, visit.input_tokens, blocks.shape.d_model)
     hidden = torch.randn(size, device=device).to(blocks.dtype)
     times = []
-    for step in range(-max(warm_up, visit.sessions if visit.sessions > 1 else 0), steps):
+    for step in range(-max(warm_up, visit.sessions), steps):  # every session warms up
         cache = caches[step % visit.sessions]
         cache.tokens = visit.context_tokens  # every step sees the same context
         hardware.synchronise()
