@@ -194,9 +194,10 @@ def read_tables(folder: Path, name: str) -> LinkNetwork:
     nodes = _read_csv(nodes_file, ("node", "city", "longitude_deg", "latitude_deg"))
     links = _read_csv(links_file, ("node_a", "node_b", "delay_us"))
     index = {node: place for place, node in enumerate(nodes["node"])}
+    delays_us = _numbers(links_file, links["delay_us"])
     pairs = []
     for line, (a, b, delay_us) in enumerate(
-        zip(links["node_a"], links["node_b"], links["delay_us"], strict=True), start=2
+        zip(links["node_a"], links["node_b"], delays_us, strict=True), start=2
     ):
         for key, node in (("node_a", a), ("node_b", b)):
             if node not in index:
@@ -206,8 +207,21 @@ def read_tables(folder: Path, name: str) -> LinkNetwork:
         if not (np.isfinite(delay_us) and delay_us > 0):
             raise InputError(links_file, f"delay_us (line {line})", delay_us, "a number above 0")
         pairs.append((index[a], index[b], float(delay_us)))
-    places = (nodes["longitude_deg"].to_numpy(float), nodes["latitude_deg"].to_numpy(float))
+    places = (
+        _numbers(nodes_file, nodes["longitude_deg"]),
+        _numbers(nodes_file, nodes["latitude_deg"]),
+    )
     return _from_links(links_file, name, nodes["city"].astype(str).tolist(), places, pairs)
+
+
+def _numbers(path: Path, column: pd.Series) -> FloatArray:
+    """Numbers of a column, NaN where a cell is empty."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    odd = np.flatnonzero(numbers.isna() & column.notna())
+    if odd.size:
+        key = f"{column.name} (line {int(odd[0]) + 2})"
+        raise InputError(path, key, str(column.iloc[odd[0]]), "a number")
+    return np.asarray(numbers, dtype=np.float64)
 
 
 def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -225,7 +239,7 @@ def read_repetita(path: Path) -> LinkNetwork:
     """Network of a REPETITA ``.graph`` file (nodes with places; directed edges, delay in µs)."""
     try:
         lines = [line.split() for line in path.read_text().splitlines()]
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(path, "file", str(error), "a readable REPETITA .graph file") from None
     nodes: list[tuple[str, float, float]] = []
     links: list[tuple[int, int, float]] = []
