@@ -26,6 +26,7 @@ __all__ = ["DeviceFit", "LinearModel", "Verdict", "fit_device"]
 R2_REQUIRED = 0.99
 HELD_OUT_ERROR_ALLOWED = 0.05
 INFLUENCE_ALLOWED = 0.10
+DRIFT_ALLOWED = 0.05
 PETALS_FORWARD_TOKENS = 1024  # PETALS announces the throughput of one forward pass of this length
 _BITS_PER_BYTE = 8
 _DRAWS = 1000
@@ -160,7 +161,12 @@ def _levels(rows: pd.DataFrame, keys: list[str]) -> tuple[pd.DataFrame, IntArray
 
 
 def _fit_times(
-    trace: Trace, experiment: str, varied: str, columns: Sequence[str], rng: np.random.Generator
+    trace: Trace,
+    experiment: str,
+    varied: str,
+    columns: Sequence[str],
+    drift: Estimate | None,
+    rng: np.random.Generator,
 ) -> LinearModel:
     """Fit the times of an experiment that varies ``varied``; refuse it where that is constant."""
     rows = trace.of(experiment)
@@ -174,7 +180,6 @@ def _fit_times(
     design = _design(settings["blocks"].to_numpy(), settings["input_tokens"].to_numpy(), columns)
     values, turn = rows["value"].to_numpy(dtype=float), rows["round"].to_numpy(dtype=np.int64)
     table = medians_by_round(level, turn, values)
-    drift = _drift(trace)
     fit = robust_fit(design, table, rng, _DRAWS, drift.value if drift else 0.0)
 
     key_of_level = settings[varied].to_numpy()
@@ -229,6 +234,17 @@ def _drift(trace: Trace) -> Estimate | None:
         return None
     relative = medians / medians.median() - 1.0
     return Estimate(float(relative.std()), float(relative.min()), float(relative.max()))
+
+
+def _judge_drift(drift: Estimate | None) -> Verdict:
+    statement = "the device was steady while it was measured"
+    if drift is None:
+        return Verdict(statement, None, "the reference was not observed in two rounds")
+    evidence = (
+        f"between rounds the reference had a standard deviation of {drift.value:.1%} "
+        f"[{drift.low:+.1%}, {drift.high:+.1%}]"
+    )
+    return Verdict(statement, bool(drift.value <= DRIFT_ALLOWED), evidence)
 
 
 def _judge_line(name: str, model: LinearModel) -> Verdict:
@@ -326,8 +342,11 @@ def fit_device(
         if trace.of(needed).empty:
             raise InputError(trace.path, "experiment", "none", f"rows of {needed}")
     link = trace if link is None else link
-    decode = _fit_times(trace, "decode_blocks", "blocks", ("1", "k"), rng)
-    prefill = _fit_times(trace, "prefill_input", "input_tokens", ("1", "k", "k·l_in"), rng)
+    drift, hop_and_block = _drift(trace), ("1", "k")
+    decode = _fit_times(trace, "decode_blocks", "blocks", hop_and_block, drift, rng)
+    prefill = _fit_times(
+        trace, "prefill_input", "input_tokens", (*hop_and_block, "k·l_in"), drift, rng
+    )
 
     round_trips = link.of("network_round_trip")
     round_trip = _median(round_trips[round_trips["payload_bytes"] == 1]["value"], rng)
@@ -362,8 +381,9 @@ def fit_device(
         cache_gb_per_token=_in_gb(_slope(cached, cached["blocks"] * cached["context_tokens"])),
         round_trip_ms=round_trip,
         bandwidth_mbit_per_s=bandwidth,
-        drift=_drift(trace),
+        drift=drift,
         verdicts=(
+            _judge_drift(drift),
             _judge_line("decoding time against blocks", decode),
             _judge_line("prefill time against input length", prefill),
             *(_judge_influence(trace, experiment, rng) for experiment in _INFLUENCES),

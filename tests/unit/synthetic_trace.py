@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bprr.measure.plan import QUICK, Plan, Visit, visits
+from bprr.measure.plan import QUICK, Plan, Visit, rounds
 from bprr.measure.recorder import Recorder
 from bprr.measure.trace import write_trace
 
@@ -43,6 +43,7 @@ class Truth:
     per_batch: float = 0.0
     noise: float = 0.02
     outliers: float = 0.0
+    drift: float = 0.0
 
     def time_ms(self, visit: Visit) -> float:
         if visit.experiment == "decode_empty":
@@ -59,13 +60,16 @@ class Truth:
 def write(directory: Path, truth: Truth, seed: int, plan: Plan = PLAN) -> Path:
     """Observe the invented device as `measure_device` observes a real one."""
     rng, rec = np.random.default_rng(seed), Recorder()
-    for turn, visit in visits(plan, rng):
-        drift = 1.0 + truth.noise / 2 * rng.standard_normal()
-        for repeat in range(plan.steps(visit)):
-            factor = drift * (1.0 + truth.noise * abs(rng.standard_normal()))
-            if rng.random() < truth.outliers:
-                factor *= 3.0
-            rec.add(visit, truth.time_ms(visit) * factor, turn, repeat)
+    for turn, order in enumerate(rounds(plan, rng)):
+        for visit in order:
+            drift = 1.0 + truth.noise / 2 * rng.standard_normal()
+            for repeat in range(plan.steps(visit)):
+                factor = drift * (1.0 + truth.noise * abs(rng.standard_normal()))
+                if rng.random() < truth.outliers:
+                    factor *= 3.0
+                rec.add(
+                    visit, (1 + truth.drift * turn) * truth.time_ms(visit) * factor, turn, repeat
+                )
     for blocks in range(1, 6):
         rec.add(Visit("block_memory", blocks, 0, 0), 1000 + 40_000_000 * blocks)
         rec.add(Visit("cache_memory", 2, 100 * blocks, 0), 500 + 2000 * 2 * 100 * blocks)

@@ -116,7 +116,7 @@ def test_same_seed_same_fit(tmp_path):
 
 def test_a_linear_device_passes(tmp_path):
     fit = fitted(read_trace(write(tmp_path, Truth(), 0)))
-    assert [found.holds for found in fit.verdicts] == [True] * 5
+    assert [found.holds for found in fit.verdicts] == [True] * 6
     assert fit.decode.held_out_error is not None and fit.decode.held_out_error < 0.05
 
 
@@ -132,6 +132,17 @@ def test_a_failing_statement_is_said(tmp_path, truth, word):
     fit = fitted(read_trace(write(tmp_path, truth, 0)))
     assert verdict(fit, word) is False
     assert sum(found.holds is False for found in fit.verdicts) == 1
+
+
+def test_drift_is_said_and_widens_the_intervals(tmp_path):
+    steady = fitted(read_trace(write(tmp_path / "steady", Truth(), 0)))
+    drifting = fitted(read_trace(write(tmp_path / "drifting", Truth(drift=0.05), 0)))
+    assert verdict(steady, "steady") is True
+    assert verdict(drifting, "steady") is False
+    # The device slowed from 1 to 1.35 of its time: no single instant may fall outside.
+    tau = drifting.decode.per_block(1)
+    assert tau.low < Truth().tau < 1.35 * Truth().tau < tau.high
+    assert half_width(tau) > 5 * half_width(steady.decode.per_block(1))
 
 
 # --- refusals -----------------------------------------------------------------------------------

@@ -171,13 +171,20 @@ def test_a_run_observes_every_setting_as_often_as_planned(measured):
     assert [row["order"] for row in rows] == list(range(len(rows)))
 
 
+def test_a_run_out_of_time_ends_after_two_rounds():
+    plan = replace(PLAN, budget_s=0.0)
+    rows, about = measure_device(SHAPES["bloom-tiny"], FLOAT32, CPU, plan, threads=1, seed=0)
+    assert {row["round"] for row in rows} == {0, 1}
+    assert len(about["drift"]["reference_ms_by_round"]) == 2
+
+
 def test_a_measurement_can_be_fitted(measured, tmp_path):
     rows, about = measured
     write_trace(tmp_path, rows, about)
     fit = fit_device(read_trace(tmp_path), "here", np.random.default_rng(0))
     assert fit.device.tau_ms > 0
     assert fit.device.prefill_ms_per_token > 0
-    assert len(fit.verdicts) == 5
+    assert len(fit.verdicts) == 6
 
 
 def test_more_blocks_and_longer_inputs_take_longer(measured):

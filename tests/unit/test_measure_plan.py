@@ -17,7 +17,7 @@ from bprr.cli import main
 from bprr.errors import BprrError, InputError
 from bprr.measure.link import observe_link
 from bprr.measure.network import Peer, parse_address, serving_in_background
-from bprr.measure.plan import FULL, QUICK, REFERENCE, visits
+from bprr.measure.plan import FULL, QUICK, REFERENCE, rounds
 from bprr.measure.recorder import Recorder
 from bprr.measure.shapes import SHAPES, ModelShape, load_shape, shape_from_config
 from bprr.measure.trace import COLUMNS, UNITS, default_folder
@@ -99,20 +99,19 @@ def test_every_round_visits_every_setting_once(seed, blocks, tokens):
     plan = replace(QUICK, rounds=3).limited_to(blocks, tokens)
     expected = Counter(plan.settings())
     assert set(expected.values()) == {1}
-    made = list(visits(plan, np.random.default_rng(seed)))
-    for turn in range(plan.rounds):
-        of_turn = [visit for at, visit in made if at == turn and visit.experiment != REFERENCE]
-        assert Counter(of_turn) == expected
-    assert max(visit.blocks for _, visit in made) == blocks
-    assert max(visit.context_tokens + visit.input_tokens for _, visit in made) <= tokens
-    assert {visit.experiment for _, visit in made} <= set(UNITS)
+    made = list(rounds(plan, np.random.default_rng(seed)))
+    assert len(made) == plan.rounds
+    for order in made:
+        assert Counter(visit for visit in order if visit.experiment != REFERENCE) == expected
+        assert max(visit.blocks for visit in order) == blocks
+        assert max(visit.context_tokens + visit.input_tokens for visit in order) <= tokens
+        assert {visit.experiment for visit in order} <= set(UNITS)
 
 
 def test_order_differs_between_rounds_but_not_between_runs():
-    first, again = (list(visits(QUICK, np.random.default_rng(1))) for _ in range(2))
+    first, again = (list(rounds(QUICK, np.random.default_rng(1))) for _ in range(2))
     assert first == again
-    rounds = [[visit for at, visit in first if at == turn] for turn in range(2)]
-    assert rounds[0] != rounds[1]
+    assert first[0] != first[1]
 
 
 @pytest.mark.parametrize("plan", [QUICK, FULL])
@@ -120,9 +119,8 @@ def test_plans_repeat_and_show_drift(plan):
     assert plan.rounds >= 5
     assert len(plan.blocks) >= 5
     assert len(plan.inputs) >= 5
-    made = [visit for _, visit in visits(plan, np.random.default_rng(0))]
-    reference = sum(visit == plan.reference for visit in made)
-    assert reference >= 3 * plan.rounds
+    for order in rounds(plan, np.random.default_rng(0)):
+        assert sum(visit == plan.reference for visit in order) >= 3
 
 
 # --- links --------------------------------------------------------------------------------------

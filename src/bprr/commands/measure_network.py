@@ -42,8 +42,6 @@ def _serve(port: int) -> int:
 
 
 def _measure(arguments: argparse.Namespace) -> int:
-    import time
-
     from bprr.errors import InputError
     from bprr.measure.link import observe_link
     from bprr.measure.manifest import origin
@@ -68,7 +66,7 @@ def _measure(arguments: argparse.Namespace) -> int:
             "repeats": arguments.repeats,
             "bulk_mb": arguments.bulk_mb,
         },
-        "duration_s": round(time.perf_counter() - recorder.start_s, 1),
+        "duration_s": round(recorder.elapsed_s(), 1),
     }
     path = write_trace(arguments.output, recorder.rows, about)
     print(f"{path}: {len(recorder.rows):,} observations in {about['duration_s']} s")

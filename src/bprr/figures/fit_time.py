@@ -119,7 +119,7 @@ def _conditions(profile: dict[str, Any]) -> str:
         f"R² {decode['r2_settings']:.4f} (decode), {prefill['r2_settings']:.4f} (prefill); median "
         f"error on held-out settings {_percent(decode['held_out_median_error'])}, "
         f"{_percent(prefill['held_out_median_error'])}.\n"
-        f"Here the paper's model fails in: {'; '.join(failing) or 'nothing that was tested'}.\n"
+        f"Does not hold here: {'; '.join(failing) or 'nothing of what was tested'}.\n"
         "Bars: 5th to 95th percentile of the repeats. Under Context, Batching and Concurrency the "
         "line is the fitted\ntime, which the model holds to be constant."
     )

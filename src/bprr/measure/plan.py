@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-__all__ = ["FULL", "QUICK", "REFERENCE", "Plan", "Visit", "visits"]
+__all__ = ["FULL", "LEAST_ROUNDS", "QUICK", "REFERENCE", "Plan", "Visit", "rounds"]
 
 REFERENCE = "reference"
+LEAST_ROUNDS = 2  # without a second round nothing is known of drift
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,10 @@ class Plan:
     Parameters
     ----------
     rounds : int
-        Visits of each setting.
+        Visits of each setting, if time allows.
+    budget_s : float
+        No round begins that would end later, except the first `LEAST_ROUNDS` (s). A busy machine
+        thus gives fewer rounds and wider intervals, not a longer measurement.
     decode_repeats, prefill_repeats : int
         Timed steps of one visit.
     warm_up : int
@@ -71,6 +75,7 @@ class Plan:
     """
 
     rounds: int
+    budget_s: float
     decode_repeats: int
     prefill_repeats: int
     warm_up: int
@@ -148,6 +153,7 @@ class Plan:
 
 FULL = Plan(
     rounds=12,
+    budget_s=1200,
     decode_repeats=5,
     prefill_repeats=1,
     warm_up=1,
@@ -162,6 +168,7 @@ FULL = Plan(
 
 QUICK = Plan(
     rounds=6,
+    budget_s=100,
     decode_repeats=3,
     prefill_repeats=2,
     warm_up=1,
@@ -175,8 +182,8 @@ QUICK = Plan(
 )
 
 
-def visits(plan: Plan, rng: np.random.Generator) -> Iterator[tuple[int, Visit]]:
-    """Settings in the order in which they are visited.
+def rounds(plan: Plan, rng: np.random.Generator) -> Iterator[list[Visit]]:
+    """Settings in the order in which each round visits them.
 
     Parameters
     ----------
@@ -187,14 +194,15 @@ def visits(plan: Plan, rng: np.random.Generator) -> Iterator[tuple[int, Visit]]:
 
     Yields
     ------
-    round : int
-        From 0.
-    visit : Visit
-        The reference setting opens every round and follows every ``reference_every`` visits.
+    list of Visit
+        Every setting once; the reference setting opens the round and follows every
+        ``reference_every`` visits.
     """
     settings = plan.settings()
-    for turn in range(plan.rounds):
+    for _ in range(plan.rounds):
+        order: list[Visit] = []
         for position, index in enumerate(rng.permutation(len(settings))):
             if position % plan.reference_every == 0:
-                yield turn, plan.reference
-            yield turn, settings[index]
+                order.append(plan.reference)
+            order.append(settings[index])
+        yield order

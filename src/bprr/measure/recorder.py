@@ -18,6 +18,10 @@ class Recorder:
     rows: list[dict[str, object]] = field(default_factory=list)
     start_s: float = field(default_factory=time.perf_counter)
 
+    def elapsed_s(self) -> float:
+        """Time since the run began (s)."""
+        return time.perf_counter() - self.start_s
+
     def add(
         self, visit: Visit, value: float, turn: int = 0, repeat: int = 0, payload_bytes: int = 0
     ) -> None:
@@ -39,7 +43,7 @@ class Recorder:
                 "order": len(self.rows),
                 "round": turn,
                 "repeat": repeat,
-                "elapsed_s": time.perf_counter() - self.start_s,
+                "elapsed_s": self.elapsed_s(),
                 "experiment": visit.experiment,
                 "blocks": visit.blocks,
                 "context_tokens": visit.context_tokens,

@@ -20,7 +20,7 @@ from bprr.measure.memory import (
     observe_growing_blocks,
 )
 from bprr.measure.network import Peer, serving_in_background
-from bprr.measure.plan import Plan, Visit, visits
+from bprr.measure.plan import LEAST_ROUNDS, Plan, Visit, rounds
 from bprr.measure.quantise import WeightFormat
 from bprr.measure.recorder import Recorder
 from bprr.measure.shapes import ModelShape
@@ -130,11 +130,17 @@ def measure_device(
         activation_bytes = shape.d_model * value_bytes
         observe_link(peer, rec, activation_bytes, _LOOPBACK_REPEATS, _LOOPBACK_BULK_BYTES)
 
-    order = list(visits(plan, np.random.default_rng(seed)))
-    for turn, visit in tqdm(order, desc="measure", unit="visit", disable=None):
-        times = _time_visit(blocks, hardware, visit, plan.steps(visit), plan.warm_up)
-        for repeat, elapsed in enumerate(times):
-            rec.add(visit, elapsed, turn=turn, repeat=repeat)
+    longest_s, ended_s = 0.0, rec.elapsed_s()
+    planned = rounds(plan, np.random.default_rng(seed))
+    for turn, order in enumerate(tqdm(planned, total=plan.rounds, unit="round", disable=None)):
+        if turn >= LEAST_ROUNDS and ended_s + longest_s > plan.budget_s:
+            break
+        for visit in order:
+            times = _time_visit(blocks, hardware, visit, plan.steps(visit), plan.warm_up)
+            for repeat, elapsed in enumerate(times):
+                rec.add(visit, elapsed, turn=turn, repeat=repeat)
+        longest_s = max(longest_s, rec.elapsed_s() - ended_s)
+        ended_s = rec.elapsed_s()
 
     return rec.rows, {
         "kind": "device",
@@ -160,5 +166,5 @@ def measure_device(
         "settings": {**plan.as_dict(), "seed": seed},
         "condition": {"start": before, "end": hardware.condition()},
         "drift": manifest.drift(rec.rows),
-        "duration_s": round(time.perf_counter() - rec.start_s, 1),
+        "duration_s": round(rec.elapsed_s(), 1),
     }
