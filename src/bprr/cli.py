@@ -21,6 +21,7 @@ COMMANDS = (
     "bprr.commands.simulate",
     "bprr.commands.sweep",
     "bprr.commands.plot",
+    "bprr.commands.time",
     "bprr.commands.verify",
     "bprr.commands.provenance",
 )
