@@ -83,7 +83,8 @@ SCENARIOS = [
     ({"block_cap": {"mig": 0}}, "block_cap.mig", 0, "at least 1"),
     ({"clients": 0}, "clients", 0, "at least 1"),
     # combinations
-    ({"fleet": {"servers": 3, "servers_per_node": 0.4, "rest": "mig"}}, "fleet.servers", 0.4, "not both"),
+    ({"fleet": {"servers": 3, "servers_per_node": 0.4, "rest": "mig"}},
+     "fleet.servers", 0.4, "not both"),
     ({"fleet": {"rest": "mig"}}, "fleet", "mig", "servers or servers_per_node"),
     ({"fleet": {"servers": 3}}, "fleet", 3, "rest (a device)"),
     ({"fleet.share": {"a100": 0.6, "mig": 0.6}}, "fleet.share", 0.6, "add up to at most 1"),
@@ -345,7 +346,7 @@ def test_the_missing_memory_adds_up(published, root, configuration):
 
 
 def test_a_request_longer_than_the_model_is_refused(published, root):
-    with pytest.raises(InfeasibleError, match="2972 tokens missing.*a request of 5020"):
+    with pytest.raises(InfeasibleError, match="2972 tokens missing"):
         instance(published, root, **{"workload.output_tokens": 5000})
 
 
