@@ -57,12 +57,13 @@ def run_means(requests: pd.DataFrame) -> pd.DataFrame:
         One row per point, method and run: `POINT`, ``run``, `CONDITIONS`, ``input_tokens`` and
         `METRICS`, and ``feasible``. The metrics of an infeasible run are missing.
     """
-    columns = [*METRICS, *CONDITIONS, "input_tokens"]
+    constant = [*CONDITIONS, "input_tokens"]
     # A table of infeasible runs alone has no metrics at all.
-    known = requests.reindex(columns=[*POINT, "run", *columns, "status"])
+    known = requests.reindex(columns=[*POINT, "run", *METRICS, *constant, "status"])
     keyed = known.assign(feasible=known["status"].astype(str) == "ok")
     grouped = keyed.groupby([*POINT, "run"], observed=True)
-    table = grouped[columns].mean().join(grouped["feasible"].all()).reset_index()
+    parts = (grouped[list(METRICS)].mean(), grouped[constant].first(), grouped["feasible"].all())
+    table = pd.concat(parts, axis=1).reset_index()
     return table.astype(dict.fromkeys(("figure", "topology", "allocation_delays", "method"), str))
 
 

@@ -89,7 +89,7 @@ class MethodStyle:
     color : str
         Colour, distinct under the common colour vision deficiencies.
     marker : str
-        Marker, so that no method is told by colour alone.
+        Marker, so that no method is told by colour alone; none for a reference line.
     linestyle : str or tuple
         Line style as matplotlib takes it.
     filled : bool
@@ -126,7 +126,9 @@ FIXED = {
     "optimized_rr": MethodStyle("#CC79A7", "D", DASHED),
     "proposed": MethodStyle("#0072B2", "v"),
     "proposed_exact": MethodStyle("#56B4E9", "v", DOTTED, filled=False),
+    # Without a marker: references without distribution, which no point of a sweep changes much.
     "offloading": MethodStyle("#000000", "", DASHED),
+    "offloading_ssd": MethodStyle("#7F7F7F", "", DOTTED),
 }
 
 # For methods that somebody adds, in the order in which a figure names them.

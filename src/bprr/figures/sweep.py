@@ -23,7 +23,6 @@ __all__ = ["artefact_means", "draw_sweep", "plot_sweep", "sweep_table"]
 # On the logarithmic axes of all rows equal ratios, which the paper's claims are about, are equal
 # distances; waits under load span decades.
 ROWS = ("per_token_ms", "ttft_ms", "remaining_per_token_ms")
-WITHOUT_DISTRIBUTION = "offloading"  # drawn as a reference line
 RING: dict[str, Any] = {  # around our mean where it agrees
     "linestyle": "",
     "marker": "o",
@@ -127,7 +126,7 @@ def conditions(means: pd.DataFrame, settings: Settings) -> str:
         known = means[["x", column]].dropna()
         if len(known) and not np.allclose(known["x"], known[column]):
             low, high = known[column].min(), known[column].max()
-            parts.append(text.format(f"{low:g}" if low == high else f"{low:g}–{high:g}"))
+            parts.append(text.format(f"{low:.4g}" if low == high else f"{low:.3g}–{high:.3g}"))
     level = f"{settings.confidence:.0%}".replace("%", " %")
     return (
         " · ".join([*parts, f"{means['run'].nunique()} runs"])
@@ -161,7 +160,9 @@ def draw_sweep(table: pd.DataFrame, settings: Settings, conditions_text: str) ->
             style.log_axis(row[0])
             row[0].set_ylabel(f"{METRIC_LABELS[metric][0]}, log scale")
         for axes, variant in zip(grid[0], variants, strict=True):
-            axes.set_title(delays_label(settings, variant), loc="left", fontweight="bold")
+            axes.set_title(
+                delays_label(settings, figure_name, variant), loc="left", fontweight="bold"
+            )
         for axes in grid[-1]:
             axes.set_xlabel(settings.sweeps[figure_name].x_label)
         title = f"{figure_title(settings, figure_name)} — {topology_label(topology)}"
@@ -173,7 +174,7 @@ def draw_sweep(table: pd.DataFrame, settings: Settings, conditions_text: str) ->
 def _panel(axes: Axes, shown: pd.DataFrame, methods: Sequence[str], unit: float) -> None:
     position = style.category_axis(axes, shown["x"])
     looks = style.method_styles(methods)
-    spread = [name for name in methods if name != WITHOUT_DISTRIBUTION]
+    spread = [name for name in methods if looks[name].marker]
     offsets = np.linspace(-SPREAD / 2, SPREAD / 2, len(spread)) if len(spread) > 1 else [0.0]
     offset_of = dict(zip(spread, offsets, strict=True))
     for rank, (name, rows) in enumerate(shown.groupby("method", sort=False)):
@@ -182,7 +183,7 @@ def _panel(axes: Axes, shown: pd.DataFrame, methods: Sequence[str], unit: float)
         mean = rows["mean"].to_numpy() / unit
         # The proposed method lies on top, whatever the order.
         order = 3 + (rank if name != "proposed" else len(methods))
-        if name == WITHOUT_DISTRIBUTION:
+        if not look.marker:
             axes.plot(at, mean, **(look.line() | {"linewidth": 0.9}), zorder=2)
         else:
             low, high = rows["ci_low"].to_numpy() / unit, rows["ci_high"].to_numpy() / unit
