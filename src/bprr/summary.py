@@ -15,6 +15,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
+from bprr.errors import InputError
+
 __all__ = [
     "CONDITIONS",
     "METRICS",
@@ -56,8 +58,16 @@ def run_means(requests: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per point, method and run: `POINT`, ``run``, `CONDITIONS`, ``input_tokens`` and
         `METRICS`, and ``feasible``. The metrics of an infeasible run are missing.
+
+    Raises
+    ------
+    InputError
+        If this is no table of requests.
     """
     constant = [*CONDITIONS, "input_tokens"]
+    required = [*POINT, "run", "status", *CONDITIONS]
+    if missing := [name for name in required if name not in requests]:
+        raise InputError("requests", "columns", f"no {', '.join(missing)}", ", ".join(required))
     # A table of infeasible runs alone has no metrics at all.
     known = requests.reindex(columns=[*POINT, "run", *METRICS, *constant, "status"])
     keyed = known.assign(feasible=known["status"].astype(str) == "ok")

@@ -8,11 +8,13 @@ import pytest
 from matplotlib.colors import same_color
 
 from bprr.config import load_settings
+from bprr.errors import InputError
 from bprr.figures import style
 from bprr.figures.headline import draw_headline, headline_table, plot_headline, summary_table
+from bprr.figures.published import artefact_means, published_results
 from bprr.figures.running_times import running_times_layout, running_times_table
-from bprr.figures.sweep import artefact_means, conditions, draw_sweep, plot_sweep, sweep_table
-from bprr.figures.tables import comparison, comparison_layout, published_results, render_table
+from bprr.figures.sweep import conditions, draw_sweep, plot_sweep, sweep_table
+from bprr.figures.tables import comparison, comparison_layout, render_table
 from bprr.summary import run_means
 
 ROOT = Path(__file__).parents[2]
@@ -162,6 +164,11 @@ def test_nothing_half_written_is_left(tmp_path):
     with pytest.raises(ValueError, match="frac"):
         style.save(figure, pd.DataFrame({"a": [1]}), tmp_path / "broken")
     assert [path.name for path in tmp_path.iterdir()] == ["broken.csv"]
+
+
+def test_unreadable_numbers_are_refused_by_name(tmp_path):
+    with pytest.raises(InputError, match=r"absent\.csv"):
+        artefact_means(tmp_path / "absent.csv")
 
 
 def test_methods_look_the_same_everywhere_and_differ():

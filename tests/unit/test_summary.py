@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bprr.errors import InputError
 from bprr.summary import mean_interval, paired_difference, paired_ratio, run_means, summarize
 
 # 0.975 quantile p of Student's t with 2 degrees of freedom, (2p − 1)/√(2p(1 − p)).
@@ -132,3 +133,8 @@ def test_a_method_that_is_never_feasible_keeps_its_row():
     row = row_of(summarize(run_means(pd.DataFrame(rows)), 0.95), "petals")
     assert (row["runs"], row["infeasible_runs"]) == (0, 3)
     assert np.isnan(row["mean"])
+
+
+def test_another_table_is_refused():
+    with pytest.raises(InputError, match="no method"):
+        run_means(example().drop(columns="method"))

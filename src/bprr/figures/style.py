@@ -189,10 +189,20 @@ def category_axis(axes: Axes, values: Iterable[float]) -> dict[float, int]:
     return position
 
 
-def log_axis(axes: Axes) -> None:
-    """Make the y axis logarithmic, with as many ticks in plain numbers as its span needs."""
+def log_axis(axes: Axes, room_below: float = 0.0) -> None:
+    """Make the y axis logarithmic, with as many ticks in plain numbers as its span needs.
+
+    Parameters
+    ----------
+    axes : Axes
+        The axes, with everything on them.
+    room_below : float
+        Share of the height to leave empty below, for marks at the foot.
+    """
     axes.set_yscale("log")
     low, high = axes.get_ylim()
+    low *= (low / high) ** (room_below / (1 - room_below))
+    axes.set_ylim(low, high)
     decades = np.log10(high / low)
     steps = (1, 2, 5) if decades < 2 else (1, 3) if decades < 4 else (1,)
     axes.yaxis.set_major_locator(LogLocator(subs=steps))

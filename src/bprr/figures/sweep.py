@@ -15,10 +15,11 @@ from matplotlib.lines import Line2D
 from bprr.config import Settings
 from bprr.figures import style
 from bprr.figures.labels import METRIC_LABELS, delays_label, figure_title, topology_label
+from bprr.figures.published import artefact_means
 from bprr.storage import read_table
-from bprr.summary import METRICS, run_means, summarize
+from bprr.summary import METRICS, POINT, run_means, summarize
 
-__all__ = ["artefact_means", "draw_sweep", "plot_sweep", "sweep_table"]
+__all__ = ["conditions", "draw_sweep", "plot_sweep", "sweep_table"]
 
 # On the logarithmic axes of all rows equal ratios, which the paper's claims are about, are equal
 # distances; waits under load span decades.
@@ -32,43 +33,6 @@ RING: dict[str, Any] = {  # around our mean where it agrees
 }
 SPREAD = 0.6  # over how much of a category the methods are spread, so that none hides another
 
-PLACE = ["figure", "topology", "x", "allocation_delays", "method"]
-
-
-def artefact_means(artefact_csv: Path) -> pd.DataFrame:
-    """Means of the published artefact, one row per point, method and metric.
-
-    The time per remaining token follows from the other two, since all requests of a point have
-    equal lengths. Only the time per token comes with a standard error.
-
-    Returns
-    -------
-    DataFrame
-        Place of the point, ``metric``, ``artefact_mean``, ``artefact_se``, ``artefact_runs``.
-    """
-    table = pd.read_csv(artefact_csv)
-    tokens = table["output_tokens"]
-    total_ms = table["per_token_ms_mean"] * tokens
-    means = {
-        "per_token_ms": table["per_token_ms_mean"],
-        "ttft_ms": table["ttft_ms_mean"],
-        "remaining_per_token_ms": (total_ms - table["ttft_ms_mean"]) / (tokens - 1),
-        "wait_ms": table["wait_ms_mean"],
-    }
-    errors = {"per_token_ms": table["per_token_ms_se"]}
-    return pd.concat(
-        [
-            table[PLACE].assign(
-                metric=metric,
-                artefact_mean=mean,
-                artefact_se=errors.get(metric, np.nan),
-                artefact_runs=table["runs"],
-            )
-            for metric, mean in means.items()
-        ],
-        ignore_index=True,
-    )
-
 
 def sweep_table(means: pd.DataFrame, settings: Settings, artefact: pd.DataFrame) -> pd.DataFrame:
     """Tidy table of a sweep: what its figure shows, and how it compares.
@@ -80,7 +44,7 @@ def sweep_table(means: pd.DataFrame, settings: Settings, artefact: pd.DataFrame)
     settings : Settings
         Names of methods and level of confidence.
     artefact : DataFrame
-        Reference means (`artefact_means`).
+        From `bprr.figures.published.artefact_means`.
 
     Returns
     -------
@@ -91,7 +55,7 @@ def sweep_table(means: pd.DataFrame, settings: Settings, artefact: pd.DataFrame)
         errors.
     """
     table = summarize(means, settings.confidence)
-    table = table.merge(artefact, how="left", on=[*PLACE, "metric"])
+    table = table.merge(artefact, how="left", on=[*POINT, "metric"])
     error = np.hypot(table["standard_deviation"] / np.sqrt(table["runs"]), table["artefact_se"])
     table["z"] = (table["mean"] - table["artefact_mean"]) / error.where(error > 0)
     table["label"] = [settings.methods[name].label for name in table["method"]]
@@ -107,7 +71,7 @@ def sweep_table(means: pd.DataFrame, settings: Settings, artefact: pd.DataFrame)
 
 
 def _columns(table: pd.DataFrame) -> list[str]:
-    first = [*PLACE, "label", "metric"]
+    first = [*POINT, "label", "metric"]
     return [*first, *table.columns.difference(first, sort=False)]
 
 
@@ -157,7 +121,7 @@ def draw_sweep(table: pd.DataFrame, settings: Settings, conditions_text: str) ->
             for axes, variant in zip(row, variants, strict=True):
                 shown = table[(table["metric"] == metric) & (table["allocation_delays"] == variant)]
                 _panel(axes, shown, methods, METRIC_LABELS[metric][1])
-            style.log_axis(row[0])
+            style.log_axis(row[0], room_below=0.1 if table["infeasible_runs"].any() else 0.0)
             row[0].set_ylabel(f"{METRIC_LABELS[metric][0]}, log scale")
         for axes, variant in zip(grid[0], variants, strict=True):
             axes.set_title(

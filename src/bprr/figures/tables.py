@@ -10,11 +10,12 @@ import pandas as pd
 
 from bprr.config import Settings
 from bprr.figures.labels import topology_label
+from bprr.figures.published import published_results
 from bprr.figures.text_table import TextTable
 from bprr.storage import read_table
 from bprr.summary import run_means, summarize
 
-__all__ = ["comparison", "comparison_layout", "published_results", "render_table"]
+__all__ = ["comparison", "comparison_layout", "render_table"]
 
 TITLES = {
     "table3": "Table III · Clustered servers: mean time per token (s)",
@@ -33,11 +34,6 @@ COUNTS = ["runs", "infeasible_runs", "lowest_run", "highest_run"]
 CELL = ["setting", "method", "rate_per_s", "output_tokens"]
 
 
-def published_results(path: Path) -> pd.DataFrame:
-    """Numbers printed in the paper's tables (``data/published/results.csv``)."""
-    return pd.read_csv(path)
-
-
 def comparison(means: pd.DataFrame, published: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """Published and own values of one table, one row per cell and quantity.
 
@@ -46,7 +42,7 @@ def comparison(means: pd.DataFrame, published: pd.DataFrame, confidence: float) 
     means : DataFrame
         Run means of the table's sweeps, on all its settings (`bprr.summary.run_means`).
     published : DataFrame
-        From `published_results`.
+        From `bprr.figures.published.published_results`.
     confidence : float
         Level of the intervals.
 
@@ -64,7 +60,7 @@ def comparison(means: pd.DataFrame, published: pd.DataFrame, confidence: float) 
     table_name = str(means["figure"].iloc[0])
     printed = published[published["table"] == table_name]
     ours = _ours(means, confidence)
-    # What the paper does not print pays no allocation delays: one variant says all.
+    # Methods that the paper does not print are there for reference: without delays is enough.
     ours = ours[ours["method"].isin([*printed["method"], RATIO]) | (ours["quantity"] == "none")]
     theirs = printed[[*CELL, "quantity"]].assign(value=printed["value_s"], unit="s")
     theirs = pd.concat([theirs, _published_ratios(theirs)])
