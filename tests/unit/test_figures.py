@@ -16,6 +16,7 @@ from bprr.figures.running_times import running_times_layout, running_times_table
 from bprr.figures.sweep import conditions, draw_sweep, plot_sweep, sweep_table
 from bprr.figures.tables import comparison, comparison_layout, render_table
 from bprr.summary import run_means
+from bprr.timing import SETTINGS_TIMED, running_times
 
 ROOT = Path(__file__).parents[2]
 ARTEFACT = ROOT / "data/published/artefact_sweeps.csv"
@@ -241,3 +242,15 @@ def test_running_times_beside_the_published(settings):
         "Clustered", "PETALS", "18.6 ± 1.3",
         "3.00 (2.50 – 8.00)", "2.00 (1.50 – 5.50)", "10.00 (10.00 – 25.00)",
     ]  # fmt: skip
+
+
+def test_running_times_of_every_setting(settings, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    times = running_times(settings, repeats=1)
+    assert set(zip(times["setting"], times["method"], strict=True)) == {
+        (setting, method) for setting in SETTINGS_TIMED for method in ("petals", "proposed")
+    }
+    assert (times["requests"] == 100).all()
+    assert (times[["placement_s", "routing_s_per_request"]] > 0).all(axis=None)
+    parts = times["placement_s"] + 100 * times["routing_s_per_request"]
+    assert times["total_s"].to_numpy() == pytest.approx(parts.to_numpy())

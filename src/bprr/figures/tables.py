@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -156,7 +157,7 @@ def comparison_layout(table: pd.DataFrame, settings: Settings) -> TextTable:
     )
 
 
-def _text(row) -> str:  # type: ignore[no-untyped-def]
+def _text(row: Any) -> str:
     if row.infeasible_runs > 0 and row.runs == 0:
         return "infeasible"
     if row.unit == "%":
@@ -168,7 +169,7 @@ def _text(row) -> str:  # type: ignore[no-untyped-def]
     return f"{text} ({row.infeasible_runs:g} inf.)" if row.infeasible_runs > 0 else text
 
 
-def _range(row) -> str:  # type: ignore[no-untyped-def]
+def _range(row: Any) -> str:
     return "–" if np.isnan(row.lowest_run) else f"{row.lowest_run:.2f} – {row.highest_run:.2f}"
 
 
