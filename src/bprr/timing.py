@@ -46,7 +46,7 @@ def running_times(settings: Settings, repeats: int = 20) -> pd.DataFrame:
     """Time placement and routing of PETALS and the proposed method.
 
     Every repeat is a draw of its own; compiled kernels are warm. The choice of the design load
-    belongs to the placement of a method that uses it. Routing is timed decision by decision
+    belongs to a placement that reads it. Routing is timed decision by decision
     within a simulation without allocation delays, and nothing else of the simulation is counted.
 
     Parameters
