@@ -24,6 +24,7 @@ COMMANDS = (
     "bprr.commands.measure",
     "bprr.commands.measure_network",
     "bprr.commands.fit",
+    "bprr.commands.time",
     "bprr.commands.verify",
     "bprr.commands.provenance",
 )

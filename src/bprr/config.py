@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from bprr.errors import InputError, InputErrors
@@ -36,18 +37,34 @@ __all__ = [
     "with_overrides",
 ]
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Milliseconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
-MemoryGb = Annotated[float, Field(gt=0, le=100_000, description="GB = 1e9 bytes")]
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
+# Numbers are never read out of text or truth values: a quoted "10" or a `yes` is a mistake.
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Milliseconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False, strict=True)]
+# No server has so much; a value beyond it is most likely in MB.
+MemoryGb = Annotated[float, Field(gt=0, le=5_000, strict=True, description="GB = 1e9 bytes")]
+Count = Annotated[int, Field(ge=1, strict=True)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+
+
+class Refused(ValueError):
+    """What a check over several keys refuses: the key (below the checked mapping) and its value."""
+
+    def __init__(self, key: str, value: object, allowed: str) -> None:
+        super().__init__(f"{key}: {allowed}")
+        self.key, self.value, self.allowed = key, value, allowed
 
 
 class Strict(BaseModel):
     """Base of all settings: unknown keys are refused, values are never silently converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    _where: str = PrivateAttr("settings")
+
+    @property
+    def where(self) -> str:
+        """File (or what else) the settings were read from, for messages."""
+        return self._where
 
 
 class ModelSettings(Strict):
@@ -58,7 +75,7 @@ class ModelSettings(Strict):
     max_sequence_tokens: Count
     parameters_per_block: Count
     bits_per_parameter: Positive
-    storage_overhead: Annotated[float, Field(ge=1)] = 1.0
+    storage_overhead: Annotated[float, Field(ge=1, strict=True)] = 1.0
     cache_bytes_per_value: Positive = 2.0
     key_value_groups: Count = 1
     source: str
@@ -81,7 +98,7 @@ class DeviceProfile(Strict):
     """A kind of device (``data/published/devices.yaml``, or the output of ``bprr fit``)."""
 
     title: str = ""
-    tau_ms: Annotated[float, Field(gt=0, le=100_000)]
+    tau_ms: Annotated[float, Field(gt=0, le=100_000, strict=True)]
     prefill_ms: Milliseconds
     prefill_ms_per_token: Milliseconds = 0.0
     memory_gb: MemoryGb
@@ -138,7 +155,7 @@ class ClusteredNetwork(Strict):
     """Clusters of servers; a client sits in one of them."""
 
     kind: Literal["clustered"]
-    clusters: dict[str, dict[str, Annotated[int, Field(ge=0)]]]
+    clusters: dict[str, dict[str, Annotated[int, Field(ge=0, strict=True)]]]
     client: str | list[str]
     intra_rtt_ms: Milliseconds = 5.0
     inter_rtt_ms: Milliseconds = 100.0
@@ -147,7 +164,7 @@ class ClusteredNetwork(Strict):
     def _client_in_a_cluster(self) -> ClusteredNetwork:
         for name in self.client_clusters:
             if name not in self.clusters:
-                raise ValueError(f"client: {name!r} is none of the clusters {list(self.clusters)}")
+                raise Refused("client", name, f"one of the clusters {', '.join(self.clusters)}")
         return self
 
     @property
@@ -166,7 +183,7 @@ class FleetSettings(Strict):
     """Which servers there are. In a clustered network the clusters say it."""
 
     servers: Count | None = None
-    servers_per_node: Annotated[float, Field(gt=0, le=1)] | None = None
+    servers_per_node: Annotated[float, Field(gt=0, le=1, strict=True)] | None = None
     share: dict[str, Share] = {}
     rest: str | None = None
     memory_gb: dict[str, MemoryGb] = {}
@@ -174,9 +191,10 @@ class FleetSettings(Strict):
     @model_validator(mode="after")
     def _shares_fit(self) -> FleetSettings:
         if sum(self.share.values()) > 1 + 1e-9:
-            raise ValueError("share: the shares add up to more than 1")
+            raise Refused("share", self.share, "shares that add up to at most 1")
         if self.servers is not None and self.servers_per_node is not None:
-            raise ValueError("give servers or servers_per_node, not both")
+            both = f"{self.servers} with servers_per_node: {self.servers_per_node}"
+            raise Refused("servers", both, "servers or servers_per_node, not both")
         return self
 
 
@@ -193,7 +211,7 @@ class PoissonWorkload(Strict):
     """Poisson arrivals of equal requests."""
 
     kind: Literal["poisson"] = "poisson"
-    rate_per_s: Annotated[float, Field(gt=0, le=1e6)]
+    rate_per_s: Annotated[float, Field(gt=0, le=1e6, strict=True)]
     requests: Count | None = None
     duration_s: Positive | None = None
     input_tokens: Count
@@ -205,7 +223,8 @@ class PoissonWorkload(Strict):
     @model_validator(mode="after")
     def _one_length(self) -> PoissonWorkload:
         if (self.requests is None) == (self.duration_s is None):
-            raise ValueError("give requests or duration_s, one of them")
+            both = f"{self.requests} with duration_s: {self.duration_s}"
+            raise Refused("requests", both, "requests or duration_s, one of them and not both")
         return self
 
 
@@ -237,8 +256,8 @@ class PetalsRoutingSettings(Strict):
 class BackOffSettings(Strict):
     """Binary exponential back-off of a request that must wait (paper, section 5)."""
 
-    first_ms: Annotated[float, Field(gt=0)] = 1_000.0
-    longest_ms: Annotated[float, Field(gt=0)] = 60_000.0
+    first_ms: Positive = 1_000.0
+    longest_ms: Positive = 60_000.0
 
 
 class OffloadingSettings(Strict):
@@ -272,15 +291,17 @@ class Scenario(Strict):
 
     @model_validator(mode="after")
     def _servers_named_once(self) -> Scenario:
-        counted = self.fleet.servers is not None or self.fleet.servers_per_node is not None
-        if self.network.kind == "clustered" and (counted or self.fleet.share or self.fleet.rest):
-            raise ValueError(
-                "fleet: in a clustered network only memory_gb; the clusters say the rest"
-            )
-        if self.network.kind != "clustered" and not counted:
-            raise ValueError("fleet: give servers or servers_per_node")
-        if self.network.kind != "clustered" and self.fleet.rest is None and not self.fleet.share:
-            raise ValueError("fleet: give rest (a device), share, or both")
+        fleet = self.fleet
+        counted = fleet.servers is not None or fleet.servers_per_node is not None
+        given = fleet.model_dump(exclude_defaults=True)
+        if self.network.kind == "clustered":
+            if counted or fleet.share or fleet.rest:
+                allowed = "in a clustered network only memory_gb; the clusters say the rest"
+                raise Refused("fleet", given, allowed)
+        elif not counted:
+            raise Refused("fleet", given, "servers or servers_per_node, one of them")
+        elif fleet.rest is None and not fleet.share:
+            raise Refused("fleet", given, "rest (a device), share (a share per device), or both")
         return self
 
 
@@ -301,12 +322,12 @@ class SweepSettings(Strict):
 
     title: str
     scenario: str
-    topologies: list[str]
+    topologies: Annotated[list[str], Field(min_length=1)]
     axes: dict[str, list[Any] | dict[str, list[Any]]] = Field(
         description="dotted key of the scenario: values, or values per topology"
     )
     set: dict[str, Any] = Field({}, description="dotted keys of the scenario to set beforehand")
-    methods: list[str]
+    methods: Annotated[list[str], Field(min_length=1)]
     replace_placement: dict[str, str] = Field(
         {}, description="method: placement, where the artefact runs another one in this figure"
     )
@@ -330,9 +351,9 @@ class Settings(Strict):
 
     results_dir: str = "results"
     figures_dir: str = "figures"
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, strict=True)]
     runs: Count
-    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    confidence: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.95
     allocation_delays: list[Literal["published", "none"]] = ["published", "none"]
     device_files: list[Path] = [Path("data/published/devices.yaml")]
     model_files: list[Path] = [Path("data/published/models.yaml")]
@@ -348,29 +369,56 @@ class Settings(Strict):
             for key, known in (("methods", self.methods), ("topologies", self.topologies)):
                 for entry in getattr(sweep, key):
                     if entry not in known:
-                        raise ValueError(
-                            f"sweeps.{name}.{key}: {entry!r} is unknown; known: {', '.join(known)}"
-                        )
+                        raise Refused(f"sweeps.{name}.{key}", entry, f"any of {', '.join(known)}")
             for entry in {*sweep.replace_placement, *sweep.replace_allocation_delay_ms}:
                 if entry not in sweep.methods:
-                    raise ValueError(f"sweeps.{name}: {entry!r} is none of its methods")
+                    allowed = f"methods of this sweep: {', '.join(sweep.methods)}"
+                    raise Refused(f"sweeps.{name}", f"a replacement for {entry}", allowed)
+            for axis, values in sweep.axes.items():
+                _check_axis(f"sweeps.{name}.axes.{axis}", values, sweep.topologies)
         return self
 
 
-Loaded = TypeVar("Loaded", bound=BaseModel)
+def _check_axis(
+    key: str, values: list[Any] | dict[str, list[Any]], topologies: Sequence[str]
+) -> None:
+    per_topology = values if isinstance(values, dict) else {"default": values}
+    for name, entries in per_topology.items():
+        if not entries:
+            raise Refused(key, values, "at least one value")
+        if name not in topologies and name != "default":
+            allowed = f"topologies of this sweep ({', '.join(topologies)}) or default"
+            raise Refused(key, name, allowed)
+    for topology in topologies:
+        if topology not in per_topology and "default" not in per_topology:
+            allowed = f"values for {topology} too, or for default"
+            raise Refused(key, ", ".join(per_topology), allowed)
+
+
+Loaded = TypeVar("Loaded", bound=Strict)
 
 
 class _UniqueKeys(yaml.SafeLoader):
     """YAML loader that refuses a key written twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
-        twice = {str(key) for key in keys if keys.count(key) > 1}
-        if twice:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"key written twice: {', '.join(sorted(twice))}", node.start_mark
-            )
+        found: list[Any] = []
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=deep)
+            if key in found:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} a second time", key_node.start_mark
+                )
+            found.append(key)
         return super().construct_mapping(node, deep)
+
+
+# YAML 1.1, which PyYAML reads, takes 1e5 for text; everyone means a number.
+_UniqueKeys.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"),
+    list("-+0123456789."),
+)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -385,8 +433,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.load(path.read_text(), Loader=_UniqueKeys)
     except OSError as error:
         raise InputError(path, "file", error.strerror, "a readable YAML file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(path, "file", str(error), "a YAML file in UTF-8") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f"line {mark.line + 1}" if mark else "file"
+        raise InputError(path, line, error.problem or "no YAML", "valid YAML") from None
     except yaml.YAMLError as error:
         raise InputError(path, "file", " ".join(str(error).split()), "valid YAML") from None
+    if content is None:
+        raise InputError(path, "file", "nothing", "a mapping of keys to values")
     if not isinstance(content, dict):
         raise InputError(path, "file", type(content).__name__, "a mapping of keys to values")
     return content
@@ -401,33 +457,87 @@ def validated(kind: type[Loaded], content: Mapping[str, Any], where: object) -> 
         One line per key that is unknown or holds an unusable value.
     """
     try:
-        return kind.model_validate(content)
+        settings = kind.model_validate(content)
     except ValidationError as error:
         found = [_readable(kind, where, detail) for detail in error.errors()]
         raise InputErrors(found) from None
+    settings._where = str(where)
+    return settings
 
 
 def _readable(kind: type[BaseModel], where: object, detail: ErrorDetails) -> InputError:
-    location = [str(part) for part in detail["loc"]]
-    key = ".".join(location) or "(whole file)"
-    allowed = detail["msg"].removeprefix("Value error, ")
-    value = detail["input"]
-    if detail["type"] == "extra_forbidden":
-        known = _known_keys(kind, location[:-1])
-        close = difflib.get_close_matches(location[-1], known, n=1)
-        allowed = f"one of the keys {', '.join(known)}" if known else "no such key"
-        if close:
-            allowed = f"did you mean {close[0]}? {allowed}"
-    elif detail["type"] == "missing":
-        value, allowed = "nothing", "this key is required"
-    elif detail["type"] == "value_error":
-        value = "this combination"
-    return InputError(where, key, value, allowed)
+    location, allowed, value = _as_written(kind, detail["loc"]), detail["msg"], detail["input"]
+    context = detail.get("ctx", {})
+    refused = context.get("error")
+    known = _known_keys(kind, [str(part) for part in detail["loc"]])
+    match detail["type"]:
+        case "extra_forbidden":
+            known = _known_keys(kind, [str(part) for part in detail["loc"][:-1]])
+            close = difflib.get_close_matches(location[-1], known, n=1)
+            allowed = f"one of the keys {', '.join(known)}" if known else "no such key"
+            if close:
+                allowed = f"did you mean {close[0]}? {allowed}"
+        case "missing":
+            value, allowed = "nothing", "this key is required"
+        case "value_error" if isinstance(refused, Refused):
+            location = [*location, refused.key]
+            value, allowed = refused.value, refused.allowed
+        case "union_tag_invalid":
+            location = [*location, "kind"]
+            value, allowed = context["tag"], f"one of {context['expected_tags']}"
+        case "union_tag_not_found":
+            location, value = [*location, "kind"], "nothing"
+            allowed = "this key is required: it says which of the kinds is meant"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            allowed = f"a mapping with the keys {', '.join(known)}" if known else "a mapping"
+        case "int_type" | "int_from_float":
+            allowed = "a whole number, without quotes"
+        case "float_type":
+            allowed = "a number, without quotes or a unit (the key names the unit)"
+        case "finite_number":
+            allowed = "a finite number"
+        case "greater_than":
+            allowed = f"a number above {context['gt']:g}"
+        case "greater_than_equal":
+            allowed = f"a number of at least {context['ge']:g}"
+        case "less_than":
+            allowed = f"a number below {context['lt']:g}"
+        case "less_than_equal":
+            allowed = f"a number of at most {context['le']:g}"
+            if "_gb" in ".".join(location):
+                allowed += "; the unit is GB = 1e9 bytes"
+        case "too_short":
+            allowed = "at least one entry"
+        case "literal_error":
+            allowed = f"one of {context['expected']}"
+        case "string_type":
+            allowed = "a text"
+        case "list_type":
+            allowed = "a list"
+    return InputError(where, ".".join(location) or "(whole file)", value, allowed)
+
+
+def _as_written(kind: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+    """Keys of a location as the user wrote them, without pydantic's names of union members."""
+    schema = kind.model_json_schema()
+    written: list[str] = []
+    for depth, part in enumerate(location):
+        before = _nodes(schema, [str(earlier) for earlier in location[:depth]])
+        tags = {_tag(option) for node in before for option in _options(schema, node)}
+        if part not in tags and not str(part).endswith("]"):
+            written.append(str(part))
+    return written
 
 
 def _known_keys(kind: type[BaseModel], location: Sequence[str]) -> list[str]:
     """Fields of the settings class at a location, looking through dicts and unions."""
     schema = kind.model_json_schema()
+    options = [option for node in _nodes(schema, location) for option in _options(schema, node)]
+    return sorted({key for option in options for key in option.get("properties", {})})
+
+
+def _nodes(schema: dict[str, Any], location: Sequence[str]) -> list[dict[str, Any]]:
+    """Parts of a schema that a location can lead to."""
     nodes = [schema]
     for part in location:
         following: list[dict[str, Any]] = []
@@ -442,8 +552,7 @@ def _known_keys(kind: type[BaseModel], location: Sequence[str]) -> list[str]:
                 elif "items" in option:
                     following.append(option["items"])
         nodes = following
-    options = [option for node in nodes for option in _options(schema, node)]
-    return sorted({key for option in options for key in option.get("properties", {})})
+    return nodes
 
 
 def _tag(option: Mapping[str, Any]) -> str | None:
@@ -463,6 +572,11 @@ def with_overrides(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
     """Copy of a nested mapping with dotted keys set, e.g. ``{"fleet.servers": 10}``.
 
     Setting ``fleet.servers`` or ``fleet.servers_per_node`` takes the other's place.
+
+    Raises
+    ------
+    InputError
+        If a key leads through a value that is no mapping.
     """
     result: dict[str, Any] = {
         key: with_overrides(value, {}) if isinstance(value, Mapping) else value
@@ -471,8 +585,11 @@ def with_overrides(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
     for dotted, value in overrides.items():
         *parents, last = dotted.split(".")
         node = result
-        for parent in parents:
+        for depth, parent in enumerate(parents, start=1):
             node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                allowed = f"a key of the scenario; {'.'.join(parents[:depth])} is {node!r}"
+                raise InputError("overrides", dotted, value, allowed)
         for rival in RIVAL_KEYS.get(last, ()):
             node.pop(rival, None)
         node[last] = value
@@ -521,9 +638,28 @@ def load_settings(path: Path) -> Settings:
     return validated(Settings, read_yaml(path), path)
 
 
-def load_scenario(path: Path, overrides: Mapping[str, Any] | None = None) -> Scenario:
-    """Read and check one scenario file, with dotted keys set beforehand."""
-    return validated(Scenario, with_overrides(read_yaml(path), overrides or {}), path)
+def load_scenario(
+    path: Path, overrides: Mapping[str, Any] | None = None, where: str | None = None
+) -> Scenario:
+    """Read and check one scenario file, with dotted keys set beforehand.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    overrides : mapping, optional
+        Dotted keys and their values.
+    where : str, optional
+        Who sets them, for messages.
+    """
+    source = f"{path} as set by {where}" if where else str(path)
+    try:
+        content = with_overrides(read_yaml(path), overrides or {})
+    except InputError as error:
+        if error.where != str(path):
+            raise InputError(source, error.key, error.value, error.allowed) from None
+        raise
+    return validated(Scenario, content, source)
 
 
 def _load_named(files: Sequence[Path], kind: type[Loaded]) -> dict[str, Loaded]:
@@ -533,7 +669,8 @@ def _load_named(files: Sequence[Path], kind: type[Loaded]) -> dict[str, Loaded]:
             if name in named:
                 raise InputError(path, name, "defined twice", "each name once over all files")
             if not isinstance(content, dict):
-                raise InputError(path, name, content, "a mapping of keys to values")
+                keys = ", ".join(_known_keys(kind, []))
+                raise InputError(path, str(name), content, f"a mapping with the keys {keys}")
             named[name] = validated(kind, content, f"{path}: {name}")
     return named
 

@@ -4,8 +4,9 @@ One unit is one token of one block (see `performance.free_cache_tokens`), so a s
 that uses k blocks of a server holds k·l units there. A hold may exceed the capacity: under
 admission ``reserve`` the waiting sessions hold their share too (paper, section 5).
 
-Holds of a server are kept in order of their end, with the units still held from each of them on,
-so that "how much is free at time t" is a binary search whatever the number of past sessions.
+Holds of a server are kept in order of their end, with the units that are released in total by the
+end of each, so that "how much is free at time t" is a binary search whatever the number of past
+sessions, and a new hold, which mostly ends last, changes few entries.
 """
 
 from __future__ import annotations
@@ -19,7 +20,15 @@ from numpy.typing import NDArray
 
 from bprr.swarm import FloatArray, IntArray
 
-__all__ = ["CacheLedger", "LedgerState", "drop_ended", "release_ms"]
+__all__ = [
+    "CacheLedger",
+    "LedgerState",
+    "drop_ended",
+    "drop_ended_at",
+    "first_entry_with_room",
+    "release_ms",
+    "units_before",
+]
 
 INITIAL_ROOM = 8
 
@@ -27,66 +36,91 @@ INITIAL_ROOM = 8
 class LedgerState(NamedTuple):
     """Arrays of a ledger as the kernels see them; S servers, entries of all servers in one buffer.
 
-    Entries of server j lie in ``[head[j], tail[j])`` of the buffer, by increasing end.
+    Entries of server j lie in ``[head[j], tail[j])`` of the buffer, by increasing end. What is
+    said of a server is true once `drop_ended` or `drop_ended_at` has brought it up to date.
     """
 
     capacity: IntArray
-    held: IntArray  # units held now
+    free: IntArray  # units not held now; negative where holds exceed the capacity
     sessions: IntArray  # holds not ended
     next_end: FloatArray  # end of the first hold; inf if none
+    released: IntArray  # units of all holds that have ended
     head: IntArray
     tail: IntArray
     first: IntArray  # the server's room in the buffer: [first, limit)
     limit: IntArray
     end: FloatArray  # per entry: when the hold ends
-    held_from: IntArray  # per entry: units held by it and all later entries
+    released_by: IntArray  # per entry: `released` once it has ended
 
 
 @njit(cache=True)
 def drop_ended(state, now):  # type: ignore[no-untyped-def]
-    """Forget the holds that ended at or before ``now``."""
+    """Forget the holds that ended at or before ``now``, at every server."""
     for server in range(state.capacity.shape[0]):
-        if state.next_end[server] <= now:
-            _drop_ended_at(state, server, now)
+        drop_ended_at(state, server, now)
 
 
 @njit(cache=True)
-def _drop_ended_at(state, server, now):  # type: ignore[no-untyped-def]
+def drop_ended_at(state, server, now):  # type: ignore[no-untyped-def]
+    """Forget the holds of a server that ended at or before ``now``."""
+    if state.next_end[server] > now:
+        return
     head, tail = state.head[server], state.tail[server]
     before = head
     while head < tail and state.end[head] <= now:
         head += 1
     state.head[server] = head
     state.sessions[server] -= head - before
-    state.held[server] = state.held_from[head] if head < tail else 0
+    state.free[server] += state.released_by[head - 1] - state.released[server]
+    state.released[server] = state.released_by[head - 1]
     state.next_end[server] = state.end[head] if head < tail else np.inf
+
+
+@njit(cache=True)
+def first_entry_with_room(state, server, units):  # type: ignore[no-untyped-def]
+    """First entry of a server after whose end ``units`` are free; its tail if there is none."""
+    low, high = state.head[server], state.tail[server]
+    wanted = units - state.free[server] + state.released[server]
+    while low < high:
+        middle = (low + high) // 2
+        if state.released_by[middle] >= wanted:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@njit(cache=True)
+def units_before(state, server, deadline):  # type: ignore[no-untyped-def]
+    """Units free at a server at some time before ``deadline``; its capacity if that is inf."""
+    if deadline == np.inf:
+        return state.capacity[server]
+    if state.next_end[server] >= deadline:
+        return state.free[server]
+    low, high = state.head[server] + 1, state.tail[server]
+    while low < high:
+        middle = (low + high) // 2
+        if state.end[middle] < deadline:
+            low = middle + 1
+        else:
+            high = middle
+    return state.free[server] + state.released_by[low - 1] - state.released[server]
 
 
 @njit(cache=True)
 def release_ms(state, server, units, now):  # type: ignore[no-untyped-def]
     """Earliest time, not before ``now``, at which ``units`` are free at a server; inf if never."""
-    free = state.capacity[server] - state.held[server]
-    if free >= units:
+    if state.free[server] >= units:
         return now
-    low, high = state.head[server], state.tail[server] - 1
-    if state.capacity[server] < units:
-        return np.inf
-    # The first entry after whose end enough is free; the last one always is.
-    while low < high:
-        middle = (low + high) // 2
-        if state.capacity[server] - state.held_from[middle + 1] >= units:
-            high = middle
-        else:
-            low = middle + 1
-    return state.end[low]
+    entry = first_entry_with_room(state, server, units)
+    return state.end[entry] if entry < state.tail[server] else np.inf
 
 
 @njit(cache=True)
 def _chain_release_ms(state, servers, units, now):  # type: ignore[no-untyped-def]
     latest = now
     for i in range(servers.shape[0]):
-        if state.next_end[servers[i]] <= now:
-            _drop_ended_at(state, servers[i], now)
+        drop_ended_at(state, servers[i], now)
         latest = max(latest, release_ms(state, servers[i], units[i], now))
     return latest
 
@@ -100,7 +134,7 @@ def _hold(state, used, servers, units, end, now):  # type: ignore[no-untyped-def
     """
     for i in range(servers.shape[0]):
         server = servers[i]
-        _drop_ended_at(state, server, now)
+        drop_ended_at(state, server, now)
         if state.tail[server] == state.limit[server]:
             used = _make_room(state, used, server)
             if used < 0:
@@ -108,16 +142,14 @@ def _hold(state, used, servers, units, end, now):  # type: ignore[no-untyped-def
         head, place = state.head[server], state.tail[server]
         while place > head and state.end[place - 1] > end:
             state.end[place] = state.end[place - 1]
-            state.held_from[place] = state.held_from[place - 1]
+            state.released_by[place] = state.released_by[place - 1] + units[i]
             place -= 1
-        later = state.held_from[place + 1] if place < state.tail[server] else 0
+        earlier = state.released_by[place - 1] if place > head else state.released[server]
         state.end[place] = end
-        state.held_from[place] = units[i] + later
-        for entry in range(head, place):
-            state.held_from[entry] += units[i]
+        state.released_by[place] = earlier + units[i]
         state.tail[server] += 1
         state.sessions[server] += 1
-        state.held[server] = state.held_from[head]
+        state.free[server] -= units[i]
         state.next_end[server] = state.end[head]
     return servers.shape[0], used
 
@@ -126,6 +158,10 @@ def _hold(state, used, servers, units, end, now):  # type: ignore[no-untyped-def
 def _make_room(state, used, server):  # type: ignore[no-untyped-def]
     """Slide a server's entries to the start of its room, or move them to one twice as large.
 
+    Rooms only double, and only while at least half of one is in use. So what the moves leave
+    behind is less than the rooms, and a room less than four times the most holds a server has had
+    at once: the buffer does not grow with the number of past sessions.
+
     Returns the length of the buffer in use, negated if the buffer is too small.
     """
     head, count = state.head[server], state.tail[server] - state.head[server]
@@ -133,12 +169,12 @@ def _make_room(state, used, server):  # type: ignore[no-untyped-def]
     if 2 * count >= room:
         room = max(2 * room, INITIAL_ROOM)
         if used + room > state.end.shape[0]:
-            return -max(used, 1)
+            return -used
         first = used
         used += room
     for entry in range(count):
         state.end[first + entry] = state.end[head + entry]
-        state.held_from[first + entry] = state.held_from[head + entry]
+        state.released_by[first + entry] = state.released_by[head + entry]
     state.first[server], state.limit[server] = first, first + room
     state.head[server], state.tail[server] = first, first + count
     return used
@@ -154,7 +190,7 @@ class CacheLedger:
     """
 
     def __init__(self, cache_tokens: NDArray[np.integer]) -> None:
-        capacity = np.asarray(cache_tokens, dtype=np.int64)
+        capacity = np.array(cache_tokens, dtype=np.int64)
         servers = capacity.shape[0]
 
         def zeros() -> IntArray:
@@ -164,9 +200,10 @@ class CacheLedger:
         self._used = 1  # place 0 stays empty: the servers' first rooms are [0, 0)
         self.state = LedgerState(
             capacity,
-            zeros(),
+            capacity.copy(),
             zeros(),
             np.full(servers, np.inf),
+            zeros(),
             zeros(),
             zeros(),
             zeros(),
@@ -191,7 +228,7 @@ class CacheLedger:
             grown = 2 * self.state.end.shape[0]
             self.state = self.state._replace(
                 end=np.resize(self.state.end, grown),
-                held_from=np.resize(self.state.held_from, grown),
+                released_by=np.resize(self.state.released_by, grown),
             )
 
     def release_ms(self, servers: IntArray, units: IntArray, now_ms: float) -> float:
@@ -201,4 +238,4 @@ class CacheLedger:
     def held_now(self, now_ms: float) -> IntArray:
         """Units held at every server, shape (S,)."""
         drop_ended(self.state, now_ms)
-        return self.state.held.copy()
+        return self.state.capacity - self.state.free

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -40,7 +40,7 @@ MOST_SERVERS_WITH_ALL_PAIRS = 4096  # beyond, the S × S round trips alone take 
 
 # One independent stream of random numbers per purpose, so that a change of one thing (the number
 # of servers, say) leaves the other draws as they were: common random numbers.
-STREAMS = {"network": 0, "nodes": 1, "devices": 2, "join_order": 3, "arrivals": 4}
+STREAMS = {"network": 0, "nodes": 1, "devices": 2, "join_order": 3, "arrivals": 4, "clients": 5}
 
 
 def stream(seed: int, run: int, purpose: str) -> np.random.Generator:
@@ -138,7 +138,9 @@ def _places(
         homes = [clusters.index(name) for name in settings.client_clusters]
         network = clustered(cluster_of + homes, settings.intra_rtt_ms, settings.inter_rtt_ms)
         if not devices:
-            raise InputError("scenario", "network.clusters", "no servers", "at least one server")
+            raise InputError(
+                scenario.where, "network.clusters", "no servers", "at least one server"
+            )
         return network, servers, np.arange(len(homes), dtype=np.int64) + len(devices), devices
 
     drawn: Network
@@ -149,7 +151,7 @@ def _places(
     count = _server_count(scenario, drawn.nodes)
     if count + scenario.clients > drawn.nodes:
         raise InputError(
-            "scenario",
+            scenario.where,
             "fleet.servers",
             count,
             f"with {scenario.clients} client(s) at most {drawn.nodes - scenario.clients} on "
@@ -194,12 +196,9 @@ def draw(scenario: Scenario, catalogue: Catalogue, seed: int, run: int) -> Insta
         If a request is longer than the model accepts.
     """
     if scenario.model not in catalogue.models:
-        raise InputError("scenario", "model", scenario.model, ", ".join(catalogue.models))
+        raise InputError(scenario.where, "model", scenario.model, ", ".join(catalogue.models))
+    _refuse_unknown_devices(scenario, catalogue)
     network, servers, clients, names = _places(scenario, catalogue, seed, run)
-    for name in [*names, *scenario.block_cap, *scenario.fleet.memory_gb]:
-        if name not in catalogue.devices:
-            known = ", ".join(catalogue.devices)
-            raise InputError("scenario", "device", name, f"a known device: {known}")
     devices = [catalogue.devices[name] for name in names]
     model = catalogue.models[scenario.model].language_model(scenario.model)
     memory = [
@@ -241,6 +240,23 @@ def draw(scenario: Scenario, catalogue: Catalogue, seed: int, run: int) -> Insta
     return Instance(scenario, network, servers, clients, swarm, join_order, cap, workload, rate)
 
 
+def _refuse_unknown_devices(scenario: Scenario, catalogue: Catalogue) -> None:
+    fleet, network = scenario.fleet, scenario.network
+    named = [
+        *(("fleet.share", name) for name in fleet.share),
+        *(("fleet.rest", name) for name in (fleet.rest,) if name),
+        *(("fleet.memory_gb", name) for name in fleet.memory_gb),
+        *(("block_cap", name) for name in scenario.block_cap),
+    ]
+    if isinstance(network, ClusteredNetwork):
+        for cluster, devices in network.clusters.items():
+            named += [(f"network.clusters.{cluster}", name) for name in devices]
+    for key, name in named:
+        if name not in catalogue.devices:
+            known = ", ".join(catalogue.devices)
+            raise InputError(scenario.where, key, name, f"a known device: {known}")
+
+
 def _workload(
     scenario: Scenario, servers: int, clients: int, seed: int, run: int
 ) -> tuple[Workload, float]:
@@ -248,6 +264,8 @@ def _workload(
     if not isinstance(settings, PoissonWorkload):
         replayed = replay_trace(settings.file, clients, settings.requests, settings.speed)
         span_s = max(float(replayed.arrival_ms[-1]) / 1000.0, 1e-3)
+        if scenario.session_tokens is not None:
+            replayed = replace(replayed, cache_tokens=np.array(scenario.session_tokens))
         return replayed, len(replayed) / span_s
     scale = 1.0 if settings.per_servers is None else servers / settings.per_servers
     rate = settings.rate_per_s * scale
@@ -257,9 +275,8 @@ def _workload(
         assert settings.duration_s is not None
         count = _round_half_up(settings.duration_s * rate)
     count = max(count, 1)
-    rng = stream(seed, run, "arrivals")
-    arrival_ms = poisson_arrivals_ms(rng, count, rate)
-    client = rng.integers(clients, size=count) if clients > 1 else np.zeros(count, dtype=np.int64)
+    arrival_ms = poisson_arrivals_ms(stream(seed, run, "arrivals"), count, rate)
+    client = stream(seed, run, "clients").integers(clients, size=count)
     tokens = scenario.session_tokens or settings.input_tokens + settings.output_tokens
     workload = Workload(
         arrival_ms,

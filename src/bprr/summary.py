@@ -15,6 +15,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
+from bprr.errors import InputError
+
 __all__ = [
     "CONDITIONS",
     "METRICS",
@@ -56,13 +58,22 @@ def run_means(requests: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per point, method and run: `POINT`, ``run``, `CONDITIONS`, ``input_tokens`` and
         `METRICS`, and ``feasible``. The metrics of an infeasible run are missing.
+
+    Raises
+    ------
+    InputError
+        If this is no table of requests.
     """
-    columns = [*METRICS, *CONDITIONS, "input_tokens"]
+    constant = [*CONDITIONS, "input_tokens"]
+    required = [*POINT, "run", "status", *CONDITIONS]
+    if missing := [name for name in required if name not in requests]:
+        raise InputError("requests", "columns", f"no {', '.join(missing)}", ", ".join(required))
     # A table of infeasible runs alone has no metrics at all.
-    known = requests.reindex(columns=[*POINT, "run", *columns, "status"])
+    known = requests.reindex(columns=[*POINT, "run", *METRICS, *constant, "status"])
     keyed = known.assign(feasible=known["status"].astype(str) == "ok")
     grouped = keyed.groupby([*POINT, "run"], observed=True)
-    table = grouped[columns].mean().join(grouped["feasible"].all()).reset_index()
+    parts = (grouped[list(METRICS)].mean(), grouped[constant].first(), grouped["feasible"].all())
+    table = pd.concat(parts, axis=1).reset_index()
     return table.astype(dict.fromkeys(("figure", "topology", "allocation_delays", "method"), str))
 
 

@@ -73,7 +73,7 @@ class SweepPoint:
 def sweep_points(settings: Settings, name: str, topology: str) -> list[SweepPoint]:
     """Points of a sweep on one topology, each with its checked scenario.
 
-    With one axis, x is its value; with several, x numbers the points from 0.
+    With one axis of numbers, x is its value; otherwise x numbers the points from 0.
 
     Raises
     ------
@@ -81,17 +81,24 @@ def sweep_points(settings: Settings, name: str, topology: str) -> list[SweepPoin
         If a name is unknown or a scenario cannot be used.
     """
     if name not in settings.sweeps:
-        raise InputError("configuration", "sweeps", name, ", ".join(settings.sweeps))
+        raise InputError(settings.where, "sweeps", name, ", ".join(settings.sweeps))
     sweep = settings.sweeps[name]
     if topology not in sweep.topologies:
-        raise InputError("configuration", f"sweeps.{name}", topology, ", ".join(sweep.topologies))
+        key = f"sweeps.{name}.topologies"
+        raise InputError(settings.where, key, topology, ", ".join(sweep.topologies))
     path = settings.scenario_dir / f"{sweep.scenario}.yaml"
     points = []
     for number, axes in enumerate(sweep.points(topology)):
         overrides = {**sweep.set, **settings.topologies[topology], **axes}
-        x = float(next(iter(axes.values()))) if len(axes) == 1 else float(number)
-        points.append(SweepPoint(x, load_scenario(path, overrides)))
+        where = f"sweeps.{name} of {settings.where} on {topology}"
+        points.append(SweepPoint(_axis_value(axes, number), load_scenario(path, overrides, where)))
     return points
+
+
+def _axis_value(axes: Mapping[str, Any], number: int) -> float:
+    values = list(axes.values())
+    numeric = len(values) == 1 and isinstance(values[0], int | float)
+    return float(values[0] if numeric else number)
 
 
 def check_policies(settings: Settings, scenarios: Iterable[Scenario]) -> None:
@@ -106,24 +113,24 @@ def check_policies(settings: Settings, scenarios: Iterable[Scenario]) -> None:
         for key, known in (("placement", placement_policies), ("routing", routing_policies)):
             if getattr(method, key) not in known:
                 value = getattr(method, key)
-                raise InputError("configuration", f"methods.{name}.{key}", value, ", ".join(known))
+                raise InputError(settings.where, f"methods.{name}.{key}", value, ", ".join(known))
         if method.admission is not None and method.admission not in admission_policies:
             known_names = ", ".join(admission_policies)
             key = f"methods.{name}.admission"
-            raise InputError("configuration", key, method.admission, known_names)
+            raise InputError(settings.where, key, method.admission, known_names)
     for name, sweep in settings.sweeps.items():
         for method_name, placement in sweep.replace_placement.items():
             if placement not in placement_policies:
                 key = f"sweeps.{name}.replace_placement.{method_name}"
-                raise InputError("configuration", key, placement, ", ".join(placement_policies))
+                raise InputError(settings.where, key, placement, ", ".join(placement_policies))
     for scenario in scenarios:
         if scenario.admission not in admission_policies:
             raise InputError(
-                "scenario", "admission", scenario.admission, ", ".join(admission_policies)
+                scenario.where, "admission", scenario.admission, ", ".join(admission_policies)
             )
         if scenario.charging not in charging_policies:
             raise InputError(
-                "scenario", "charging", scenario.charging, ", ".join(charging_policies)
+                scenario.where, "charging", scenario.charging, ", ".join(charging_policies)
             )
 
 
@@ -170,22 +177,28 @@ class MethodRunner:
         counted_ms = allocation_ms if scenario.design_load.count_allocation_delay else 0.0
         key = (policy, counted_ms)
         if key not in self._placements:
-            host = scenario.offloading
             problem = PlacementProblem(
                 instance.swarm,
                 lambda: self._design_load(counted_ms),
                 instance.design_request.cache_tokens,
                 instance.join_order,
                 instance.block_cap,
-                OffloadingHost(
-                    self._profiles.devices[host.device].device(host.device),
-                    host.pcie_gb_per_s,
-                    host.ssd_gb_per_s,
-                    host.buffered_blocks,
-                ),
+                self._offloading_host(),
             )
             self._placements[key] = place(policy, problem)
         return self._placements[key]
+
+    def _offloading_host(self) -> OffloadingHost | None:
+        """Device of the baseline without distribution; None if nobody has described it."""
+        host = self._instance.scenario.offloading
+        if host.device not in self._profiles.devices:
+            return None
+        return OffloadingHost(
+            self._profiles.devices[host.device].device(host.device),
+            host.pcie_gb_per_s,
+            host.ssd_gb_per_s,
+            host.buffered_blocks,
+        )
 
     def run(
         self,

@@ -110,7 +110,8 @@ def replay_trace(
         If the file, a column or a value cannot be used; names the row.
     """
     try:
-        table = pd.read_csv(path)
+        # Lines of a file, blank ones included, so that a message can name the right one.
+        table = pd.read_csv(path, skip_blank_lines=False).dropna(how="all")
     except (OSError, ValueError) as error:
         raise InputError(path, "trace", str(error), "a readable CSV file") from None
     columns = {}
@@ -138,7 +139,7 @@ def replay_trace(
 
 def _seconds(path: Path, column: pd.Series) -> FloatArray:
     numbers = pd.to_numeric(column, errors="coerce")
-    if numbers.notna().all():
+    if 2 * numbers.notna().sum() > len(column):
         seconds = numbers.to_numpy(dtype=float)
         _refuse(path, "arrival", column, ~np.isfinite(seconds), "seconds or a date and time")
         return np.asarray(seconds, dtype=np.float64)
@@ -159,5 +160,7 @@ def _refuse(
 ) -> None:
     rows = np.flatnonzero(bad)
     if rows.size:
-        line = int(rows[0]) + 2  # one for the header, one because lines count from 1
-        raise InputError(path, f"{name} (line {line})", str(column.iloc[rows[0]]), allowed)
+        line = int(column.index[rows[0]]) + 2  # one for the header; lines count from 1
+        value = column.iloc[rows[0]]
+        found = "nothing" if pd.isna(value) else str(value)
+        raise InputError(path, f"{name} (line {line})", found, allowed)

@@ -15,7 +15,7 @@ def test_instants_of_the_paper():
     assert list(itertools.accumulate(gaps)) == [1000 * s for s in INSTANTS_S]
 
 
-@pytest.mark.parametrize("before, instant", itertools.pairwise([0, *INSTANTS_S]))
+@pytest.mark.parametrize("before, instant", list(itertools.pairwise([0, *INSTANTS_S])))
 def test_first_instant_not_before_the_wait(before, instant):
     back_off = BackOff()
     assert back_off.instant_ms(before * 1000.0 + 1e-6) == instant * 1000

@@ -120,10 +120,11 @@ def test_an_unreadable_repetita_file_is_refused(tmp_path, content):
         read_repetita(path)
 
 
-def write_tables(folder, nodes=None, links=None):
-    (folder / "n.nodes.csv").write_text(
-        nodes or "node,city,longitude_deg,latitude_deg\n0,A,1,2\n1,B,,\n2,C,5,6\n"
-    )
+NODES = "node,city,longitude_deg,latitude_deg\n0,A,1,2\n1,B,,\n2,C,5,6\n"
+
+
+def write_tables(folder, nodes=NODES, links=None):
+    (folder / "n.nodes.csv").write_text(nodes)
     (folder / "n.links.csv").write_text(links or "node_a,node_b,delay_us\n0,1,500\n1,2,250\n")
 
 
@@ -143,10 +144,7 @@ def test_tables(tmp_path):
         ({"links": "node_a,node_b,delay_us\n0,1,\n1,2,3\n"}, "delay_us (line 2)"),
         ({"links": "node_a,node_b,delay_ms\n0,1,500\n"}, "columns"),
         ({"links": "node_a,node_b,delay_us\n0,1,500\n"}, "links"),
-        (
-            {"nodes": "node,city,longitude_deg,latitude_deg\n0,A,west,2\n1,B,,\n2,C,,\n"},
-            "longitude_deg",
-        ),
+        ({"nodes": NODES.replace("0,A,1", "0,A,west")}, "longitude_deg (line 2)"),
         ({"nodes": "node,city\n0,A\n"}, "columns"),
     ],
 )

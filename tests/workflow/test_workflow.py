@@ -35,8 +35,8 @@ def test_everything_is_planned(tmp_path: Path) -> None:
     ("setting", "named"),
     [
         ("rums=3", ["rums", "did you mean runs?"]),
-        ("runs=-1", ["runs", "-1", "greater than or equal to 1"]),
-        ("runs=many", ["runs", "many", "integer"]),
+        ("runs=-1", ["runs", "-1", "at least 1"]),
+        ("runs=many", ["runs", "many", "whole number"]),
     ],
 )
 def test_bad_configuration_is_refused_before_any_job(

@@ -29,6 +29,23 @@ rule sweep:
         " -o {output} > {log} 2>&1"
 
 
+# Running times of the algorithms (Table VIII). All cores are taken, so that nothing runs beside.
+rule running_times:
+    input:
+        config=ancient(EFFECTIVE),
+        scenarios=SCENARIOS,
+        published=PUBLISHED,
+    output:
+        ensure(f"{RESULTS}/timing/table8.parquet", non_empty=True),
+    params:
+        source=source_hash(*SIMULATION_ROOMS, "timing"),
+    log:
+        f"{LOGS}/running_times.log",
+    threads: workflow.cores
+    shell:
+        "bprr time --config {input.config} -o {output} > {log} 2>&1"
+
+
 rule simulated:
     input:
         expand(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 __all__ = ["add_command"]
 
-ARTEFACT_MEANS = Path("data/published/artefact_sweeps.csv")
+PUBLISHED = Path("data/published")
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -15,39 +16,81 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     command = subparsers.add_parser("plot", help="make a figure or table from results")
     kinds = command.add_subparsers(dest="what", required=True, metavar="WHAT")
 
-    sweep = kinds.add_parser("sweep", help="figure of one sweep on one topology")
+    sweep = _kind(kinds, "sweep", _sweep, "figure of one sweep on one topology")
     sweep.add_argument("results", type=Path, help="results/sweeps/<figure>_<topology>.parquet")
-    sweep.add_argument("--artefact", type=Path, default=ARTEFACT_MEANS, help="reference means")
-    sweep.set_defaults(run=_sweep)
+    artefact = PUBLISHED / "artefact_sweeps.csv"
+    sweep.add_argument("--artefact", type=Path, default=artefact, help="means of the artefact")
 
-    fit = kinds.add_parser("fit", help="figure of a fitted device profile")
+    headline = _kind(kinds, "headline", _headline, "proposed method relative to PETALS, all sweeps")
+    headline.add_argument("results", type=Path, nargs="+", help="files of the sweeps to show")
+
+    table = _kind(kinds, "table", _table, "Table III or VI, published beside ours")
+    table.add_argument("results", type=Path, nargs="+", help="files of the table's sweep")
+
+    running_times = _kind(kinds, "running-times", _running_times, "Table VIII")
+    running_times.add_argument("results", type=Path, help="results/timing/table8.parquet")
+
+    fit = kinds.add_parser("fit", help="a fitted device profile and what it rests on")
     fit.add_argument("folder", type=Path, help="what bprr fit wrote: results/fit/<device>")
-    fit.add_argument(
-        "-o", "--output", type=Path, required=True, help="the figure's PDF; PNG, CSV beside it"
-    )
+    fit.add_argument("-o", "--output", type=Path, required=True, help="PDF; the rest beside it")
     fit.set_defaults(run=_fit)
 
-    for kind in (sweep,):
-        kind.add_argument("--config", type=Path, default=Path("config/default.yaml"))
-        kind.add_argument(
-            "-o", "--output", type=Path, required=True, help="the figure's PDF; PNG, CSV beside it"
-        )
+    for kind in (table, running_times):
+        kind.add_argument("--published", type=Path, default=PUBLISHED / "results.csv")
+
+
+def _kind(
+    kinds: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    text: str,
+) -> argparse.ArgumentParser:
+    kind = kinds.add_parser(name, help=text)
+    kind.add_argument("--config", type=Path, default=Path("config/default.yaml"))
+    kind.add_argument("-o", "--output", type=Path, required=True, help="PDF; the rest beside it")
+    kind.set_defaults(run=run)
+    return kind
+
+
+def _written(paths: list[Path]) -> int:
+    for path in paths:
+        print(path)
+    return 0
 
 
 def _sweep(arguments: argparse.Namespace) -> int:
     from bprr.config import load_settings
     from bprr.figures.sweep import plot_sweep
 
-    settings = load_settings(arguments.config)
-    stem = arguments.output.with_suffix("")
-    for path in plot_sweep(arguments.results, settings, arguments.artefact, stem):
-        print(path)
-    return 0
+    settings, stem = load_settings(arguments.config), arguments.output.with_suffix("")
+    return _written(plot_sweep(arguments.results, settings, arguments.artefact, stem))
+
+
+def _headline(arguments: argparse.Namespace) -> int:
+    from bprr.config import load_settings
+    from bprr.figures.headline import plot_headline
+
+    settings, stem = load_settings(arguments.config), arguments.output.with_suffix("")
+    return _written(plot_headline(arguments.results, settings, stem))
+
+
+def _table(arguments: argparse.Namespace) -> int:
+    from bprr.config import load_settings
+    from bprr.figures.tables import render_table
+
+    settings, stem = load_settings(arguments.config), arguments.output.with_suffix("")
+    return _written(render_table(arguments.results, settings, arguments.published, stem))
+
+
+def _running_times(arguments: argparse.Namespace) -> int:
+    from bprr.config import load_settings
+    from bprr.figures.running_times import render_running_times
+
+    settings, stem = load_settings(arguments.config), arguments.output.with_suffix("")
+    return _written(render_running_times(arguments.results, settings, arguments.published, stem))
 
 
 def _fit(arguments: argparse.Namespace) -> int:
     from bprr.figures.fit_time import plot_fit
 
-    for path in plot_fit(arguments.folder, arguments.output.with_suffix("")):
-        print(path)
-    return 0
+    return _written(plot_fit(arguments.folder, arguments.output.with_suffix("")))

@@ -106,12 +106,13 @@ def draw_headline(table: pd.DataFrame, settings: Settings) -> Figure:
         title = "Time per token of the proposed allocation, in percent of PETALS'"
         style.heading(figure, title, _legend_handles(table, settings, variants), columns=1)
         level = f"{settings.confidence * 100:g} %"
+        missing = " ×: no run is feasible." if table["ratio"].isna().any() else ""
         style.note(
             figure,
             f"Below 100 %: the proposed allocation is faster. Each pair of marks is one point of "
             f"the paper's figures: the same {table['paired_runs'].max():g} runs with and without\n"
             f"the delays; bars: {level} confidence intervals of the ratio of means, run paired "
-            "with run.",
+            f"with run.{missing}",
         )
     return figure
 
@@ -162,6 +163,8 @@ def _legend_handles(
     for name in variants:
         ratios = table.loc[table["allocation_delays"] == name, "ratio"]
         found = f"{ratios.min():.0%} to {ratios.max():.0%}, median {ratios.median():.0%}"
+        if ratios.isna().all():
+            found = "no run is feasible"
         label = f"{LABELS[name].format(**delays_s)}: {found.replace('%', ' %')}"
         handles.append(Line2D([], [], linestyle="", label=label, **LOOKS[name]))
     if len(variants) == 2:

@@ -38,10 +38,15 @@ def figure_title(settings: Settings, figure: str) -> str:
     return f"Figure {number} · {title}" if number.isdigit() else title
 
 
-def delays_label(settings: Settings, variant: str) -> str:
-    """What a variant of the allocation delays means, e.g. with which delays."""
+def delays_label(settings: Settings, figure: str, variant: str) -> str:
+    """What a variant of the allocation delays means in a sweep, e.g. which delays."""
     if variant == "none":
         return "Without allocation delays"
-    petals_s = settings.methods["petals"].allocation_delay_ms / 1000
-    proposed_s = settings.methods["proposed"].allocation_delay_ms / 1000
-    return f"Published delays ({petals_s:g} s; Proposed {proposed_s:g} s)"
+    sweep = settings.sweeps[figure]
+    parts = []
+    for name in ("petals", "proposed"):
+        if name in sweep.methods:
+            method = settings.methods[name]
+            delay_ms = sweep.replace_allocation_delay_ms.get(name, method.allocation_delay_ms)
+            parts.append(f"{method.label} {delay_ms / 1000:g} s")
+    return f"Published delays ({', '.join(parts)})"

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bprr.config import Settings
 from bprr.figures.labels import topology_label
-from bprr.figures.tables import published_results
+from bprr.figures.published import published_results
 from bprr.figures.text_table import TextTable
 from bprr.storage import read_table
 
@@ -27,7 +27,7 @@ def running_times_table(times: pd.DataFrame, published: pd.DataFrame) -> pd.Data
     times : DataFrame
         From `bprr.timing.running_times`.
     published : DataFrame
-        From `bprr.figures.tables.published_results`.
+        From `bprr.figures.published.published_results`.
 
     Returns
     -------

@@ -89,7 +89,7 @@ class MethodStyle:
     color : str
         Colour, distinct under the common colour vision deficiencies.
     marker : str
-        Marker, so that no method is told by colour alone.
+        Marker, so that no method is told by colour alone; none for a reference line.
     linestyle : str or tuple
         Line style as matplotlib takes it.
     filled : bool
@@ -126,7 +126,9 @@ FIXED = {
     "optimized_rr": MethodStyle("#CC79A7", "D", DASHED),
     "proposed": MethodStyle("#0072B2", "v"),
     "proposed_exact": MethodStyle("#56B4E9", "v", DOTTED, filled=False),
+    # Without a marker: references without distribution, which no point of a sweep changes much.
     "offloading": MethodStyle("#000000", "", DASHED),
+    "offloading_ssd": MethodStyle("#7F7F7F", "", DOTTED),
 }
 
 # For methods that somebody adds, in the order in which a figure names them.
@@ -187,10 +189,20 @@ def category_axis(axes: Axes, values: Iterable[float]) -> dict[float, int]:
     return position
 
 
-def log_axis(axes: Axes) -> None:
-    """Make the y axis logarithmic, with as many ticks in plain numbers as its span needs."""
+def log_axis(axes: Axes, room_below: float = 0.0) -> None:
+    """Make the y axis logarithmic, with as many ticks in plain numbers as its span needs.
+
+    Parameters
+    ----------
+    axes : Axes
+        The axes, with everything on them.
+    room_below : float
+        Share of the height to leave empty below, for marks at the foot.
+    """
     axes.set_yscale("log")
     low, high = axes.get_ylim()
+    low *= (low / high) ** (room_below / (1 - room_below))
+    axes.set_ylim(low, high)
     decades = np.log10(high / low)
     steps = (1, 2, 5) if decades < 2 else (1, 3) if decades < 4 else (1,)
     axes.yaxis.set_major_locator(LogLocator(subs=steps))

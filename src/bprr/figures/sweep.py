@@ -15,15 +15,15 @@ from matplotlib.lines import Line2D
 from bprr.config import Settings
 from bprr.figures import style
 from bprr.figures.labels import METRIC_LABELS, delays_label, figure_title, topology_label
+from bprr.figures.published import artefact_means
 from bprr.storage import read_table
-from bprr.summary import METRICS, run_means, summarize
+from bprr.summary import METRICS, POINT, run_means, summarize
 
-__all__ = ["artefact_means", "draw_sweep", "plot_sweep", "sweep_table"]
+__all__ = ["conditions", "draw_sweep", "plot_sweep", "sweep_table"]
 
 # On the logarithmic axes of all rows equal ratios, which the paper's claims are about, are equal
 # distances; waits under load span decades.
 ROWS = ("per_token_ms", "ttft_ms", "remaining_per_token_ms")
-WITHOUT_DISTRIBUTION = "offloading"  # drawn as a reference line
 RING: dict[str, Any] = {  # around our mean where it agrees
     "linestyle": "",
     "marker": "o",
@@ -32,43 +32,6 @@ RING: dict[str, Any] = {  # around our mean where it agrees
     "markeredgewidth": 0.7,
 }
 SPREAD = 0.6  # over how much of a category the methods are spread, so that none hides another
-
-PLACE = ["figure", "topology", "x", "allocation_delays", "method"]
-
-
-def artefact_means(artefact_csv: Path) -> pd.DataFrame:
-    """Means of the published artefact, one row per point, method and metric.
-
-    The time per remaining token follows from the other two, since all requests of a point have
-    equal lengths. Only the time per token comes with a standard error.
-
-    Returns
-    -------
-    DataFrame
-        Place of the point, ``metric``, ``artefact_mean``, ``artefact_se``, ``artefact_runs``.
-    """
-    table = pd.read_csv(artefact_csv)
-    tokens = table["output_tokens"]
-    total_ms = table["per_token_ms_mean"] * tokens
-    means = {
-        "per_token_ms": table["per_token_ms_mean"],
-        "ttft_ms": table["ttft_ms_mean"],
-        "remaining_per_token_ms": (total_ms - table["ttft_ms_mean"]) / (tokens - 1),
-        "wait_ms": table["wait_ms_mean"],
-    }
-    errors = {"per_token_ms": table["per_token_ms_se"]}
-    return pd.concat(
-        [
-            table[PLACE].assign(
-                metric=metric,
-                artefact_mean=mean,
-                artefact_se=errors.get(metric, np.nan),
-                artefact_runs=table["runs"],
-            )
-            for metric, mean in means.items()
-        ],
-        ignore_index=True,
-    )
 
 
 def sweep_table(means: pd.DataFrame, settings: Settings, artefact: pd.DataFrame) -> pd.DataFrame:
@@ -81,7 +44,7 @@ def sweep_table(means: pd.DataFrame, settings: Settings, artefact: pd.DataFrame)
     settings : Settings
         Names of methods and level of confidence.
     artefact : DataFrame
-        Reference means (`artefact_means`).
+        From `bprr.figures.published.artefact_means`.
 
     Returns
     -------
@@ -92,7 +55,7 @@ def sweep_table(means: pd.DataFrame, settings: Settings, artefact: pd.DataFrame)
         errors.
     """
     table = summarize(means, settings.confidence)
-    table = table.merge(artefact, how="left", on=[*PLACE, "metric"])
+    table = table.merge(artefact, how="left", on=[*POINT, "metric"])
     error = np.hypot(table["standard_deviation"] / np.sqrt(table["runs"]), table["artefact_se"])
     table["z"] = (table["mean"] - table["artefact_mean"]) / error.where(error > 0)
     table["label"] = [settings.methods[name].label for name in table["method"]]
@@ -108,7 +71,7 @@ def sweep_table(means: pd.DataFrame, settings: Settings, artefact: pd.DataFrame)
 
 
 def _columns(table: pd.DataFrame) -> list[str]:
-    first = [*PLACE, "label", "metric"]
+    first = [*POINT, "label", "metric"]
     return [*first, *table.columns.difference(first, sort=False)]
 
 
@@ -127,7 +90,7 @@ def conditions(means: pd.DataFrame, settings: Settings) -> str:
         known = means[["x", column]].dropna()
         if len(known) and not np.allclose(known["x"], known[column]):
             low, high = known[column].min(), known[column].max()
-            parts.append(text.format(f"{low:g}" if low == high else f"{low:g}–{high:g}"))
+            parts.append(text.format(f"{low:.4g}" if low == high else f"{low:.3g}–{high:.3g}"))
     level = f"{settings.confidence:.0%}".replace("%", " %")
     return (
         " · ".join([*parts, f"{means['run'].nunique()} runs"])
@@ -158,10 +121,12 @@ def draw_sweep(table: pd.DataFrame, settings: Settings, conditions_text: str) ->
             for axes, variant in zip(row, variants, strict=True):
                 shown = table[(table["metric"] == metric) & (table["allocation_delays"] == variant)]
                 _panel(axes, shown, methods, METRIC_LABELS[metric][1])
-            style.log_axis(row[0])
+            style.log_axis(row[0], room_below=0.1 if table["infeasible_runs"].any() else 0.0)
             row[0].set_ylabel(f"{METRIC_LABELS[metric][0]}, log scale")
         for axes, variant in zip(grid[0], variants, strict=True):
-            axes.set_title(delays_label(settings, variant), loc="left", fontweight="bold")
+            axes.set_title(
+                delays_label(settings, figure_name, variant), loc="left", fontweight="bold"
+            )
         for axes in grid[-1]:
             axes.set_xlabel(settings.sweeps[figure_name].x_label)
         title = f"{figure_title(settings, figure_name)} — {topology_label(topology)}"
@@ -173,7 +138,7 @@ def draw_sweep(table: pd.DataFrame, settings: Settings, conditions_text: str) ->
 def _panel(axes: Axes, shown: pd.DataFrame, methods: Sequence[str], unit: float) -> None:
     position = style.category_axis(axes, shown["x"])
     looks = style.method_styles(methods)
-    spread = [name for name in methods if name != WITHOUT_DISTRIBUTION]
+    spread = [name for name in methods if looks[name].marker]
     offsets = np.linspace(-SPREAD / 2, SPREAD / 2, len(spread)) if len(spread) > 1 else [0.0]
     offset_of = dict(zip(spread, offsets, strict=True))
     for rank, (name, rows) in enumerate(shown.groupby("method", sort=False)):
@@ -182,7 +147,7 @@ def _panel(axes: Axes, shown: pd.DataFrame, methods: Sequence[str], unit: float)
         mean = rows["mean"].to_numpy() / unit
         # The proposed method lies on top, whatever the order.
         order = 3 + (rank if name != "proposed" else len(methods))
-        if name == WITHOUT_DISTRIBUTION:
+        if not look.marker:
             axes.plot(at, mean, **(look.line() | {"linewidth": 0.9}), zorder=2)
         else:
             low, high = rows["ci_low"].to_numpy() / unit, rows["ci_high"].to_numpy() / unit

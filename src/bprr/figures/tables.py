@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bprr.config import Settings
 from bprr.figures.labels import topology_label
+from bprr.figures.published import published_results
 from bprr.figures.text_table import TextTable
 from bprr.storage import read_table
 from bprr.summary import run_means, summarize
 
-__all__ = ["comparison", "comparison_layout", "published_results", "render_table"]
+__all__ = ["comparison", "comparison_layout", "render_table"]
 
 TITLES = {
     "table3": "Table III · Clustered servers: mean time per token (s)",
@@ -33,11 +35,6 @@ COUNTS = ["runs", "infeasible_runs", "lowest_run", "highest_run"]
 CELL = ["setting", "method", "rate_per_s", "output_tokens"]
 
 
-def published_results(path: Path) -> pd.DataFrame:
-    """Numbers printed in the paper's tables (``data/published/results.csv``)."""
-    return pd.read_csv(path)
-
-
 def comparison(means: pd.DataFrame, published: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """Published and own values of one table, one row per cell and quantity.
 
@@ -46,7 +43,7 @@ def comparison(means: pd.DataFrame, published: pd.DataFrame, confidence: float) 
     means : DataFrame
         Run means of the table's sweeps, on all its settings (`bprr.summary.run_means`).
     published : DataFrame
-        From `published_results`.
+        From `bprr.figures.published.published_results`.
     confidence : float
         Level of the intervals.
 
@@ -64,18 +61,21 @@ def comparison(means: pd.DataFrame, published: pd.DataFrame, confidence: float) 
     table_name = str(means["figure"].iloc[0])
     printed = published[published["table"] == table_name]
     ours = _ours(means, confidence)
-    ours = ours[ours["method"].isin([*printed["method"], RATIO])]
+    # Methods that the paper does not print are there for reference: without delays is enough.
+    ours = ours[ours["method"].isin([*printed["method"], RATIO]) | (ours["quantity"] == "none")]
     theirs = printed[[*CELL, "quantity"]].assign(value=printed["value_s"], unit="s")
     theirs = pd.concat([theirs, _published_ratios(theirs)])
     simulator = theirs[theirs["quantity"] == "simulator"].set_index(CELL)["value"]
     with_delays = ours[ours["quantity"] == "published"].set_index(CELL)["value"]
-    percent = 100 * (with_delays / simulator - 1).rename("value").drop(RATIO, level="method")
+    percent = 100 * (with_delays / simulator - 1).rename("value")
     difference = percent.dropna().reset_index().assign(quantity="difference", unit="%")
+    difference = difference[difference["method"] != RATIO]
     table = pd.concat([theirs, ours, difference], ignore_index=True)
     table = table[table["setting"].isin(means["topology"])]
+    methods = list(dict.fromkeys(["petals", "proposed", RATIO, *table["method"]]))
     ranks = table[CELL].assign(
         quantity=table["quantity"].map(list(QUANTITIES).index),
-        method=table["method"].map(["petals", "proposed", RATIO].index),
+        method=table["method"].map(methods.index),
     )
     table.insert(0, "table", table_name)
     columns = ["table", *CELL, "quantity", "unit", "value", "ci_low", "ci_high"]
@@ -151,13 +151,13 @@ def comparison_layout(table: pd.DataFrame, settings: Settings) -> TextTable:
         header=[first, "Method", "Quantity", *(f"λ = {r:g}/s\nl = {n:g}" for r, n in columns)],
         rows=rows,
         leading=3,
-        widths=[1.15, 1.6, 2.25, *[1.45] * len(columns)],
+        widths=[1.15, 1.75, 2.3, *[1.45] * len(columns)],
         emphasized=ours,
         note=_note(table, settings),
     )
 
 
-def _text(row) -> str:  # type: ignore[no-untyped-def]
+def _text(row: Any) -> str:
     if row.infeasible_runs > 0 and row.runs == 0:
         return "infeasible"
     if row.unit == "%":
@@ -169,7 +169,7 @@ def _text(row) -> str:  # type: ignore[no-untyped-def]
     return f"{text} ({row.infeasible_runs:g} inf.)" if row.infeasible_runs > 0 else text
 
 
-def _range(row) -> str:  # type: ignore[no-untyped-def]
+def _range(row: Any) -> str:
     return "–" if np.isnan(row.lowest_run) else f"{row.lowest_run:.2f} – {row.highest_run:.2f}"
 
 

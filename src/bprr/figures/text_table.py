@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bprr.figures import style
@@ -93,12 +95,12 @@ class TextTable:
         same = slice(column + 1)
         return index > 0 and list(self.rows[index][same]) == list(self.rows[index - 1][same])
 
-    def _cell(self, axes, column: int, y: float, text: str, **font: str) -> None:  # type: ignore[no-untyped-def]
+    def _cell(self, axes: Axes, column: int, y: float, text: str, **font: Any) -> None:
         left = column < self.leading
         x = sum(self.widths[:column]) if left else sum(self.widths[: column + 1])
         axes.text(x, y, text, fontsize=7.5, va="center", ha="left" if left else "right", **font)
 
-    def _rules(self, axes, top: float, first: float) -> None:  # type: ignore[no-untyped-def]
+    def _rules(self, axes: Axes, top: float, first: float) -> None:
         """Rules around the header and the table, finer ones where a leading cell changes."""
         width = sum(self.widths)
         for y in (top, first, first + len(self.rows)):
@@ -107,7 +109,10 @@ class TextTable:
             changed = [c for c in range(self.leading - 1) if not self._as_above(index, c)]
             if changed:
                 start = sum(self.widths[: changed[0]])
-                line = {"color": "#999999", "linewidth": 0.7 if changed[0] == 0 else 0.35}
+                line: dict[str, Any] = {
+                    "color": "#999999",
+                    "linewidth": 0.7 if changed[0] == 0 else 0.35,
+                }
                 axes.plot((start, width), (first + index, first + index), **line)
 
     def save(self, numbers: pd.DataFrame, stem: Path) -> list[Path]:

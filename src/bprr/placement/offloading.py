@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bprr.errors import InfeasibleError
+from bprr.errors import InfeasibleError, InputError
 from bprr.placement.base import OffloadingHost, Placement, PlacementProblem, placement_policies
 from bprr.swarm import LanguageModel, Swarm, floor_ratio
 
@@ -68,7 +68,7 @@ def offloading(
 
 def _host(problem: PlacementProblem) -> OffloadingHost:
     if problem.offloading is None:
-        raise ValueError("the offloading policies need a host")
+        raise InputError("scenario", "offloading.device", "an unknown one", "a known device")
     return problem.offloading
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from bprr.errors import InputError
 from bprr.ledger import drop_ended
 from bprr.routing.base import Request, Route, RoutingContext, routing_policies
 from bprr.routing.positions import no_chain
@@ -54,7 +55,12 @@ class PetalsRouting:
     def __init__(self, context: RoutingContext) -> None:
         placement = context.placement
         if placement.swarm.server_rtt_ms is None:
-            raise ValueError("PETALS' routing needs server_rtt_ms")
+            raise InputError(
+                "routing",
+                "petals",
+                f"{placement.swarm.servers} servers",
+                "fewer servers: it needs the round trips between all pairs of them",
+            )
         self._placement, self._ledger, self._settings = placement, context.ledger, context.petals
         used = np.flatnonzero(placement.blocks > 0)
         self._order = used[np.argsort(placement.last_block[used], kind="stable")]

@@ -5,9 +5,11 @@ position p with a − 1 ≤ p < e to position e, because it processes to the end
 chain is a path over the L + 1 positions, and the shortest one a dynamic programme in the order of
 the end blocks (paper, section 15), instead of a search over pairs of servers.
 
-The time of a link depends on the server only through a fixed part and a part per block. Servers
-with the same end and the same time per block form a *group*: one running minimum over positions
-serves them all, so that a server without waiting costs a single look-up.
+The time of a link depends on the server only through a fixed part, which the client's distance
+sets, and a part per block. Servers with the same end and the same time per block form a *family*:
+one running minimum over positions serves them all. Those of a family that also start at the same
+block form a *group*, in which each client keeps the servers in order of their distance: the first
+one with room for all its blocks is the best, and those beyond it are never looked at.
 """
 
 from __future__ import annotations
@@ -18,65 +20,112 @@ import numpy as np
 from numba import njit
 
 from bprr.errors import InfeasibleError
-from bprr.ledger import CacheLedger, drop_ended, release_ms
+from bprr.ledger import (
+    CacheLedger,
+    drop_ended_at,
+    first_entry_with_room,
+    release_ms,
+    units_before,
+)
 from bprr.placement.base import Placement
 from bprr.routing.base import Request, Route
 from bprr.swarm import FloatArray, IntArray
 
-__all__ = ["ChainGraph", "PositionRouter", "shortest_with_waits", "shortest_with_worst_wait"]
+__all__ = [
+    "ChainGraph",
+    "ClientView",
+    "PositionRouter",
+    "shortest_with_waits",
+    "shortest_with_worst_wait",
+]
 
 TIE = 1e-12  # relative; path lengths closer than this are equal
+MARGIN = 1e-9  # relative; room for rounding and ties where a bound cuts the search short
+CROWD = 4  # families at an end from which on it pays to bound them before looking at each
 
 
 class ChainGraph(NamedTuple):
-    """The links of a placement: servers sorted by end block, then by time per block.
+    """The links of a placement: servers by end block, time per block and first block.
 
-    N servers host blocks, in G groups of equal end and equal τ and τ^I.
+    N servers host blocks, in G groups and F families, at E end blocks.
     """
 
     blocks: int  # L
-    server: IntArray  # (N,) index into the swarm
-    low: IntArray  # (N,) first position it may be entered from, a_j − 1
-    width: IntArray  # (N,) m_j
+    server: IntArray  # (N,) index into the swarm, group by group
     group_first: IntArray  # (G + 1,) servers of group g: [group_first[g], group_first[g + 1])
-    group_end: IntArray  # (G,) end block
-    group_low: IntArray  # (G,) smallest `low` in the group
-    group_tau_ms: FloatArray  # (G,)
-    group_prefill_ms: FloatArray  # (G,)
-    group_prefill_ms_per_token: FloatArray  # (G,)
+    group_low: IntArray  # (G,) first position its servers may be entered from, a_j − 1
+    family_first: IntArray  # (F + 1,) groups of family f, by increasing low
+    family_tau_ms: FloatArray  # (F,)
+    family_prefill_ms: FloatArray  # (F,)
+    family_prefill_ms_per_token: FloatArray  # (F,)
+    end_first: IntArray  # (E + 1,) families of the e-th end
+    end_block: IntArray  # (E,)
+    end_low: IntArray  # (E,) smallest low of its servers
 
     @classmethod
     def of(cls, placement: Placement) -> ChainGraph:
         """Links of a placement."""
         swarm = placement.swarm
         used = np.flatnonzero(placement.blocks > 0)
-        keys = (
-            used,
-            swarm.prefill_ms_per_token[used],
-            swarm.prefill_ms[used],
-            swarm.tau_ms[used],
-            placement.last_block[used],
+        columns = np.stack(
+            [
+                placement.last_block[used],
+                swarm.tau_ms[used],
+                swarm.prefill_ms[used],
+                swarm.prefill_ms_per_token[used],
+                placement.first_block[used] - 1,
+            ]
         )
-        server = used[np.lexsort(keys)]
-        end, tau = placement.last_block[server], swarm.tau_ms[server]
-        prefill, per_token = swarm.prefill_ms[server], swarm.prefill_ms_per_token[server]
-        columns = np.stack([end, tau, prefill, per_token])
-        starts = np.flatnonzero(np.r_[True, (columns[:, 1:] != columns[:, :-1]).any(axis=0)])
-        if not server.size:
-            starts = np.empty(0, dtype=np.int64)
-        low = placement.first_block[server] - 1
+        order = np.lexsort(columns[::-1])
+        columns = columns[:, order]
+        changes = np.ones(columns.shape, dtype=bool)
+        changes[:, 1:] = columns[:, 1:] != columns[:, :-1]
+        # The first server of each end, family and group; every one of them starts a finer one too.
+        ends, families, groups = (
+            np.flatnonzero(changes[:count].any(axis=0)) for count in (1, 4, 5)
+        )
+        low = columns[4].astype(np.int64)
         return cls(
             swarm.model.blocks,
-            server.astype(np.int64),
-            low.astype(np.int64),
-            placement.blocks[server],
-            np.r_[starts, server.size].astype(np.int64),
-            end[starts].astype(np.int64),
-            (np.minimum.reduceat(low, starts) if server.size else starts).astype(np.int64),
-            tau[starts],
-            prefill[starts],
-            per_token[starts],
+            used[order].astype(np.int64),
+            np.r_[groups, used.size],
+            low[groups],
+            np.r_[np.searchsorted(groups, families), groups.size],
+            columns[1][families],
+            columns[2][families],
+            columns[3][families],
+            np.r_[np.searchsorted(families, ends), families.size],
+            columns[0][ends].astype(np.int64),
+            np.minimum.reduceat(low, ends) if used.size else low,
         )
+
+
+class ClientView(NamedTuple):
+    """A client's distances to the N servers of a graph, each group in order of distance."""
+
+    server: IntArray  # (N,) index into the swarm
+    rtt_ms: FloatArray  # (N,) t_cj, increasing within a group
+    prompt_rtt_ms: FloatArray  # (N,) t^I_cj at zero input tokens
+    least_prompt_rtt_ms: FloatArray  # (N,) smallest of it and of the later ones in the group
+
+    @classmethod
+    def of(cls, graph: ChainGraph, rtt_ms: FloatArray, prompt_rtt_ms: FloatArray) -> ClientView:
+        """View of the client with these round trips to the servers of the swarm, shape (S,)."""
+        groups = graph.group_first.size - 1
+        group = np.repeat(np.arange(groups), np.diff(graph.group_first))
+        keys = (graph.server, prompt_rtt_ms[graph.server], rtt_ms[graph.server], group)
+        server = graph.server[np.lexsort(keys)]
+        prompt = prompt_rtt_ms[server]
+        return cls(server, rtt_ms[server], prompt, _least_of_later(prompt, graph.group_first))
+
+
+@njit(cache=True)
+def _least_of_later(value, group_first):  # type: ignore[no-untyped-def]
+    least = value.copy()
+    for group in range(group_first.shape[0] - 1):
+        for i in range(group_first[group + 1] - 2, group_first[group] - 1, -1):
+            least[i] = min(least[i], least[i + 1])
+    return least
 
 
 @njit(cache=True)
@@ -100,26 +149,6 @@ def _running_minimum(distance, per_block, low, end, value, source):  # type: ign
 
 
 @njit(cache=True)
-def _links_before(state, server, units_per_block, width, deadline):  # type: ignore[no-untyped-def]
-    """Blocks that a server has room for at some time before ``deadline`` (at most its width)."""
-    capacity = state.capacity[server]
-    if capacity - state.held[server] >= width * units_per_block:
-        return width
-    if deadline == np.inf:
-        free = capacity
-    else:
-        low, high = state.head[server], state.tail[server]
-        while low < high:
-            middle = (low + high) // 2
-            if state.end[middle] < deadline:
-                low = middle + 1
-            else:
-                high = middle
-        free = capacity - (state.held_from[low] if low < state.tail[server] else 0)
-    return min(width, max(free, 0) // units_per_block)
-
-
-@njit(cache=True)
 def _trace(graph, by, source, out_server, out_processed):  # type: ignore[no-untyped-def]
     """Follow the predecessors from position L; return the chain's length."""
     length, position = 0, graph.blocks
@@ -134,60 +163,141 @@ def _trace(graph, by, source, out_server, out_processed):  # type: ignore[no-unt
 
 
 @njit(cache=True)
-def _per_block_ms(graph, group, input_tokens, output_tokens):  # type: ignore[no-untyped-def]
-    prefill = graph.group_prefill_ms[group] + graph.group_prefill_ms_per_token[group] * input_tokens
-    return prefill + (output_tokens - 1) * graph.group_tau_ms[group]
+def _per_block_ms(graph, family, input_tokens, output_tokens):  # type: ignore[no-untyped-def]
+    per_token = graph.family_prefill_ms_per_token[family]
+    prefill = graph.family_prefill_ms[family] + per_token * input_tokens
+    return prefill + (output_tokens - 1) * graph.family_tau_ms[family]
+
+
+@njit(cache=True)
+def _bound_of_families(  # type: ignore[no-untyped-def]
+    graph, e, input_tokens, output_tokens, distance, bound, source
+):
+    """Lower bound on the way to an end from each position on, whatever the family.
+
+    Fills bound[p] for the fastest time per block at this end and returns that time; a family that
+    takes x more per block is x further at least, as it processes a block or more.
+    """
+    fastest = np.inf
+    for family in range(graph.end_first[e], graph.end_first[e + 1]):
+        fastest = min(fastest, _per_block_ms(graph, family, input_tokens, output_tokens))
+    low, end = graph.end_low[e], graph.end_block[e]
+    _running_minimum(distance, fastest, low, end, bound, source)
+    return fastest
 
 
 @njit(cache=True)
 def _shortest_before(  # type: ignore[no-untyped-def]
-    graph,
-    state,
-    fixed_ms,
-    input_tokens,
-    output_tokens,
-    units_per_block,
-    deadline,
-    distance,
-    by,
-    source,
+    graph, view, state, request, now, deadline, best, distance, by, source
 ):
-    """Shortest path over the links that have room before ``deadline``; fills the three tables."""
-    value = np.empty(graph.blocks + 1)
+    """Shortest path over the links that have room before ``deadline``.
+
+    Brings the three tables up to date. They hold the shortest ways before a later deadline, or
+    nothing: distance 0 at position 0, inf elsewhere. An earlier deadline only takes links away,
+    so a way that keeps its last link and what comes before it is the shortest still. Ways that
+    are not shorter than ``best`` may be left out.
+    """
+    input_tokens, output_tokens, units_per_block, extra = request
+    value, bound = np.empty(graph.blocks + 1), np.empty(graph.blocks + 1)
     best_from = np.empty(graph.blocks + 1, dtype=np.int64)
-    distance[:] = np.inf
-    distance[0] = 0.0
-    for group in range(graph.group_end.shape[0]):
-        end = graph.group_end[group]
-        per_block = _per_block_ms(graph, group, input_tokens, output_tokens)
-        _running_minimum(distance, per_block, graph.group_low[group], end, value, best_from)
-        for i in range(graph.group_first[group], graph.group_first[group + 1]):
-            server, low = graph.server[i], graph.low[i]
-            length = value[low] + fixed_ms[server]
-            # Less room can only lengthen the way, so a server that loses with all of it is out.
-            if not length < distance[end] * (1 + TIE):
+    moved = np.zeros(graph.blocks + 1, dtype=np.bool_)
+    for e in range(graph.end_block.shape[0]):
+        end = graph.end_block[e]
+        if deadline < np.inf:
+            if distance[end] == np.inf:
                 continue
-            room = _links_before(state, server, units_per_block, graph.width[i], deadline)
-            if room < graph.width[i]:
-                if room == 0:
-                    continue
-                low = max(low, end - room)
-                length = value[low] + fixed_ms[server]
-            if length < distance[end] * (1 - TIE) or (
-                length < distance[end] * (1 + TIE) and server < by[end]
-            ):
-                distance[end], by[end], source[end] = length, server, best_from[low]
+            needed = (end - source[end]) * units_per_block
+            if not moved[source[end]] and _has_room(state, by[end], needed, deadline):
+                continue
+        shortest, chosen, origin = np.inf, -1, -1
+        crowded = graph.end_first[e + 1] - graph.end_first[e] >= CROWD
+        fastest = 0.0
+        if crowded:
+            fastest = _bound_of_families(
+                graph, e, input_tokens, output_tokens, distance, bound, best_from
+            )
+        for family in range(graph.end_first[e], graph.end_first[e + 1]):
+            per_block = _per_block_ms(graph, family, input_tokens, output_tokens)
+            known = False
+            for group in range(graph.family_first[family], graph.family_first[family + 1]):
+                low, i = graph.group_low[group], graph.group_first[group]
+                if crowded:
+                    fixed = (
+                        extra + view.least_prompt_rtt_ms[i] + (output_tokens - 1) * view.rtt_ms[i]
+                    )
+                    least = bound[low] + (per_block - fastest) + fixed
+                    if not least < min(shortest, best) * (1 + MARGIN):
+                        continue
+                if not known:
+                    # The groups that follow start at later blocks.
+                    _running_minimum(distance, per_block, low, end, value, best_from)
+                    known = True
+                while i < graph.group_first[group + 1]:
+                    token_ms = (output_tokens - 1) * view.rtt_ms[i]
+                    least = value[low] + (extra + view.least_prompt_rtt_ms[i] + token_ms)
+                    if not least < min(shortest, best) * (1 + MARGIN):
+                        break
+                    server = view.server[i]
+                    fixed = extra + view.prompt_rtt_ms[i] + token_ms
+                    i += 1
+                    length = value[low] + fixed
+                    # Less room can only lengthen the way.
+                    if not _better(length, server, shortest, chosen):
+                        continue
+                    position = low
+                    drop_ended_at(state, server, now)
+                    if state.free[server] < (end - low) * units_per_block:
+                        units = units_before(state, server, deadline)
+                        if units < units_per_block:
+                            continue
+                        position = max(low, end - units // units_per_block)
+                        length = value[position] + fixed
+                        if not _better(length, server, shortest, chosen):
+                            continue
+                    shortest, chosen, origin = length, server, best_from[position]
+        moved[end] = shortest != distance[end]
+        distance[end], by[end], source[end] = shortest, chosen, origin
+
+
+@njit(cache=True)
+def _has_room(state, server, units, deadline):  # type: ignore[no-untyped-def]
+    return state.free[server] >= units or units_before(state, server, deadline) >= units
+
+
+@njit(cache=True)
+def _better(length, server, shortest, chosen):  # type: ignore[no-untyped-def]
+    """Whether a way is shorter than the shortest so far, or as short by a server named before."""
+    if length < shortest * (1 - TIE):
+        return True
+    return length < shortest * (1 + TIE) and server < chosen
 
 
 @njit(cache=True)
 def shortest_with_worst_wait(  # type: ignore[no-untyped-def]
-    graph, state, rtt_ms, prompt_rtt_ms, prompt_extra_ms, request, now, out_server, out_processed
+    graph, view, state, request, now, out_server, out_processed
 ):
     """Chain that minimises its time plus its largest wait (paper, sections 5 and 15); exact.
 
     Links that have room before a deadline are those with a shorter wait. Start without a deadline;
-    each path found sets the next one at its own largest wait, so every later path waits less, and
-    the search ends when the path alone is longer than the best sum.
+    each path found sets the next one: a better path waits less than this one, and, as it is at
+    least as long, it waits less than the best sum exceeds this one's length. The search ends
+    when the path alone is longer than the best sum.
+
+    Parameters
+    ----------
+    graph : ChainGraph
+        The links.
+    view : ClientView
+        The client's distances.
+    state : LedgerState
+        Who holds how much cache.
+    request : tuple
+        Input tokens, output tokens, units of cache per block, and what t^I_cj adds for the input
+        (ms).
+    now : float
+        The present (ms).
+    out_server, out_processed : ndarray of int64, shape (L,)
+        Take the chain.
 
     Returns
     -------
@@ -196,76 +306,103 @@ def shortest_with_worst_wait(  # type: ignore[no-untyped-def]
     cost_ms : float
         Time of the chain plus its wait.
     """
-    input_tokens, output_tokens, units_per_block = request
-    drop_ended(state, now)
-    fixed_ms = prompt_rtt_ms + prompt_extra_ms + (output_tokens - 1) * rtt_ms
-    distance = np.empty(graph.blocks + 1)
+    units_per_block = request[2]
+    distance = np.full(graph.blocks + 1, np.inf)
+    distance[0] = 0.0
     by = np.empty(graph.blocks + 1, dtype=np.int64)
     source = np.empty(graph.blocks + 1, dtype=np.int64)
     chain, processed = np.empty_like(out_server), np.empty_like(out_processed)
     best, best_length, deadline = np.inf, 0, np.inf
     while True:
-        _shortest_before(
-            graph, state, fixed_ms, input_tokens, output_tokens, units_per_block, deadline,
-            distance, by, source,
-        )  # fmt: skip
+        _shortest_before(graph, view, state, request, now, deadline, best, distance, by, source)
         # Every later path is at least as long as this one, and waits besides.
-        if not distance[graph.blocks] < best * (1 - TIE):
+        path = distance[graph.blocks]
+        if not path < best * (1 - TIE):
             return best_length, best
         length = _trace(graph, by, source, chain, processed)
         start = now
         for i in range(length):
             start = max(start, release_ms(state, chain[i], processed[i] * units_per_block, now))
-        cost = distance[graph.blocks] + (start - now)
+        cost = path + (start - now)
         if cost < best * (1 - TIE):
             best, best_length = cost, length
             out_server[:length] = chain[:length]
             out_processed[:length] = processed[:length]
         if start <= now:
             return best_length, best
-        deadline = start
+        deadline = min(start, now + (best - path) + MARGIN * best)
 
 
 @njit(cache=True)
 def shortest_with_waits(  # type: ignore[no-untyped-def]
-    graph, state, rtt_ms, prompt_rtt_ms, prompt_extra_ms, request, now, out_server, out_processed
+    graph, view, state, request, now, out_server, out_processed
 ):
     """Chain that minimises its time plus the waits of all its links (WS-RR; paper, section 5).
 
-    Returns
-    -------
-    length : int
-        Servers on the chain, 0 if there is none.
-    cost_ms : float
-        Time of the chain plus the waits of its links.
+    Parameters and return values are those of `shortest_with_worst_wait`, but the cost counts the
+    waits of all links.
     """
-    input_tokens, output_tokens, units_per_block = request
-    drop_ended(state, now)
+    input_tokens, output_tokens, units_per_block, extra = request
     distance = np.full(graph.blocks + 1, np.inf)
     by = np.empty(graph.blocks + 1, dtype=np.int64)
     source = np.empty(graph.blocks + 1, dtype=np.int64)
-    value = np.empty(graph.blocks + 1)
+    value, bound = np.empty(graph.blocks + 1), np.empty(graph.blocks + 1)
     best_from = np.empty(graph.blocks + 1, dtype=np.int64)
     distance[0] = 0.0
-    for group in range(graph.group_end.shape[0]):
-        end = graph.group_end[group]
-        per_block = _per_block_ms(graph, group, input_tokens, output_tokens)
-        _running_minimum(distance, per_block, graph.group_low[group], end, value, best_from)
-        for i in range(graph.group_first[group], graph.group_first[group + 1]):
-            server, low, width = graph.server[i], graph.low[i], graph.width[i]
-            fixed = prompt_rtt_ms[server] + prompt_extra_ms + (output_tokens - 1) * rtt_ms[server]
-            length, origin = value[low] + fixed, best_from[low]
-            if not length < distance[end] * (1 + TIE):
-                continue
-            free = state.capacity[server] - state.held[server]
-            if free < width * units_per_block:
-                length, origin = _waiting_link(
-                    state, server, end, low, fixed, per_block, units_per_block, now, distance
-                )
-            if length < distance[end] * (1 - TIE) or (
-                length < distance[end] * (1 + TIE) and server < by[end]
-            ):
-                distance[end], by[end], source[end] = length, server, origin
+    for e in range(graph.end_block.shape[0]):
+        end = graph.end_block[e]
+        shortest, chosen, origin = np.inf, -1, -1
+        crowded = graph.end_first[e + 1] - graph.end_first[e] >= CROWD
+        fastest = 0.0
+        if crowded:
+            fastest = _bound_of_families(
+                graph, e, input_tokens, output_tokens, distance, bound, best_from
+            )
+        for family in range(graph.end_first[e], graph.end_first[e + 1]):
+            per_block = _per_block_ms(graph, family, input_tokens, output_tokens)
+            known = False
+            for group in range(graph.family_first[family], graph.family_first[family + 1]):
+                low, first = graph.group_low[group], graph.group_first[group]
+                if crowded:
+                    token_ms = (output_tokens - 1) * view.rtt_ms[first]
+                    fixed = extra + view.least_prompt_rtt_ms[first] + token_ms
+                    least = bound[low] + (per_block - fastest) + fixed
+                    if not least < shortest * (1 + MARGIN):
+                        continue
+                if not known:
+                    _running_minimum(distance, per_block, low, end, value, best_from)
+                    known = True
+                needed, i = (end - low) * units_per_block, first
+                # Those with room for all their blocks first: they rule out most of those without.
+                while i < graph.group_first[group + 1]:
+                    token_ms = (output_tokens - 1) * view.rtt_ms[i]
+                    least = value[low] + (extra + view.least_prompt_rtt_ms[i] + token_ms)
+                    if not least < shortest * (1 + MARGIN):
+                        break
+                    server = view.server[i]
+                    drop_ended_at(state, server, now)
+                    if state.free[server] >= needed:
+                        length = value[low] + (extra + view.prompt_rtt_ms[i] + token_ms)
+                        if _better(length, server, shortest, chosen):
+                            shortest, chosen, origin = length, server, best_from[low]
+                    i += 1
+                for near in range(first, i):
+                    server = view.server[near]
+                    if state.free[server] >= needed:
+                        continue
+                    token_ms = (output_tokens - 1) * view.rtt_ms[near]
+                    fixed = extra + view.prompt_rtt_ms[near] + token_ms
+                    least = value[low] + fixed
+                    if state.free[server] < units_per_block:
+                        least += state.next_end[server] - now
+                    if not least < shortest * (1 + MARGIN):
+                        continue
+                    length, position = _waiting_link(
+                        state, server, end, low, fixed, per_block, units_per_block, now, distance
+                    )
+                    if _better(length, server, shortest, chosen):
+                        shortest, chosen, origin = length, server, position
+        distance[end], by[end], source[end] = shortest, chosen, origin
     if distance[graph.blocks] == np.inf:
         return 0, np.inf
     return _trace(graph, by, source, out_server, out_processed), distance[graph.blocks]
@@ -277,17 +414,18 @@ def _waiting_link(  # type: ignore[no-untyped-def]
 ):
     """Best way into a server that has not room for all its blocks now: each k has its own wait."""
     best, origin = np.inf, -1
-    entry, tail = state.head[server], state.tail[server]
-    free, release = state.capacity[server] - state.held[server], now
+    tail = state.tail[server]
+    entry = first_entry_with_room(state, server, units_per_block)
     for position in range(end - 1, low - 1, -1):
         needed = (end - position) * units_per_block
-        while free < needed and entry < tail:
+        release = now
+        if state.free[server] < needed:
+            wanted = needed - state.free[server] + state.released[server]
+            while entry < tail and state.released_by[entry] < wanted:
+                entry += 1
+            if entry == tail:
+                break
             release = state.end[entry]
-            entry += 1
-            later = state.held_from[entry] if entry < tail else 0
-            free = state.capacity[server] - later
-        if free < needed:
-            break
         if distance[position] == np.inf:
             continue
         link = (release - now) + fixed + per_block * (end - position)
@@ -316,6 +454,7 @@ class PositionRouter:
     def __init__(self, placement: Placement, ledger: CacheLedger, kernel) -> None:  # type: ignore[no-untyped-def]
         self._placement, self._ledger, self._kernel = placement, ledger, kernel
         self._graph = ChainGraph.of(placement)
+        self._views: dict[int, ClientView] = {}
         self._servers = np.empty(placement.swarm.model.blocks, dtype=np.int64)
         self._processed = np.empty_like(self._servers)
 
@@ -327,15 +466,19 @@ class PositionRouter:
         InfeasibleError
             If no chain of servers hosts every block with room for the session.
         """
+        client, input_tokens, output_tokens, cache_tokens = request
         swarm = self._placement.swarm
+        view = self._views.get(client)
+        if view is None:
+            rtt_ms, prompt_rtt_ms = swarm.token_rtt_ms[client], swarm.prompt_rtt_ms[client]
+            view = self._views[client] = ClientView.of(self._graph, rtt_ms, prompt_rtt_ms)
+        extra_ms = float(swarm.prompt_rtt_ms_per_token * input_tokens)
         length, cost_ms = self._kernel(
             self._graph,
+            view,
             self._ledger.state,
-            swarm.token_rtt_ms[request.client],
-            swarm.prompt_rtt_ms[request.client],
-            swarm.prompt_rtt_ms_per_token * request.input_tokens,
-            (request.input_tokens, request.output_tokens, request.cache_tokens),
-            now_ms,
+            (input_tokens, output_tokens, cache_tokens, extra_ms),
+            float(now_ms),
             self._servers,
             self._processed,
         )

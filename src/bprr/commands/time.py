@@ -1,0 +1,33 @@
+"""``bprr time``: running times of the algorithms (Table VIII)."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+__all__ = ["add_command"]
+
+
+def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    command = subparsers.add_parser("time", help="time placement and routing; run it alone")
+    command.add_argument("--config", type=Path, default=Path("config/default.yaml"))
+    command.add_argument("--repeats", type=int, default=20, help="draws per setting")
+    command.add_argument("-o", "--output", type=Path, help="Parquet file of the times")
+    command.set_defaults(run=_time)
+
+
+def _time(arguments: argparse.Namespace) -> int:
+    from bprr.config import load_settings
+    from bprr.errors import InputError
+    from bprr.storage import write_table
+    from bprr.timing import running_times
+
+    if arguments.repeats < 1:
+        raise InputError("command line", "--repeats", arguments.repeats, "at least 1")
+    settings = load_settings(arguments.config)
+    times = running_times(settings, arguments.repeats)
+    output = arguments.output or Path(settings.results_dir, "timing", "table8.parquet")
+    write_table(times, output, {"repeats": arguments.repeats, "seed": settings.seed})
+    print(f"{len(times)} timings in {output}")
+    return 0

@@ -1,0 +1,66 @@
+"""Numbers of others that figures and tables show beside ours; never mixed with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bprr.errors import InputError
+from bprr.summary import POINT
+
+__all__ = ["artefact_means", "published_results"]
+
+
+def published_results(path: Path) -> pd.DataFrame:
+    """Numbers printed in the paper's tables (``data/published/results.csv``).
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
+    return _read(path)
+
+
+def artefact_means(artefact_csv: Path) -> pd.DataFrame:
+    """Means of the published artefact, one row per point, method and metric.
+
+    The time per remaining token follows from the other two, since all requests of a point have
+    equal lengths. Only the time per token comes with a standard error.
+
+    Returns
+    -------
+    DataFrame
+        Place of the point, ``metric``, ``artefact_mean``, ``artefact_se``, ``artefact_runs``.
+    """
+    table = _read(artefact_csv)
+    tokens = table["output_tokens"]
+    total_ms = table["per_token_ms_mean"] * tokens
+    means = {
+        "per_token_ms": table["per_token_ms_mean"],
+        "ttft_ms": table["ttft_ms_mean"],
+        "remaining_per_token_ms": (total_ms - table["ttft_ms_mean"]) / (tokens - 1),
+        "wait_ms": table["wait_ms_mean"],
+    }
+    errors = {"per_token_ms": table["per_token_ms_se"]}
+    return pd.concat(
+        [
+            table[list(POINT)].assign(
+                metric=metric,
+                artefact_mean=mean,
+                artefact_se=errors.get(metric, np.nan),
+                artefact_runs=table["runs"],
+            )
+            for metric, mean in means.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InputError(path, "file", str(error), "a readable CSV file") from None
