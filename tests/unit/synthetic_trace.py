@@ -13,7 +13,7 @@ from bprr.measure.trace import write_trace
 
 MANIFEST = {
     "kind": "device",
-    "device": {"kind": "cpu", "name": "invented", "free_gb": 8.0},
+    "device": {"kind": "cpu", "name": "invented", "threads": 1, "free_gb": 8.0},
     "model": {
         "name": "toy",
         "blocks": 10,

@@ -99,7 +99,7 @@ def _residuals(axes: Axes, points: pd.DataFrame) -> None:
     axes.set_title("Residuals", loc="left", fontweight="bold")
     axes.set_xlabel("Predicted time (ms), log scale")
     axes.set_ylabel("Residual (%)")
-    axes.legend(loc="upper left", handletextpad=0.1)
+    axes.legend(loc="lower right", ncols=2, handletextpad=0.1, columnspacing=0.8)
 
 
 def _percent(share: float | None) -> str:

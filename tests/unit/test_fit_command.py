@@ -1,0 +1,66 @@
+"""From a trace to files that scenarios name, and to the figure, by the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bprr.cli import main
+from bprr.config import load_devices, load_models, read_yaml
+from bprr.figures.fit_time import draw_fit
+
+from .synthetic_trace import Truth, write
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def fit_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy-gpu")
+    write(folder, Truth(per_batch=1.0), 0)
+    output = folder / "fit"
+    assert main(["fit", str(folder), "--name", "toy_gpu", "-o", str(output)]) == 0
+    return output
+
+
+def test_a_scenario_can_name_the_fit(fit_folder):
+    (device,) = load_devices([fit_folder / "device.yaml"]).items()
+    assert device[0] == "toy_gpu"
+    assert device[1].tau_ms == pytest.approx(5.0, rel=0.05)
+    assert len(device[1].provenance["trace_sha256"]) == 64
+    low, high = device[1].provenance["fit"]["tau_ms"]["interval"]
+    assert low < device[1].tau_ms < high
+    model = load_models([fit_folder / "model.yaml"])["toy_gpu_model"].language_model("toy")
+    assert model.block_gb == pytest.approx(0.04)
+    assert model.cache_gb_per_token == pytest.approx(2 * 1000 / 4 * 4 / 1e9)
+
+
+def test_the_figure_names_its_device_and_what_fails(fit_folder, tmp_path):
+    assert main(["plot", "fit", str(fit_folder), "-o", str(tmp_path / "fit.pdf")]) == 0
+    assert {file.suffix for file in tmp_path.iterdir()} == {".pdf", ".png", ".csv"}
+    points = pd.read_csv(fit_folder / "points.csv")
+    figure = draw_fit(points, read_yaml(fit_folder / "device.yaml")["toy_gpu"])
+    foot = figure.get_supxlabel()
+    assert "invented" in foot
+    assert "Does not hold here: a step hardly takes longer" in foot
+
+
+def test_refusals_reach_the_user(tmp_path, capsys):
+    assert main(["fit", str(tmp_path), "-o", str(tmp_path / "out")]) == 2
+    assert "trace.csv" in capsys.readouterr().err
+    write(tmp_path, Truth(), 0)
+    assert main(["fit", str(tmp_path), "-o", str(tmp_path / "o"), "--memory-gb", "0"]) == 2
+    assert "--memory-gb" in capsys.readouterr().err
+
+
+def test_the_measured_scenario_names_what_the_fit_writes():
+    """`config/measured.yaml` refers to files and names that the rule `fit` produces."""
+    settings = read_yaml(ROOT / "config/measured.yaml")
+    scenario = read_yaml(ROOT / "config/scenarios/measured.yaml")
+    folder = Path(settings["device_files"][0]).parent
+    assert (ROOT / "data/traces" / folder.name / "trace.csv").exists()
+    name = folder.name.replace("-", "_")
+    assert scenario["fleet"]["rest"] == name
+    assert scenario["model"] == f"{name}_model"
