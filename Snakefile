@@ -15,6 +15,8 @@ configfile: "config/default.yaml"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/simulate.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/fit.smk"
+include: "workflow/rules/measure.smk"
 
 
 rule all:
@@ -22,3 +24,4 @@ rule all:
     input:
         rules.simulated.input,
         rules.drawn.input,
+        rules.fitted.input,

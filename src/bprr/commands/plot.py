@@ -30,6 +30,11 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     running_times = _kind(kinds, "running-times", _running_times, "Table VIII")
     running_times.add_argument("results", type=Path, help="results/timing/table8.parquet")
 
+    fit = kinds.add_parser("fit", help="a fitted device profile and what it rests on")
+    fit.add_argument("folder", type=Path, help="what bprr fit wrote: results/fit/<device>")
+    fit.add_argument("-o", "--output", type=Path, required=True, help="PDF; the rest beside it")
+    fit.set_defaults(run=_fit)
+
     for kind in (table, running_times):
         kind.add_argument("--published", type=Path, default=PUBLISHED / "results.csv")
 
@@ -83,3 +88,9 @@ def _running_times(arguments: argparse.Namespace) -> int:
 
     settings, stem = load_settings(arguments.config), arguments.output.with_suffix("")
     return _written(render_running_times(arguments.results, settings, arguments.published, stem))
+
+
+def _fit(arguments: argparse.Namespace) -> int:
+    from bprr.figures.fit_time import plot_fit
+
+    return _written(plot_fit(arguments.folder, arguments.output.with_suffix("")))

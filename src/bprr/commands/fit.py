@@ -1,0 +1,53 @@
+"""``bprr fit TRACE``: a device profile from a trace (no torch needed)."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+__all__ = ["add_command"]
+
+WORDS = {True: "holds", False: "FAILS", None: "untested"}
+
+
+def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    command = subparsers.add_parser("fit", help="fit a device profile to a trace")
+    command.add_argument("trace", type=Path, help="folder of a trace, or its trace.csv")
+    command.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help="folder of the profile and its points",
+    )
+    command.add_argument("--name", help="name of the profile; that of the trace if not given")
+    command.add_argument("--network", type=Path, help="trace of bprr measure-network")
+    command.add_argument(
+        "--memory-gb", type=float, help="usable memory M; by default what was free when measured"
+    )
+    command.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    command.set_defaults(run=_fit)
+
+
+def _fit(arguments: argparse.Namespace) -> int:
+    import numpy as np
+
+    from bprr.errors import InputError
+    from bprr.fit import fit_device
+    from bprr.measure.trace import read_trace
+    from bprr.profile import write_fit
+
+    memory_gb = arguments.memory_gb
+    if memory_gb is not None and not 0 < memory_gb < float("inf"):
+        raise InputError("command line", "--memory-gb", memory_gb, "above 0")
+    trace = read_trace(arguments.trace)
+    link = None if arguments.network is None else read_trace(arguments.network)
+    name = arguments.name or trace.path.resolve().parent.name.replace("-", "_")
+    found = fit_device(trace, name, np.random.default_rng(arguments.seed), link, memory_gb)
+    write_fit(arguments.output, found, trace)
+    tau = found.decode.per_block(1)
+    print(f"{name}: τ = {tau.value:.4g} ms [{tau.low:.4g}, {tau.high:.4g}], in {arguments.output}")
+    for verdict in found.verdicts:
+        print(f"  {WORDS[verdict.holds]}: {verdict.statement} ({verdict.evidence})")
+    return 0

@@ -1,0 +1,182 @@
+"""Shapes of the models whose blocks can be measured; weights are random: no download needed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bprr.errors import InputError
+from bprr.swarm import BYTES_PER_GB, LanguageModel
+
+__all__ = ["FAMILIES", "SHAPES", "ModelShape", "load_shape", "shape_from_config"]
+
+FAMILIES = ("bloom", "llama", "qwen2")
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """What determines the size of a decoder block.
+
+    Parameters
+    ----------
+    name : str
+        Name shown to the user.
+    family : {"bloom", "llama", "qwen2"}
+        Architecture of the block.
+    blocks : int
+        Number of blocks of the whole model, L.
+    d_model, d_feedforward : int
+        Width of the hidden state and of the feed-forward layer.
+    heads, key_value_heads : int
+        Query heads and key-value heads; equal without grouped queries.
+    max_sequence_tokens : int
+        Longest sequence the model accepts.
+    """
+
+    name: str
+    family: str
+    blocks: int
+    d_model: int
+    d_feedforward: int
+    heads: int
+    key_value_heads: int
+    max_sequence_tokens: int = 2048
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that no block can have."""
+        if self.family not in FAMILIES:
+            raise InputError(self.name, "family", self.family, ", ".join(FAMILIES))
+        if self.heads < 1 or self.d_model % self.heads:
+            raise InputError(self.name, "heads", self.heads, f"a divisor of d_model {self.d_model}")
+        if self.key_value_heads < 1 or self.heads % self.key_value_heads:
+            allowed = f"a divisor of the {self.heads} query heads"
+            raise InputError(self.name, "key_value_heads", self.key_value_heads, allowed)
+        if self.family == "bloom" and self.d_feedforward != 4 * self.d_model:
+            allowed = f"4·d_model = {4 * self.d_model} (BLOOM)"
+            raise InputError(self.name, "d_feedforward", self.d_feedforward, allowed)
+
+    @property
+    def head_width(self) -> int:
+        """Width of one attention head."""
+        return self.d_model // self.heads
+
+    @property
+    def block_parameters(self) -> int:
+        """Parameters of one block: projections, feed-forward, biases and norms."""
+        d, kv = self.d_model, self.key_value_heads * self.head_width
+        attention = 2 * d * d + 2 * d * kv
+        if self.family == "bloom":
+            biases = 4 * d + self.d_feedforward + d  # fused QKV and output; both feed-forward
+            return attention + 2 * d * self.d_feedforward + biases + 4 * d
+        biases = d + 2 * kv if self.family == "qwen2" else 0
+        return attention + 3 * d * self.d_feedforward + biases + 2 * d
+
+    def language_model(self, bytes_per_parameter: float, bytes_per_value: float) -> LanguageModel:
+        """Model as the planner sees it, with the memory the shape implies.
+
+        Parameters
+        ----------
+        bytes_per_parameter : float
+            Storage of one weight: 4 for float32, 2 for bfloat16, less if quantised.
+        bytes_per_value : float
+            Storage of one cached value.
+
+        Returns
+        -------
+        LanguageModel
+            With s_m = parameters · bytes and s_c per token from d_model and the query groups.
+        """
+        return LanguageModel(
+            name=self.name,
+            blocks=self.blocks,
+            d_model=self.d_model,
+            block_gb=self.block_parameters * bytes_per_parameter / BYTES_PER_GB,
+            cache_bytes_per_value=bytes_per_value,
+            key_value_groups=self.heads // self.key_value_heads,
+            max_sequence_tokens=self.max_sequence_tokens,
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values for a manifest."""
+        return asdict(self)
+
+
+def _bloom(name: str, blocks: int, d_model: int, heads: int) -> ModelShape:
+    return ModelShape(name, "bloom", blocks, d_model, 4 * d_model, heads, heads)
+
+
+# Published hyper-parameters of the models' own configuration files.
+SHAPES = {
+    shape.name: shape
+    for shape in (
+        _bloom("bloom-tiny", 4, 64, 4),
+        _bloom("bloom-560m", 24, 1024, 16),
+        _bloom("bloom-1b7", 24, 2048, 16),
+        _bloom("bloom-7b1", 30, 4096, 32),
+        _bloom("bloom-176b", 70, 14336, 112),
+        ModelShape("llama-tiny", "llama", 4, 64, 192, 4, 2),
+        ModelShape("llama-2-7b", "llama", 32, 4096, 11008, 32, 32, 4096),
+        ModelShape("llama-2-70b", "llama", 80, 8192, 28672, 64, 8, 4096),
+        ModelShape("llama-3-8b", "llama", 32, 4096, 14336, 32, 8, 8192),
+        ModelShape("qwen2-tiny", "qwen2", 4, 64, 192, 4, 2),
+        ModelShape("qwen2-1.5b", "qwen2", 28, 1536, 8960, 12, 2, 32768),
+        ModelShape("qwen2-7b", "qwen2", 28, 3584, 18944, 28, 4, 32768),
+    )
+}
+
+
+def shape_from_config(path: Path) -> ModelShape:
+    """Read the shape from a local model configuration (``config.json``).
+
+    Parameters
+    ----------
+    path : Path
+        File with ``model_type`` and the sizes under the names that BLOOM, LLaMA or Qwen2 use.
+
+    Raises
+    ------
+    InputError
+        If the file is no such configuration, naming the key.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(path, "(file)", str(error), "a model's config.json") from error
+    family = values.get("model_type")
+    if family not in FAMILIES:
+        raise InputError(path, "model_type", family, ", ".join(FAMILIES))
+
+    def size(*keys: str) -> int:
+        found = next((values[key] for key in keys if values.get(key) is not None), None)
+        if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+            raise InputError(path, " or ".join(keys), found, "a positive whole number")
+        return found
+
+    d_model = size("hidden_size", "n_embed")
+    heads = size("num_attention_heads", "n_head")
+    bloom = family == "bloom"
+    longest = size("seq_length") if "seq_length" in values else 2048  # BLOOM's positions are open
+    if values.get("head_dim") not in (None, d_model // heads):
+        allowed = f"hidden_size / heads = {d_model // heads}"
+        raise InputError(path, "head_dim", values["head_dim"], allowed)
+    return ModelShape(
+        name=path.stem if path.stem != "config" else path.resolve().parent.name,
+        family=family,
+        blocks=size("num_hidden_layers", "n_layer"),
+        d_model=d_model,
+        d_feedforward=4 * d_model if bloom else size("intermediate_size"),
+        heads=heads,
+        key_value_heads=size("num_key_value_heads", "num_attention_heads", "n_head"),
+        max_sequence_tokens=longest if bloom else size("max_position_embeddings"),
+    )
+
+
+def load_shape(name: str) -> ModelShape:
+    """Shape by name, or from the path of a local configuration file."""
+    if name in SHAPES:
+        return SHAPES[name]
+    path = Path(name)
+    if path.suffix == ".json":
+        return shape_from_config(path)
+    raise InputError("--model", "name", name, ", ".join(SHAPES) + ", or a path to a config.json")
