@@ -25,6 +25,7 @@ __all__ = [
     "read_table",
     "replacing",
     "source_hash",
+    "text_hash",
     "write_table",
 ]
 
@@ -75,6 +76,11 @@ def source_hash(*rooms: str) -> str:
     for path in sorted(files):
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def text_hash(text: str) -> str:
+    """Short hash of a text, for the parameters of a rule."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def write_table(table: pd.DataFrame, path: Path, provenance: Mapping[str, Any]) -> None:

@@ -6,7 +6,6 @@ numbers), so that their differences can be taken run by run.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +38,7 @@ from bprr.simulation.admission import BackOff, admission_policies
 from bprr.simulation.charging import charging_policies
 from bprr.simulation.engine import Delays, simulate
 from bprr.simulation.records import Records
+from bprr.storage import text_hash
 
 __all__ = [
     "MethodRunner",
@@ -364,10 +364,9 @@ def scenario_provenance(scenario: Scenario, profiles: Catalogue) -> dict[str, An
         if f'"{name}"' in named
     }
     model = profiles.models[scenario.model].model_dump(mode="json")
-    digest = hashlib.sha256(json.dumps([content, devices, model], sort_keys=True).encode())
     return {
         "scenario": content,
-        "scenario_hash": digest.hexdigest()[:16],
+        "scenario_hash": text_hash(json.dumps([content, devices, model], sort_keys=True)),
         "devices": devices,
         "model": model,
     }

@@ -15,8 +15,11 @@ from bprr.config import (
     with_overrides,
 )
 from bprr.errors import InfeasibleError, InputError, InputErrors
+from bprr.placement.base import Placement
 from bprr.scenario import draw
+from bprr.simulation import simulate
 from bprr.sweep import MethodRunner, check_policies, run_sweep, sweep_points
+from bprr.workload import Workload
 
 
 @pytest.fixture(scope="module")
@@ -387,3 +390,26 @@ def test_the_command_line_prints_the_message_and_nothing_else(at_root, tmp_path,
     assert "petals" in capsys.readouterr().err
     assert main(["sweep", "fig70", "abovenet"]) == 2
     assert "fig7" in capsys.readouterr().err
+
+
+def test_caches_too_small_for_a_request_are_named(small_swarm):
+    """Every block is hosted, but server 0's cache of 90 tokens ends one short of four blocks."""
+    cache = np.array([90, 0, 0])
+    placement = Placement(small_swarm, np.array([1, 0, 0]), np.array([4, 0, 0]), cache)
+    workload = Workload(np.zeros(1), 0, 12, 11)
+    for routing in ("ws_rr", "exact", "shortest_path"):
+        with pytest.raises(InfeasibleError) as refused:
+            simulate(placement, workload, routing)
+        assert str(refused.value) == (
+            "infeasible: not enough attention cache: room for 23 tokens in every block of a chain "
+            "missing (the largest cache holds 90 tokens of one block)"
+        )
+
+
+def test_blocks_hosted_nowhere_are_named(small_swarm):
+    placement = Placement(small_swarm, np.array([1, 4, 0]), np.array([1, 1, 0]))
+    for routing in ("ws_rr", "exact", "shortest_path", "petals"):
+        with pytest.raises(
+            InfeasibleError, match=r"2 of 4 blocks hosted nowhere .* \(blocks 2, 3\)"
+        ):
+            simulate(placement, Workload(np.zeros(1), 0, 12, 11), routing)

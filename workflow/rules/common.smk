@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 from bprr.checks import put_in_place
 from bprr.config import Settings, validated
 from bprr.errors import BprrError
-from bprr.storage import source_hash
+from bprr.storage import source_hash, text_hash
 
 try:
     SETTINGS = validated(Settings, config, "configuration")
@@ -30,7 +30,7 @@ SCENARIOS = sorted(
     }
 )
 SIMULATION_ROOMS = (
-    "swarm", "performance", "ledger", "network", "workload", "scenario", "sweep",
+    "config", "swarm", "performance", "ledger", "network", "workload", "scenario", "sweep",
     "placement", "routing", "simulation",
 )
 
@@ -51,17 +51,21 @@ def scenario_of(wildcards):
 
 
 def sweep_settings(wildcards):
-    """What reruns a sweep if it changes: its own settings, and those that all sweeps share."""
+    """Hash of what reruns a sweep if it changes: its own settings, and those that all share."""
     sweep = SETTINGS.sweeps[wildcards.figure]
     methods = {name: SETTINGS.methods[name].model_dump(mode="json") for name in sweep.methods}
-    return {
-        "sweep": sweep.model_dump(mode="json"),
-        "methods": methods,
-        "topology": SETTINGS.topologies[wildcards.topology],
-        "seed": SETTINGS.seed,
-        "runs": sweep.runs or SETTINGS.runs,
-        "allocation_delays": SETTINGS.allocation_delays,
-    }
+    return text_hash(
+        repr(
+            (
+                sweep.model_dump(mode="json"),
+                methods,
+                SETTINGS.topologies[wildcards.topology],
+                SETTINGS.seed,
+                sweep.runs or SETTINGS.runs,
+                SETTINGS.allocation_delays,
+            )
+        )
+    )
 
 
 wildcard_constraints:

@@ -504,6 +504,6 @@ def no_chain(placement: Placement, request: Request) -> InfeasibleError:
     largest = int(placement.cache_tokens.max(initial=0))
     return InfeasibleError(
         "attention cache",
-        f"no chain has room for {request.cache_tokens} tokens in every block it uses",
+        f"room for {request.cache_tokens} tokens in every block of a chain",
         f"the largest cache holds {largest} tokens of one block",
     )

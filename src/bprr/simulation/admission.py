@@ -11,6 +11,7 @@ from simpy import Environment
 
 from bprr.errors import InfeasibleError
 from bprr.ledger import CacheLedger
+from bprr.placement.base import Placement
 from bprr.registry import Registry
 from bprr.routing.base import Request, Route, Router
 from bprr.simulation.charging import CacheCharging
@@ -94,6 +95,8 @@ class AdmissionContext:
     ----------
     env : simpy.Environment
         Clock, in ms.
+    placement : Placement
+        Blocks and cache of every server, for policies that compose chains beforehand.
     router : Router
         Routing policy.
     ledger : CacheLedger
@@ -107,6 +110,7 @@ class AdmissionContext:
     """
 
     env: Environment
+    placement: Placement
     router: Router
     ledger: CacheLedger
     charging: CacheCharging

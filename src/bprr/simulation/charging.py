@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from simpy import Environment
+
 from bprr.ledger import CacheLedger
 from bprr.registry import Registry
 from bprr.routing.base import Request, Route
@@ -13,7 +15,12 @@ __all__ = ["CacheCharging", "Whole", "charging_policies"]
 
 
 class CacheCharging(Protocol):
-    """Charges the servers of a chain for one session."""
+    """Charges the servers of a chain for one session.
+
+    A cache that grows charges its first part here, and the later ones from a process of its own.
+    """
+
+    def __init__(self, env: Environment) -> None: ...
 
     def needed(self, request: Request, route: Route) -> IntArray:
         """Units that must be free at each server of the chain for the session to start."""
@@ -32,6 +39,9 @@ charging_policies: Registry[type[CacheCharging]] = Registry("cache charging", "b
 @charging_policies.register("whole")
 class Whole:
     """Reserved whole for the session's full length, as in the paper and in PETALS."""
+
+    def __init__(self, env: Environment) -> None:
+        """Take the clock, which this way of charging does not need."""
 
     def needed(self, request: Request, route: Route) -> IntArray:
         """k_j blocks times the session's tokens."""

@@ -103,7 +103,9 @@ def simulate(
     router = routing_policies[routing](RoutingContext(placement, ledger, petals))
     service = _ServiceTimes(placement.swarm, delays)
     policy = admission_policies[admission](
-        AdmissionContext(env, router, ledger, charging_policies[charging](), back_off, service)
+        AdmissionContext(
+            env, placement, router, ledger, charging_policies[charging](env), back_off, service
+        )
     )
     run = _Run(env, policy, workload, progress)
     env.process(run.arrivals())
