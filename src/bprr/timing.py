@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
-from simpy import Environment
 
-from bprr.config import MethodSettings, Scenario, Settings
-from bprr.ledger import CacheLedger
-from bprr.performance import chain_times_ms
+from bprr.config import MethodSettings, Settings
 from bprr.placement.base import Placement
 from bprr.routing.base import (
     PetalsSettings,
@@ -23,9 +20,8 @@ from bprr.routing.base import (
     routing_policies,
 )
 from bprr.scenario import Catalogue, Instance, draw
-from bprr.simulation.admission import AdmissionContext, BackOff, Service, admission_policies
-from bprr.simulation.charging import charging_policies
-from bprr.swarm import Swarm
+from bprr.simulation.admission import BackOff
+from bprr.simulation.engine import Delays, simulate
 from bprr.sweep import MethodRunner, catalogue, sweep_points
 
 __all__ = ["SETTINGS_TIMED", "running_times"]
@@ -124,40 +120,22 @@ def _time_decisions(
     method: MethodSettings, placement: Placement, instance: Instance
 ) -> list[float]:
     """Time of every routing decision while sessions come and go as in a simulation (s)."""
-    scenario, workload = instance.scenario, instance.workload
-    env, ledger = Environment(), CacheLedger(placement.cache_tokens)
-    penalties = PetalsSettings(scenario.petals.hop_overhead_ms, scenario.petals.full_penalty_ms)
+    scenario = instance.scenario
     policy = routing_policies[method.routing]
-    router = _TimedRouter(policy(RoutingContext(placement, ledger, penalties)))
-    admission = admission_policies[method.admission or scenario.admission](
-        AdmissionContext(
-            env,
-            router,
-            ledger,
-            charging_policies[scenario.charging](),
-            BackOff(scenario.back_off.first_ms, scenario.back_off.longest_ms),
-            lambda request, route: _service(instance.swarm, scenario, request, route),
-        )
+    timed: list[_TimedRouter] = []
+
+    def timed_policy(context: RoutingContext) -> Router:
+        timed.append(_TimedRouter(policy(context)))
+        return timed[0]
+
+    simulate(
+        placement,
+        instance.workload,
+        timed_policy,
+        admission=method.admission or scenario.admission,
+        charging=scenario.charging,
+        delays=Delays(scenario.overheads.initial_ms),
+        back_off=BackOff(scenario.back_off.first_ms, scenario.back_off.longest_ms),
+        petals=PetalsSettings(scenario.petals.hop_overhead_ms, scenario.petals.full_penalty_ms),
     )
-
-    def arrivals() -> Generator[Any, Any, None]:
-        columns = (workload.client, workload.input_tokens, workload.output_tokens)
-        tokens = zip(
-            *(column.tolist() for column in (*columns, workload.cache_tokens)), strict=True
-        )
-        for arrival_ms, request in zip(workload.arrival_ms.tolist(), tokens, strict=True):
-            yield env.timeout(max(arrival_ms - env.now, 0.0))
-            env.process(admission.admit(Request(*request)))
-
-    env.process(arrivals())
-    env.run()
-    return router.taken_s
-
-
-def _service(swarm: Swarm, scenario: Scenario, request: Request, route: Route) -> Service:
-    first_ms, remaining_ms = chain_times_ms(
-        swarm, request.client, route.servers, route.processed,
-        request.input_tokens, request.output_tokens,
-    )  # fmt: skip
-    first_token_ms = scenario.overheads.initial_ms + first_ms
-    return Service(first_token_ms, first_token_ms + remaining_ms)
+    return timed[0].taken_s

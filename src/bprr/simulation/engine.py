@@ -13,7 +13,14 @@ from simpy import Environment
 from bprr.ledger import CacheLedger
 from bprr.performance import chain_times_ms
 from bprr.placement.base import Placement
-from bprr.routing.base import PetalsSettings, Request, Route, RoutingContext, routing_policies
+from bprr.routing.base import (
+    PetalsSettings,
+    Request,
+    Route,
+    Router,
+    RoutingContext,
+    routing_policies,
+)
 from bprr.simulation.admission import (
     Admission,
     AdmissionContext,
@@ -61,7 +68,7 @@ PAPER_PETALS = PetalsSettings()
 def simulate(
     placement: Placement,
     workload: Workload,
-    routing: str,
+    routing: str | Callable[[RoutingContext], Router],
     *,
     admission: str = "reserve",
     charging: str = "whole",
@@ -78,7 +85,9 @@ def simulate(
         Blocks and cache of every server.
     workload : Workload
         Requests by time of arrival.
-    routing, admission, charging : str
+    routing : str or callable
+        Name of a policy, or one that is built from a `RoutingContext`.
+    admission, charging : str
         Names of policies.
     delays : Delays
         Delays that every request pays.
@@ -100,7 +109,8 @@ def simulate(
         If a request has no chain.
     """
     env, ledger = Environment(), CacheLedger(placement.cache_tokens)
-    router = routing_policies[routing](RoutingContext(placement, ledger, petals))
+    build = routing_policies[routing] if isinstance(routing, str) else routing
+    router = build(RoutingContext(placement, ledger, petals))
     service = _ServiceTimes(placement.swarm, delays)
     policy = admission_policies[admission](
         AdmissionContext(
