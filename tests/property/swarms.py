@@ -18,7 +18,9 @@ from bprr.swarm import LanguageModel, Swarm
 from bprr.workload import Workload
 
 CACHE_GB_PER_TOKEN = 1e-4
-TOKENS = st.integers(1, 3000)
+# Chains then take as long as sessions last, so that a wait often decides which one is best.
+TOKENS = st.integers(1, 60)
+RESERVED_TOKENS = st.integers(1, 6).map(lambda thousands: 1000 * thousands)
 
 
 def _column(draw, count: int, low: int, high: int) -> np.ndarray:
@@ -81,9 +83,9 @@ def placements(draw, covering: bool = False) -> Placement:
 
 @st.composite
 def requests(draw, clients: int) -> Request:
-    """Requests of any length."""
-    tokens_in, tokens_out = draw(TOKENS), draw(TOKENS)
-    return Request(draw(st.integers(0, clients - 1)), tokens_in, tokens_out, tokens_in + tokens_out)
+    """Requests of any length, with cache reserved for another one."""
+    client = draw(st.integers(0, clients - 1))
+    return Request(client, draw(TOKENS), draw(TOKENS), draw(RESERVED_TOKENS))
 
 
 class State(NamedTuple):
@@ -116,7 +118,4 @@ def workloads(draw, clients: int, max_requests: int = 14) -> Workload:
     count = draw(st.integers(1, max_requests))
     gaps = draw(st.lists(st.sampled_from([0, 0, 1, 50, 400, 3000]), min_size=count, max_size=count))
     asked = [draw(requests(clients)) for _ in range(count)]
-    client, tokens_in, tokens_out, _ = zip(*asked, strict=True)
-    return Workload(
-        np.cumsum(gaps).astype(float), np.array(client), np.array(tokens_in), np.array(tokens_out)
-    )
+    return Workload(np.cumsum(gaps).astype(float), *np.array(asked).T)
