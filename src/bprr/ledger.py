@@ -60,7 +60,7 @@ def drop_ended(state, now):  # type: ignore[no-untyped-def]
         drop_ended_at(state, server, now)
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def drop_ended_at(state, server, now):  # type: ignore[no-untyped-def]
     """Forget the holds of a server that ended at or before ``now``."""
     if state.next_end[server] > now:
@@ -76,7 +76,7 @@ def drop_ended_at(state, server, now):  # type: ignore[no-untyped-def]
     state.next_end[server] = state.end[head] if head < tail else np.inf
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def first_entry_with_room(state, server, units):  # type: ignore[no-untyped-def]
     """First entry of a server after whose end ``units`` are free; its tail if there is none."""
     low, high = state.head[server], state.tail[server]
@@ -90,7 +90,7 @@ def first_entry_with_room(state, server, units):  # type: ignore[no-untyped-def]
     return low
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def units_before(state, server, deadline):  # type: ignore[no-untyped-def]
     """Units free at a server at some time before ``deadline``; its capacity if that is inf."""
     if deadline == np.inf:
@@ -107,7 +107,7 @@ def units_before(state, server, deadline):  # type: ignore[no-untyped-def]
     return state.free[server] + state.released_by[low - 1] - state.released[server]
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def release_ms(state, server, units, now):  # type: ignore[no-untyped-def]
     """Earliest time, not before ``now``, at which ``units`` are free at a server; inf if never."""
     if state.free[server] >= units:
@@ -217,10 +217,11 @@ class CacheLedger:
     ) -> None:
         """Hold ``units[i]`` at ``servers[i]`` from now until ``end_ms``."""
         amounts = np.asarray(units, dtype=np.int64)
-        entered = 0
+        # Always floats: an int would have the kernel compiled once more.
+        entered, end, now = 0, float(end_ms), float(now_ms)
         while True:
             done, self._used = _hold(
-                self.state, self._used, servers[entered:], amounts[entered:], end_ms, now_ms
+                self.state, self._used, servers[entered:], amounts[entered:], end, now
             )
             entered += done
             if entered == servers.shape[0]:
@@ -233,9 +234,9 @@ class CacheLedger:
 
     def release_ms(self, servers: IntArray, units: IntArray, now_ms: float) -> float:
         """Earliest time, not before now, at which every server has its units free; inf if never."""
-        return float(_chain_release_ms(self.state, servers, units, now_ms))
+        return float(_chain_release_ms(self.state, servers, units, float(now_ms)))
 
     def held_now(self, now_ms: float) -> IntArray:
         """Units held at every server, shape (S,)."""
-        drop_ended(self.state, now_ms)
+        drop_ended(self.state, float(now_ms))
         return self.state.capacity - self.state.free

@@ -76,7 +76,7 @@ class PetalsRouting:
             If some block is hosted nowhere.
         """
         placement, swarm, state = self._placement, self._placement.swarm, self._ledger.state
-        drop_ended(state, now_ms)
+        drop_ended(state, float(now_ms))
         slots = placement.cache_tokens // request.cache_tokens
         capacity = slots // np.maximum(placement.blocks, 1)
         looks_full = self._looks_full(capacity - state.sessions)

@@ -128,7 +128,7 @@ def _least_of_later(value, group_first):  # type: ignore[no-untyped-def]
     return least
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _running_minimum(distance, per_block, low, end, value, source):  # type: ignore[no-untyped-def]
     """Best position at or above each p to come from, when a link costs per_block·(end − p) more.
 
@@ -153,16 +153,17 @@ def _trace(graph, by, source, out_server, out_processed):  # type: ignore[no-unt
     """Follow the predecessors from position L; return the chain's length."""
     length, position = 0, graph.blocks
     while position > 0:
-        out_server[length] = by[position]
-        out_processed[length] = position - source[position]
         position = source[position]
         length += 1
-    out_server[:length] = out_server[:length][::-1].copy()
-    out_processed[:length] = out_processed[:length][::-1].copy()
+    position = graph.blocks
+    for i in range(length - 1, -1, -1):
+        out_server[i] = by[position]
+        out_processed[i] = position - source[position]
+        position = source[position]
     return length
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _per_block_ms(graph, family, input_tokens, output_tokens):  # type: ignore[no-untyped-def]
     per_token = graph.family_prefill_ms_per_token[family]
     prefill = graph.family_prefill_ms[family] + per_token * input_tokens
@@ -259,12 +260,12 @@ def _shortest_before(  # type: ignore[no-untyped-def]
         distance[end], by[end], source[end] = shortest, chosen, origin
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _has_room(state, server, units, deadline):  # type: ignore[no-untyped-def]
     return state.free[server] >= units or units_before(state, server, deadline) >= units
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _better(length, server, shortest, chosen):  # type: ignore[no-untyped-def]
     """Whether a way is shorter than the shortest so far, or as short by a server named before."""
     if length < shortest * (1 - TIE):

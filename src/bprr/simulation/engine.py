@@ -25,13 +25,12 @@ from bprr.simulation.admission import (
     Admission,
     AdmissionContext,
     BackOff,
-    Grant,
     Service,
     admission_policies,
 )
 from bprr.simulation.charging import charging_policies
 from bprr.simulation.records import Records
-from bprr.swarm import Swarm
+from bprr.swarm import IntArray, Swarm
 from bprr.workload import Workload
 
 __all__ = ["Delays", "simulate"]
@@ -156,7 +155,14 @@ class _Run:
         self._progress = progress
         count = len(workload)
         self._start_ms: list[float] = [math.nan] * count
-        self._grants: list[Grant | None] = [None] * count
+        # Arrays and numbers, which the garbage collector does not walk; grants would make every
+        # request slower than the one before.
+        self._servers: list[IntArray | None] = [None] * count
+        self._processed: list[IntArray | None] = [None] * count
+        self._raw_wait_ms: list[float] = [math.nan] * count
+        self._first_token_ms: list[float] = [math.nan] * count
+        self._total_ms: list[float] = [math.nan] * count
+        self._attempts: list[int] = [0] * count
 
     def arrivals(self) -> Generator[Any, Any, None]:
         """Let each request arrive at its time."""
@@ -177,30 +183,32 @@ class _Run:
 
     def _session(self, index: int, request: Request) -> Generator[Any, Any, None]:
         grant = yield from self._admission.admit(request)
+        (self._servers[index], self._processed[index], _), service, raw_wait_ms, attempts = grant
         self._start_ms[index] = self._env.now
-        self._grants[index] = grant
-        yield self._env.timeout(grant.service.total_ms)
+        self._raw_wait_ms[index], self._attempts[index] = raw_wait_ms, attempts
+        self._first_token_ms[index], self._total_ms[index] = service
+        yield self._env.timeout(service.total_ms)
         self._admission.completed(grant)
         if self._progress is not None:
             self._progress(1)
 
     def records(self) -> Records:
         """Records of all requests once the clock has run out."""
-        grants = [grant for grant in self._grants if grant is not None]
-        if len(grants) < len(self._grants):
-            raise RuntimeError(f"{len(self._grants) - len(grants)} requests never started")
+        servers = [chain for chain in self._servers if chain is not None]
+        processed = [counts for counts in self._processed if counts is not None]
+        if len(servers) < len(self._workload):
+            raise RuntimeError(f"{len(self._workload) - len(servers)} requests never started")
         wait_ms = np.array(self._start_ms) - self._workload.arrival_ms
         wait_ms[np.abs(wait_ms) < CLOCK_ROUNDING_MS] = 0.0
-        lengths = [grant.route.servers.shape[0] for grant in grants]
         empty = [np.empty(0, dtype=np.int64)]
         return Records(
             self._workload,
             wait_ms,
-            np.array([grant.raw_wait_ms for grant in grants]),
-            wait_ms + np.array([grant.service.first_token_ms for grant in grants]),
-            wait_ms + np.array([grant.service.total_ms for grant in grants]),
-            np.array([grant.attempts for grant in grants], dtype=np.int64),
-            np.cumsum([0, *lengths], dtype=np.int64),
-            np.concatenate([grant.route.servers for grant in grants] or empty),
-            np.concatenate([grant.route.processed for grant in grants] or empty),
+            np.array(self._raw_wait_ms),
+            wait_ms + np.array(self._first_token_ms),
+            wait_ms + np.array(self._total_ms),
+            np.array(self._attempts, dtype=np.int64),
+            np.cumsum([0, *map(len, servers)], dtype=np.int64),
+            np.concatenate(servers or empty),
+            np.concatenate(processed or empty),
         )

@@ -1,0 +1,34 @@
+"""Time to place the blocks of ten thousand servers."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+from benchmarks.measure import row
+from benchmarks.swarms import DESIGN_LOAD, earth
+from bprr.placement.base import PlacementProblem, place
+
+SERVERS = 10_000
+REPEATS = 5
+TARGET_S = 10.0
+
+
+def run() -> list[dict]:
+    instance = earth(SERVERS, workload__requests=1)
+    problem = PlacementProblem(
+        instance.swarm,
+        lambda: DESIGN_LOAD,
+        instance.design_request.cache_tokens,
+        instance.join_order,
+        instance.block_cap,
+    )
+    rows = []
+    for policy in ("cg_bp", "petals"):
+        place(policy, problem)  # compiles
+        seconds = []
+        for _ in range(REPEATS):
+            begin = perf_counter()
+            place(policy, problem)
+            seconds.append(perf_counter() - begin)
+        rows.append(row(f"{policy}, {SERVERS:,} servers", seconds, "s", TARGET_S))
+    return rows

@@ -1,0 +1,64 @@
+"""Ten thousand servers, a hundred thousand requests: time and memory of whole simulations.
+
+Each simulation runs in a process of its own, so that its peak memory is its own; drawing the
+instance and placing the blocks count. ``earth`` is the scenario as it stands, with the paper's
+design load; in ``all hosting`` a fixed one lets all servers host blocks, and requests come faster
+than the caches can serve.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from time import perf_counter
+
+from benchmarks.measure import call_in_fresh_process, peak_rss_gb, row
+from benchmarks.swarms import DESIGN_LOAD, earth
+from bprr.placement.cg_bp import cg_bp
+from bprr.routing.design_load import choose_design_load
+from bprr.simulation.engine import Delays, simulate
+
+SERVERS, REQUESTS = 10_000, 100_000
+TARGET_S, TARGET_GB = 300.0, 2.0
+RATE_PER_S = {"earth": 100.0, "all hosting": 2_000.0}
+
+
+def simulated(variant: str, routing: str, admission: str) -> dict[str, float]:
+    """One simulation from the scenario to the table of records."""
+    begin = perf_counter()
+    rate = RATE_PER_S[variant]
+    instance = earth(SERVERS, workload__requests=REQUESTS, workload__rate_per_s=rate)
+    request, initial_ms = instance.design_request, instance.scenario.overheads.initial_ms
+    load = DESIGN_LOAD
+    if variant == "earth":
+        load = choose_design_load(instance.swarm, request, instance.rate_per_s, initial_ms)
+    placement = cg_bp(instance.swarm, load, request.cache_tokens, instance.block_cap)
+    records = simulate(
+        placement, instance.workload, routing, admission=admission, delays=Delays(initial_ms)
+    )
+    records.table()
+    return {
+        "seconds": perf_counter() - begin,
+        "gb": peak_rss_gb(),
+        "hosting": int((placement.blocks > 0).sum()),
+        "waited": float((records.wait_ms > 0).mean()),
+    }
+
+
+def run() -> list[dict]:
+    rows = []
+    for variant in RATE_PER_S:
+        for routing in ("exact", "ws_rr"):
+            for admission in ("reserve", "retry"):
+                arguments = (variant, routing, admission)
+                found = call_in_fresh_process("benchmarks.scale", *arguments, env=dict(os.environ))
+                name = f"{variant}, {routing}, {admission}"
+                note = f"{found['hosting']:,} servers host blocks, {found['waited']:.0%} waited"
+                rows.append(row(f"{name}: time", found["seconds"], "s", TARGET_S, note))
+                rows.append(row(f"{name}: peak memory", found["gb"], "GB", TARGET_GB))
+    return rows
+
+
+if __name__ == "__main__":
+    print(json.dumps(simulated(*sys.argv[1:])))

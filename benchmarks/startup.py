@@ -1,0 +1,56 @@
+"""Work of a fresh process before it can simulate: with compiled kernels cached, and without.
+
+Processor time, which other processes on the machine do not stretch.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+
+from benchmarks.measure import row
+from benchmarks.swarms import ROOT
+
+REPEATS = 3
+TARGET_COLD_S = 15.0
+
+# Every kernel that the main job uses.
+SIMULATE = """
+from benchmarks.swarms import earth
+from bprr.placement.base import PlacementProblem, place
+from bprr.simulation.engine import simulate
+instance = earth(26, workload__requests=20)
+tokens = instance.design_request.cache_tokens
+problem = PlacementProblem(
+    instance.swarm, lambda: 20, tokens, instance.join_order, instance.block_cap
+)
+for placement, routings in (("cg_bp", ("exact", "ws_rr")), ("petals", ("petals",))):
+    for routing in routings:
+        simulate(place(placement, problem), instance.workload, routing)
+"""
+
+
+def seconds(code: str, cache: str) -> float:
+    path = os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "NUMBA_CACHE_DIR": cache, "PYTHONPATH": path}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def run() -> list[dict]:
+    cold, warm, bare = [], [], []
+    for _ in range(REPEATS):
+        with tempfile.TemporaryDirectory() as cache:
+            bare.append(seconds("import bprr.simulation", cache))
+            cold.append(seconds(SIMULATE, cache))
+            warm.append(seconds(SIMULATE, cache))
+    return [
+        row("imports alone", bare, "s"),
+        row("first simulation, kernels cached", warm, "s"),
+        row("first simulation, fresh clone", cold, "s", TARGET_COLD_S),
+    ]
