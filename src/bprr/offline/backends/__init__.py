@@ -1,0 +1,105 @@
+"""Solvers of integer programmes, chosen by one word; never one instead of another."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+from bprr.errors import InputError
+from bprr.offline.backends import cbc, gurobi, highs, scip
+from bprr.offline.backends.base import (
+    Backend,
+    MilpResult,
+    SolverLicenceError,
+    SolverMissingError,
+    SolverRunError,
+    SolverSettings,
+)
+from bprr.offline.backends.highs import solve_relaxation
+from bprr.offline.milp import Milp
+
+__all__ = [
+    "SOLVERS",
+    "MilpResult",
+    "SolverLicenceError",
+    "SolverMissingError",
+    "SolverRunError",
+    "SolverSettings",
+    "installed_solvers",
+    "require_solver",
+    "solve_milp",
+    "solve_relaxation",
+]
+
+SOLVERS: dict[str, Backend] = {
+    backend.name: backend for backend in (highs.BACKEND, cbc.BACKEND, gurobi.BACKEND, scip.BACKEND)
+}
+
+
+def require_solver(name: str) -> str:
+    """Check that a solver can run, before any work is done for it.
+
+    Returns
+    -------
+    str
+        Its name and version.
+
+    Raises
+    ------
+    InputError
+        If no solver has this name.
+    SolverMissingError
+        If it is not installed.
+    """
+    if name not in SOLVERS:
+        raise InputError("solver settings", "solver", name, ", ".join(SOLVERS))
+    return SOLVERS[name].version()
+
+
+def installed_solvers() -> tuple[str, ...]:
+    """Solvers that can run here (whatever their licence covers)."""
+    found = []
+    for name in SOLVERS:
+        try:
+            require_solver(name)
+        except SolverMissingError:
+            continue
+        found.append(name)
+    return tuple(found)
+
+
+def solve_milp(milp: Milp, settings: SolverSettings, stem: str = "milp") -> MilpResult:
+    """Solve an integer programme with the chosen solver.
+
+    Parameters
+    ----------
+    milp : Milp
+        The programme.
+    settings : SolverSettings
+        Solver, limits and options.
+    stem : str
+        What the log is called; numbered if the name is taken.
+
+    Raises
+    ------
+    InputError, SolverMissingError, SolverLicenceError
+        If the solver is unknown, not installed, or not licensed for a model of this size.
+    SolverRunError
+        If it stops without an answer.
+    """
+    require_solver(settings.solver)
+    backend = SOLVERS[settings.solver]
+    if settings.log_dir is not None:
+        settings.log_dir.mkdir(parents=True, exist_ok=True)
+        name = f"{stem}_{settings.solver}"
+        free = next(
+            candidate
+            for number in count(1)
+            if not (settings.log_dir / f"{(candidate := f'{name}_{number}')}.log").exists()
+        )
+        return backend.run(milp, settings, settings.log_dir, free)
+    with tempfile.TemporaryDirectory(prefix="bprr_") as directory:
+        result = backend.run(milp, settings, Path(directory), stem)
+    return replace(result, log_path=None)
