@@ -1,10 +1,10 @@
 """The relaxed stopping rule: a server may stop before the end of its range.
 
-This is not the paper's problem. Windows and flows are those of `bprr.offline.formulation_strong`, but a request may leave a window
-(e, m) at any position, so arcs run from p to q within it. For every class and interval (p, q):
-Σ of the requests whose arcs contain it ≤ Σ over the windows that contain it of
-min(R, ⌊K(m)/(q−p)⌋) y; and per class Σ (q−p) x ≤ Σ min(K(m), R m) y. Sizes below m^R are dominated
-as before; large sizes are not, since different requests may use different parts of a window.
+This is not the paper's problem. Windows and flows are those of the strong formulation, but a
+request may leave a window (e, m) at any position, so arcs run from p to q within it. For every
+class and interval (p, q): Σ of the requests whose arcs contain it ≤ Σ over the windows that contain
+it of min(R, ⌊K(m)/(q−p)⌋) y; and per class Σ (q−p) x ≤ Σ min(K(m), R m) y. Sizes below m^R are
+dominated as before; large sizes are not, since requests may use different parts of a window.
 """
 
 from __future__ import annotations

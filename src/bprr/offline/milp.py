@@ -110,9 +110,8 @@ class Milp:
         width = self.row_upper - self.row_lower
         lines += [f" rng r{row} {width[row]:.17g}" for row in np.flatnonzero(ranged)]
         lines.append("BOUNDS")
-        for column in range(self.columns):
-            lines.append(f" LO bnd c{column} {self.lower[column]:.17g}")
-            lines.append(f" UP bnd c{column} {self.upper[column]:.17g}")
+        for place, (low, high) in enumerate(zip(self.lower, self.upper, strict=True)):
+            lines += [f" LO bnd c{place} {low:.17g}", f" UP bnd c{place} {high:.17g}"]
         lines.append("ENDATA")
         path.write_text("\n".join(lines) + "\n")
 

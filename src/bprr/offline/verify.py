@@ -112,7 +112,7 @@ def verify_plan(
             hosts = [place for place, server in enumerate(servers) if block in hosted[server]]
             if not hosts:
                 raise VerificationError(
-                    f"client {client}: block {block} is on no server of a chain"
+                    f"client {client}: no server of a chain hosts block {block}"
                 )
             if hosts[0] < reached:
                 raise VerificationError(f"client {client}: a chain turns back at block {block}")
@@ -141,7 +141,7 @@ def verify_relaxed_plan(
     blocks: Sequence[int],
     chains: Sequence[Chain],
 ) -> float:
-    """Check a plan whose servers may stop before the end of their range, and recompute its objective.
+    """Check a plan whose servers may stop early, and recompute its objective.
 
     Parameters, result and errors are those of `verify_plan`; ``processed`` says here where each
     server stops.

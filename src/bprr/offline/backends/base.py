@@ -13,6 +13,7 @@ from bprr.swarm import FloatArray
 __all__ = [
     "Backend",
     "MilpResult",
+    "Option",
     "Progress",
     "SolverLicenceError",
     "SolverMissingError",
@@ -20,6 +21,7 @@ __all__ = [
     "SolverSettings",
 ]
 
+Option = bool | int | float | str
 Progress = tuple[float, float, float]  # seconds, objective of the incumbent, bound
 
 
@@ -88,7 +90,7 @@ class SolverSettings:
     time_limit_s: float = 60.0
     threads: int = 2
     relative_gap: float = 1e-6
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
     log_dir: Path | None = None
 
 

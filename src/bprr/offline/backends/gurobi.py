@@ -10,6 +10,7 @@ import numpy as np
 from bprr.offline.backends.base import (
     Backend,
     MilpResult,
+    Option,
     Progress,
     SolverLicenceError,
     SolverMissingError,
@@ -60,14 +61,15 @@ def run(milp: Milp, settings: SolverSettings, directory: Path, stem: str) -> Mil
             environment.setParam("LogToConsole", 0)
             environment.start()
             with gurobipy.Model(env=environment) as model:
-                for name, value in {
+                options: dict[str, Option] = {
                     "LogFile": str(log_path),
                     "TimeLimit": settings.time_limit_s,
                     "Threads": settings.threads,
                     "MIPGap": settings.relative_gap,
                     **settings.options,
-                }.items():
-                    model.setParam(name, value)
+                }
+                for name, value in options.items():
+                    model.setParam(name, value)  # type: ignore[arg-type,unused-ignore]
                 columns = model.addMVar(
                     milp.columns,
                     lb=milp.lower,
@@ -86,7 +88,7 @@ def run(milp: Milp, settings: SolverSettings, directory: Path, stem: str) -> Mil
                 started = perf_counter()
                 model.optimize(note)
                 seconds = perf_counter() - started
-                values = columns.X if model.SolCount else None
+                values = np.array(columns.X) if model.SolCount else None
                 status = {
                     GRB.OPTIMAL: "optimal",
                     GRB.TIME_LIMIT: "time_limit",

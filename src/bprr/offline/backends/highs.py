@@ -11,6 +11,7 @@ import numpy as np
 from bprr.offline.backends.base import (
     Backend,
     MilpResult,
+    Option,
     Progress,
     SolverRunError,
     SolverSettings,
@@ -55,7 +56,7 @@ def load_model(milp: Milp, integer: bool) -> highspy.Highs:
     return solver
 
 
-def set_option(solver: highspy.Highs, name: str, value: object) -> None:
+def set_option(solver: highspy.Highs, name: str, value: Option) -> None:
     """Set an option and refuse what HiGHS refuses."""
     if solver.setOptionValue(name, value) != highspy.HighsStatus.kOk:
         raise SolverRunError(f"HiGHS does not accept option {name} = {value!r}")
@@ -67,7 +68,7 @@ def run(milp: Milp, settings: SolverSettings, directory: Path, stem: str) -> Mil
     solver = load_model(milp, integer=True)
     # The thread pool is made once per process, for the threads asked for first.
     highspy.Highs.resetGlobalScheduler(True)
-    for name, value in {
+    options: dict[str, Option] = {
         "log_file": str(log_path),
         "output_flag": True,
         "log_to_console": False,
@@ -75,7 +76,8 @@ def run(milp: Milp, settings: SolverSettings, directory: Path, stem: str) -> Mil
         "threads": int(settings.threads),
         "mip_rel_gap": float(settings.relative_gap),
         **settings.options,
-    }.items():
+    }
+    for name, value in options.items():
         set_option(solver, name, value)
     progress: list[Progress] = []
 
