@@ -7,6 +7,8 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
+import numpy as np
+
 from bprr.errors import InputError
 from bprr.offline.backends import cbc, gurobi, highs, scip
 from bprr.offline.backends.base import (
@@ -89,7 +91,9 @@ def solve_milp(milp: Milp, settings: SolverSettings, stem: str = "milp") -> Milp
     SolverRunError
         If it stops without an answer.
     """
-    require_solver(settings.solver)
+    used = require_solver(settings.solver)
+    if not milp.columns:
+        return without_columns(milp, settings.solver, used)
     backend = SOLVERS[settings.solver]
     if settings.log_dir is not None:
         settings.log_dir.mkdir(parents=True, exist_ok=True)
@@ -103,3 +107,12 @@ def solve_milp(milp: Milp, settings: SolverSettings, stem: str = "milp") -> Milp
     with tempfile.TemporaryDirectory(prefix="bprr_") as directory:
         result = backend.run(milp, settings, Path(directory), stem)
     return replace(result, log_path=None)
+
+
+def without_columns(milp: Milp, solver: str, used: str) -> MilpResult:
+    """Answer for a programme with nothing to decide, which some solvers refuse."""
+    feasible = bool((milp.row_lower <= 0).all() and (milp.row_upper >= 0).all())
+    value = 0.0 if feasible else float("inf")
+    values = np.zeros(0) if feasible else None
+    status = "optimal" if feasible else "infeasible"
+    return MilpResult(status, values, value, value, 0.0, 0, solver, used, None)
