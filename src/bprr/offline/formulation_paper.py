@@ -4,6 +4,10 @@ The logical graph has every ordered pair of servers, and links from each request
 to every server and from every server back to it (sink). Per request and link: binary ``f``, and the
 products α = a_j f, γ = m_j f where the link enters a server j, β = a_i f, δ = m_i f where it leaves
 a server i, each held by three big-M rows. At the source a = 0, m = 1; at the sink a = L+1.
+
+(13f) is written on the products of its link, β + δ ≤ α + γ − f: the same for a link that is used,
+and nothing for one that is not. With a_j + m_j − 1 on its right the relaxation would be worthless
+(−39 651 ms for one request on the nine clustered servers, instead of 71.25 ms).
 """
 
 from __future__ import annotations
@@ -166,16 +170,15 @@ def build_paper(instance: OfflineInstance) -> PaperModel:
         rows.fill(begins[leaves], first_column[tail[leaves]], -1.0)
         rows.fill(begins[leaves], size_column[tail[leaves]], -1.0)
 
-        # (13f): and ends after it; for the sink this is (13d).
-        passes = rows.add(np.full(enters.size, -np.inf), np.full(enters.size, -1.0))
-        row_of = dict(zip(enters.tolist(), passes.tolist(), strict=True))
-        rows.fill(passes, first_column[head[enters]], -1.0)
-        rows.fill(passes, size_column[head[enters]], -1.0)
-        inner = np.array([row_of[link] for link in within.tolist()], dtype=np.int64)
-        rows.fill(inner, beta[within], 1.0)
-        rows.fill(inner, delta[within], 1.0)
-        first = np.array([row_of[link] for link in from_source.tolist()], dtype=np.int64)
-        rows.fill(first, f[from_source], 1.0)
+        # (13f): and ends after it, β + δ ≤ α + γ − f; for the sink this is (13d). Links that enter
+        # servers come first, so they are their own places among these rows.
+        passes = rows.add(np.full(enters.size, -np.inf), np.zeros(enters.size))
+        rows.fill(passes, f[enters], 1.0)
+        rows.fill(passes, alpha[enters], -1.0)
+        rows.fill(passes, gamma[enters], -1.0)
+        rows.fill(passes[within], beta[within], 1.0)
+        rows.fill(passes[within], delta[within], 1.0)
+        rows.fill(passes[from_source], f[from_source], 1.0)
 
         product_rows(rows, alpha[enters], first_column[head[enters]], f[enters], blocks + 1)
         product_rows(rows, gamma[enters], size_column[head[enters]], f[enters], blocks)

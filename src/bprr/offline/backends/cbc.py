@@ -79,6 +79,12 @@ def read_progress(log: str) -> tuple[Progress, ...]:
     )
 
 
+def is_whole(milp: Milp, values: FloatArray) -> bool:
+    """Whether the integer columns are whole."""
+    whole = values[milp.integer]
+    return bool((np.abs(whole - np.rint(whole)) < 1e-5).all())
+
+
 def number_after(label: str, log: str) -> float | None:
     """Last number behind a label of the log."""
     found = re.findall(rf"{label}\s*({NUMBER})", log)
@@ -108,23 +114,30 @@ def run(milp: Milp, settings: SolverSettings, directory: Path, stem: str) -> Mil
     if not solution.exists():
         raise SolverRunError(f"CBC left no solution file; see {log_path}:\n{log[-500:]}")
     heading, values = read_solution(solution, milp.columns)
-    objective = float("inf") if values is None else float(milp.cost @ values)
     bound = number_after("Lower bound:", log)
-    if heading.startswith("Optimal"):
+    if heading.startswith("Optimal") and values is not None and not is_whole(milp, values):
+        # Stopped between relaxation and search: what it calls optimal is the relaxation.
+        status, bound, values = "time_limit", float(milp.cost @ values), None
+    elif heading.startswith("Optimal"):
         status = "optimal"
-        bound = objective - settings.relative_gap * abs(objective)
     elif heading.startswith(("Infeasible", "Integer infeasible")):
         status, bound = "infeasible", float("inf")
     elif heading.startswith("Stopped"):
         status = "time_limit"
-        bound = None if bound is None else bound - PRINTED_DIGITS * abs(bound)
     else:
         raise SolverRunError(f"CBC stopped: {heading}; see {log_path}")
+    objective = float("inf") if values is None else float(milp.cost @ values)
+    if status == "optimal":
+        bound = objective - settings.relative_gap * abs(objective)
+    elif bound is None:
+        bound = -float("inf")
+    elif status == "time_limit":
+        bound -= PRINTED_DIGITS * abs(bound)
     return MilpResult(
         status=status,
         values=values,
         objective=objective,
-        bound=-float("inf") if bound is None else bound,
+        bound=bound,
         seconds=seconds,
         nodes=int(number_after("Enumerated nodes:", log) or 0),
         solver_requested=settings.solver,
