@@ -57,7 +57,9 @@ def run(instances: int, larger: int) -> dict[str, object]:
     infeasible = 0
     started = perf_counter()
 
-    def compare(kind: str, seed: int, instance: OfflineInstance, pairs: list[tuple[str, str]]) -> None:
+    def compare(
+        kind: str, seed: int, instance: OfflineInstance, pairs: list[tuple[str, str]]
+    ) -> None:
         nonlocal infeasible
         known: dict[bool, float] = {}
         for formulation, solver in pairs:

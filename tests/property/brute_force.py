@@ -7,7 +7,7 @@ times are worked out here from the paper's definitions (sections 1 and 2).
 from __future__ import annotations
 
 import itertools
-from functools import lru_cache
+from functools import cache
 
 Chain = tuple[tuple[int, int], ...]  # (server, blocks processed there)
 
@@ -65,9 +65,7 @@ def brute_force(
     choices = []
     for j in range(servers):
         sizes = [m for m in range(1, blocks + 1) if block_size * m + cache_size <= memory[j] + 1e-9]
-        choices.append(
-            [(0, 0)] + [(a, m) for m in sizes for a in range(1, blocks - m + 2)]
-        )
+        choices.append([(0, 0)] + [(a, m) for m in sizes for a in range(1, blocks - m + 2)])
     best = float("inf")
     for placement in itertools.product(*choices):
         hosted = {b for first, count in placement for b in range(first, first + count)}
@@ -87,29 +85,38 @@ def brute_force(
             if any(t > r for t, r in zip(taken, room, strict=True)):
                 continue
             times = [
-                sum(rtt[c][j] + tau[j] * count for j, count in chain)
-                for c in range(len(requests))
+                sum(rtt[c][j] + tau[j] * count for j, count in chain) for c in range(len(requests))
             ]
             known = use.setdefault(tuple(taken), times)
             use[tuple(taken)] = [min(a, b) for a, b in zip(known, times, strict=True)]
         if not use:
             continue
-        options = list(use.items())
         order = [c for c, count in enumerate(requests) for _ in range(count)]
-        lowest = [min(times[c] for _, times in options) for c in range(len(requests))]
+        lowest = [min(times[c] for times in use.values()) for c in range(len(requests))]
         if sum(lowest[c] for c in order) >= best - 1e-12:
             continue
 
-        @lru_cache(maxsize=None)
-        def rest(index: int, free: tuple[int, ...]) -> float:
-            if index == len(order):
-                return 0.0
-            least = float("inf")
-            for taken, times in options:  # noqa: B023 - used within this turn of the loop only
-                left = tuple(f - t for f, t in zip(free, taken, strict=True))
-                if min(left) >= 0:
-                    least = min(least, times[order[index]] + rest(index + 1, left))  # noqa: B023
-            return least
-
-        best = min(best, rest(0, tuple(room)))
+        best = min(best, cheapest_mix(list(use.items()), order, tuple(room)))
     return best
+
+
+def cheapest_mix(
+    options: list[tuple[tuple[int, ...], list[float]]], order: list[int], room: tuple[int, ...]
+) -> float:
+    """Least summed time of giving each request one of the chains, within the room of the servers.
+
+    ``options`` are (room taken per server, time per client); ``order`` is each request's client.
+    """
+
+    @cache
+    def rest(index: int, free: tuple[int, ...]) -> float:
+        if index == len(order):
+            return 0.0
+        least = float("inf")
+        for taken, times in options:
+            left = tuple(f - t for f, t in zip(free, taken, strict=True))
+            if min(left) >= 0:
+                least = min(least, times[order[index]] + rest(index + 1, left))
+        return least
+
+    return rest(0, room)
