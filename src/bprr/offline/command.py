@@ -57,7 +57,7 @@ def add_solve_command(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
         "--requests",
         help="concurrent requests: R, or one number per client (3,3,2); default: the design load",
     )
-    command.add_argument("--run", type=int, default=0, help="which random draw (default 0)")
+    command.add_argument("--draw", type=int, default=0, help="which random draw (default 0)")
     command.add_argument(
         "--formulation",
         choices=("strong", "paper", "relaxed"),
@@ -139,7 +139,7 @@ def read_requests(text: str, clients: int) -> tuple[int, ...]:
 
 
 def scenario_instance(
-    scenario: Scenario, catalogue: Catalogue, seed: int, run: int, requests: str | None
+    scenario: Scenario, catalogue: Catalogue, seed: int, number: int, requests: str | None
 ) -> OfflineInstance:
     """Offline instance of one draw of a scenario; R is its design load unless given."""
     from bprr.offline.experiments import shared_out
@@ -147,7 +147,7 @@ def scenario_instance(
     from bprr.routing.design_load import choose_design_load
     from bprr.scenario import draw
 
-    drawn = draw(scenario, catalogue, seed, run)
+    drawn = draw(scenario, catalogue, seed, number)
     request = drawn.design_request
     if requests is not None:
         counts = read_requests(requests, drawn.swarm.clients)
@@ -217,7 +217,7 @@ def run_solve(arguments: argparse.Namespace) -> int:
         arguments.scenario, dict(parse_override(text) for text in arguments.set)
     )
     instance = scenario_instance(
-        scenario, catalogue_of(settings), settings.seed, arguments.run, arguments.requests
+        scenario, catalogue_of(settings), settings.seed, arguments.draw, arguments.requests
     )
     result = solve_offline(instance, arguments.formulation, solver)
     record = result_record(instance, result)

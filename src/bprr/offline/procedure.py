@@ -118,15 +118,13 @@ class Search:
 
 
 def greedy_plan(search: Search) -> None:
-    """Offer CG-BPRR's placement with exactly routed requests, for the largest load that fits."""
-    instance = search.instance
-    for load in range(instance.load, 0, -1):
-        try:
+    """Offer CG-BPRR's placement with exactly routed requests; lower design loads if need be."""
+    instance, load = search.instance, search.instance.load
+    while load > 0 and search.plan is None:
+        with suppress(InfeasibleError):
             placement = cg_bp(instance.swarm, load, instance.session_tokens)
             search.offer(route_exactly(instance, placement, limited(search, 0.1)))
-        except InfeasibleError:
-            continue
-        return
+        load = load * 4 // 5
 
 
 def limited(search: Search, share: float) -> SolverSettings:
