@@ -102,6 +102,8 @@ def run(milp: Milp, settings: SolverSettings, directory: Path, stem: str) -> Mil
         "threads": settings.threads if settings.threads > 1 else 0,  # 1 starts a useless helper
         "ratioGap": settings.relative_gap,
         "allowableGap": 0,
+        # In cbcbox 2.935 its linear programmes can spin until the time limit.
+        "feasibilityPump": "off",
         **settings.options,
     }.items():
         command += [f"-{name}", str(value)]
