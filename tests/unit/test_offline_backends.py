@@ -128,7 +128,7 @@ def test_programme_without_columns() -> None:
 
 
 def test_unknown_solver_is_refused() -> None:
-    with pytest.raises(InputError, match="cplex.*highs, cbc, gurobi, scip"):
+    with pytest.raises(InputError, match=r"cplex.*highs, cbc, gurobi, scip"):
         solve_milp(infeasible(), SolverSettings("cplex"))
 
 

@@ -28,6 +28,7 @@ from bprr.offline.solve import evaluate_plan, solve_offline
 from bprr.performance import conservative_blocks
 from bprr.placement.cg_bp import cg_bp
 from bprr.scenario import Catalogue, draw
+from bprr.swarm import Swarm
 
 __all__ = [
     "EXPERIMENTS",
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 HUNDRED_PER_CENT = 100.0
+A100_SHARE = 0.2  # of the servers, as in the scattered scenario
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,13 @@ class Scale:
 
     Parameters
     ----------
-    clustered_loads, scattered_loads : sequence of int
-        R on clustered swarms (equal servers, fast to solve) and on scattered ones.
-    scattered_servers : sequence of (int, int)
-        Servers of a scattered swarm and the most clients it is tried with.
+    clustered_loads, random_loads : sequence of int
+        R on clustered swarms (equal servers, fast to solve) and on randomly drawn ones.
+    scattered, uniform : sequence of (int, int)
+        Servers, and the most clients tried with them: swarms on a backbone network, and swarms
+        with U(25, 30) ms to every MIG slice and U(125, 225) ms to every A100.
     draws : int
-        Random draws of each scattered or random case.
+        Random draws of each case.
     petals_orders : int
         Random joining orders of PETALS per case.
     relaxed_loads : sequence of int
@@ -68,8 +71,9 @@ class Scale:
     """
 
     clustered_loads: Sequence[int]
-    scattered_loads: Sequence[int]
-    scattered_servers: Sequence[tuple[int, int]]
+    random_loads: Sequence[int]
+    scattered: Sequence[tuple[int, int]]
+    uniform: Sequence[tuple[int, int]]
     draws: int
     petals_orders: int
     relaxed_loads: Sequence[int]
@@ -78,15 +82,30 @@ class Scale:
 
 
 SCALES = {
-    "smoke": Scale((1, 5), (5,), ((9, 1),), 1, 1, (2,), (1,), 2.0),
+    "smoke": Scale((1, 5), (5,), ((9, 1),), ((9, 1),), 1, 1, (2,), (1,), 2.0),
     "main": Scale(
-        (1, 2, 3, 5, 8, 12, 16, 20), (1, 5, 20), ((9, 3), (26, 1)), 1, 5, (1, 3, 5), (1, 2, 3), 10.0
+        clustered_loads=range(1, 21),
+        random_loads=(1, 2, 3, 5, 8, 12, 16, 20),
+        scattered=((9, 3), (26, 1)),
+        uniform=((9, 1),),
+        draws=3,
+        petals_orders=5,
+        relaxed_loads=(1, 2, 3, 5, 8),
+        race_loads=(1, 2, 3),
+        race_seconds=10.0,
     ),
     "study": Scale(
-        tuple(range(1, 21)), (1, 2, 3, 5, 8, 12, 16, 20), ((9, 3), (26, 3)), 5, 20,
-        tuple(range(1, 11)), (1, 2, 3, 5, 8), 200.0,
+        clustered_loads=range(1, 21),
+        random_loads=(1, 2, 3, 5, 8, 12, 16, 20),
+        scattered=((9, 3), (26, 3)),
+        uniform=((9, 3), (26, 3)),
+        draws=10,
+        petals_orders=20,
+        relaxed_loads=range(1, 21),
+        race_loads=(1, 2, 3, 5, 8),
+        race_seconds=200.0,
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -153,19 +172,28 @@ def study_cases(study: Study) -> Iterator[Case]:
                     requests = shared_out(load, clients)
                     instance = cluster_instance(study.catalogue, requests, mig, a100)
                     yield Case("clustered", 0, instance)
-    for servers, most_clients in study.scale.scattered_servers:
-        for clients in range(1, most_clients + 1):
-            for number in range(study.scale.draws):
-                fleet = study.scattered.fleet.model_copy(
-                    update={"servers": servers, "servers_per_node": None}
-                )
-                scenario = study.scattered.model_copy(update={"fleet": fleet, "clients": clients})
-                swarm = draw(scenario, study.catalogue, study.seed, number).swarm
-                for load in study.scale.scattered_loads:
-                    if load >= clients:
-                        requests = shared_out(load, clients)
-                        instance = OfflineInstance(swarm, requests, SESSION_TOKENS)
-                        yield Case("scattered", number, instance)
+    for family, sizes in (("scattered", study.scale.scattered), ("uniform", study.scale.uniform)):
+        for servers, most_clients in sizes:
+            for clients in range(1, most_clients + 1):
+                for number in range(study.scale.draws):
+                    swarm = drawn_swarm(study, family, servers, clients, number)
+                    for load in study.scale.random_loads:
+                        if load >= clients:
+                            requests = shared_out(load, clients)
+                            instance = OfflineInstance(swarm, requests, SESSION_TOKENS)
+                            yield Case(family, number, instance)
+
+
+def drawn_swarm(study: Study, family: str, servers: int, clients: int, number: int) -> Swarm:
+    """Swarm of one random draw, on a backbone network or with uniform round trips."""
+    if family == "uniform":
+        a100 = round(servers * A100_SHARE)
+        rng = study.rng(3, number)
+        requests = shared_out(clients, clients)
+        return uniform_instance(study.catalogue, requests, rng, servers - a100, a100).swarm
+    fleet = study.scattered.fleet.model_copy(update={"servers": servers, "servers_per_node": None})
+    scenario = study.scattered.model_copy(update={"fleet": fleet, "clients": clients})
+    return draw(scenario, study.catalogue, study.seed, number).swarm
 
 
 def optimum_row(case: Case, optimum: OfflineResult) -> dict[str, object]:
@@ -393,7 +421,7 @@ def equal_blocks(study: Study) -> pd.DataFrame:
     for memory_gb in (9.1, 20.0, 40.0):
         servers = 26 if memory_gb < 10 else 12
         for number in range(study.scale.draws):
-            for load in study.scale.scattered_loads:
+            for load in study.scale.random_loads:
                 instance = equal_memory_instance(
                     study.catalogue, load, study.rng(2, number), servers, memory_gb
                 )
