@@ -64,3 +64,14 @@ def test_relaxed_stopping_rule_is_exact_and_never_worse(seed: int) -> None:
     expected = enumerated(instance, early=True)
     check(instance, "relaxed", "highs", expected)
     assert expected <= enumerated(instance) + 1e-9
+
+
+def test_highs_is_asked_again_without_its_presolve() -> None:
+    # HiGHS 1.15.1 presolves this programme to nothing, and then refuses the point it returns to.
+    instance = random_instance(np.random.default_rng([3, 496]), **SMALLEST)
+    check(instance, "strong", "highs", enumerated(instance))
+
+
+def test_cbc_does_not_spin_in_its_feasibility_pump() -> None:
+    instance = random_instance(np.random.default_rng([3, 161]), **SMALLEST)
+    check(instance, "paper", "cbc", enumerated(instance))

@@ -65,12 +65,12 @@ def draw_optimality(table: pd.DataFrame) -> Figure:
     """
     panels = list(table.groupby(["family", "servers"]))
     with style.applied():
-        figure = style.new_figure(style.TEXT_IN, 3.0)
+        figure = style.new_figure(style.TEXT_IN, 3.2)
         axes = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
         for panel, ((family, servers), rows) in zip(axes, panels, strict=True):
             draw_excess(panel, rows)
-            panel.set_title(f"{family}, {servers} servers", loc="left")
-            panel.set_xlabel("Concurrent requests R")
+            panel.set_title(f"{family}\n{servers} servers", loc="left")
+            panel.set_xlabel("Requests R")
         axes[0].set_ylabel("Above the optimum (%)")
         handles = [
             Line2D([], [], label=label, **LOOKS[name].line()) for name, label in METHODS.items()
@@ -81,27 +81,28 @@ def draw_optimality(table: pd.DataFrame) -> Figure:
         style.note(
             figure,
             "BLOOM-176B, 1–3 clients; mean and range over clients, draws and joining orders; "
-            f"requests routed exactly; {words}. × some or all plans infeasible.",
+            f"requests routed exactly; {words}.\n× some or all plans infeasible. "
+            "scattered: BellCanada. uniform: U(25, 30) ms to MIG slices, U(125, 225) ms to A100s.",
         )
     return figure
 
 
 def draw_excess(panel: Axes, rows: pd.DataFrame) -> None:
     """Mean and range of every method on one panel."""
-    position = style.category_axis(panel, rows["load"])
     panel.set_yscale("symlog", linthresh=1.0, linscale=0.6)
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     panel.set_ylim(-0.15, 700)
     for name, found in rows.groupby("method"):
         look = LOOKS[str(name)]
         served = found[found["plans"] > 0]
-        at = served["load"].map(position)
-        panel.plot(at, served["mean"], **look.line())
-        panel.vlines(at, served["least"], served["most"], color=look.color, linewidth=0.9)
-        failed = found.loc[found["infeasible"] > 0, "load"].map(position)
+        panel.plot(served["load"], served["mean"], **{**look.line(), "markersize": 3})
+        panel.vlines(
+            served["load"], served["least"], served["most"], color=look.color, linewidth=0.9
+        )
+        failed = found.loc[found["infeasible"] > 0, "load"]
         foot = panel.get_xaxis_transform()
         panel.plot(
-            failed, [0.97] * len(failed), "x", color=look.color, transform=foot, markersize=4
+            failed, [0.97] * len(failed), "x", color=look.color, transform=foot, markersize=3
         )
 
 
@@ -123,10 +124,9 @@ def draw_bound(bounds: pd.DataFrame) -> Figure:
         axes = np.atleast_1d(figure.subplots(1, len(groups), sharey=True))
         for panel, (clients, rows) in zip(axes, groups, strict=True):
             many = "1 client" if clients == 1 else f"{clients} clients"
-            position = style.category_axis(panel, rows["load"])
             for offset, (column, (_, look)) in zip((-0.12, 0.12), looks.items(), strict=True):
-                at = rows["load"].map(position) + offset
-                panel.plot(at, rows[column], **{**look.line(), "linestyle": ""})
+                at = rows["load"] + offset
+                panel.plot(at, rows[column], **{**look.line(), "linestyle": "", "markersize": 3})
             panel.axhline(1.0, color=style.REFERENCE_COLOR, linewidth=0.8)
             panel.set_title(many, loc="left")
             panel.set_xlabel("Concurrent requests R")

@@ -88,6 +88,12 @@ def run(milp: Milp, settings: SolverSettings, directory: Path, stem: str) -> Mil
     solver.cbMipLogging.subscribe(note)
     started = perf_counter()
     solver.run()
+    if solver.getModelStatus() == highspy.HighsModelStatus.kSolveError:
+        # HiGHS 1.15 may undo its presolve into a point that it then refuses itself.
+        set_option(solver, "presolve", "off")
+        set_option(solver, "time_limit", max(0.0, settings.time_limit_s - solver.getRunTime()))
+        solver.clearSolver()
+        solver.run()
     seconds = perf_counter() - started
     status, info = solver.getModelStatus(), solver.getInfo()
     values = None
