@@ -82,7 +82,7 @@ class Scale:
 
 
 SCALES = {
-    "smoke": Scale((1, 5), (5,), ((9, 1),), ((9, 1),), 1, 1, (2,), (1,), 2.0),
+    "smoke": Scale((1, 5), (5,), ((9, 1),), ((9, 1),), 1, 1, (2,), (1,), 0.5),
     "main": Scale(
         clustered_loads=range(1, 21),
         random_loads=(1, 2, 3, 5, 8, 12, 16, 20),

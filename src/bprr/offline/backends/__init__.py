@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from dataclasses import replace
 from itertools import count
@@ -95,18 +96,32 @@ def solve_milp(milp: Milp, settings: SolverSettings, stem: str = "milp") -> Milp
     if not milp.columns:
         return without_columns(milp, settings.solver, used)
     backend = SOLVERS[settings.solver]
-    if settings.log_dir is not None:
-        settings.log_dir.mkdir(parents=True, exist_ok=True)
-        name = f"{stem}_{settings.solver}"
-        free = next(
-            candidate
-            for number in count(1)
-            if not (settings.log_dir / f"{(candidate := f'{name}_{number}')}.log").exists()
-        )
-        return backend.run(milp, settings, settings.log_dir, free)
     with tempfile.TemporaryDirectory(prefix="bprr_") as directory:
-        result = backend.run(milp, settings, Path(directory), stem)
-    return replace(result, log_path=None)
+        log_path = Path(directory) / f"{stem}.log"
+        try:
+            result = backend.run(milp, settings, log_path)
+        except SolverRunError as error:
+            raise SolverRunError(f"{error}\n{said_last(log_path)}") from error
+        finally:
+            kept = keep_log(log_path, settings)
+    return replace(result, log_path=kept)
+
+
+def said_last(log_path: Path) -> str:
+    """End of a log."""
+    return log_path.read_text()[-600:] if log_path.exists() else ""
+
+
+def keep_log(log_path: Path, settings: SolverSettings) -> Path | None:
+    """Copy a solver's log to where logs are left, numbered so that none is overwritten."""
+    folder = settings.log_dir
+    if folder is None or not log_path.exists():
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    names = (folder / f"{log_path.stem}_{settings.solver}_{number}.log" for number in count(1))
+    kept = next(path for path in names if not path.exists())
+    shutil.copyfile(log_path, kept)
+    return kept
 
 
 def without_columns(milp: Milp, solver: str, used: str) -> MilpResult:

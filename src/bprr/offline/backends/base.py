@@ -83,7 +83,7 @@ class SolverSettings:
     options : mapping
         Further options under the solver's own names.
     log_dir : Path, optional
-        Where logs (and the models of solvers that read files) are left; none are kept without it.
+        Where logs are left; none are kept without it.
     """
 
     solver: str = "highs"
@@ -148,10 +148,10 @@ class Backend:
     version : callable
         Returns name and version; raises `SolverMissingError` if it is not installed.
     run : callable
-        Solves a programme within a directory that it may use for files, and writes its log there
-        as ``<stem>.log``.
+        Solves a programme and writes its log to a path; may put other files beside it, named after
+        it, which are deleted.
     """
 
     name: str
     version: Callable[[], str]
-    run: Callable[[Milp, SolverSettings, Path, str], MilpResult]
+    run: Callable[[Milp, SolverSettings, Path], MilpResult]

@@ -91,10 +91,9 @@ def number_after(label: str, log: str) -> float | None:
     return float(found[-1]) if found else None
 
 
-def run(milp: Milp, settings: SolverSettings, directory: Path, stem: str) -> MilpResult:
+def run(milp: Milp, settings: SolverSettings, log_path: Path) -> MilpResult:
     """Solve with CBC."""
-    model, solution = directory / f"{stem}.mps", directory / f"{stem}.sol"
-    log_path = directory / f"{stem}.log"
+    model, solution = log_path.with_suffix(".mps"), log_path.with_suffix(".sol")
     milp.write_mps(model)
     command = [executable(), str(model), "-timeMode", "elapsed"]
     for name, value in {
@@ -114,7 +113,7 @@ def run(milp: Milp, settings: SolverSettings, directory: Path, stem: str) -> Mil
     seconds = perf_counter() - started
     log = log_path.read_text()
     if not solution.exists():
-        raise SolverRunError(f"CBC left no solution file; see {log_path}:\n{log[-500:]}")
+        raise SolverRunError("CBC left no solution file")
     heading, values = read_solution(solution, milp.columns)
     bound = number_after("Lower bound:", log)
     if heading.startswith("Optimal") and values is not None and not is_whole(milp, values):
@@ -127,7 +126,7 @@ def run(milp: Milp, settings: SolverSettings, directory: Path, stem: str) -> Mil
     elif heading.startswith("Stopped"):
         status = "time_limit"
     else:
-        raise SolverRunError(f"CBC stopped: {heading}; see {log_path}")
+        raise SolverRunError(f"CBC stopped: {heading}")
     objective = float("inf") if values is None else float(milp.cost @ values)
     if status == "optimal":
         bound = objective - settings.relative_gap * abs(objective)

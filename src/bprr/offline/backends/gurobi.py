@@ -36,13 +36,12 @@ def version() -> str:
     return f"Gurobi {'.'.join(str(part) for part in gurobipy.gurobi.version())}"
 
 
-def run(milp: Milp, settings: SolverSettings, directory: Path, stem: str) -> MilpResult:
+def run(milp: Milp, settings: SolverSettings, log_path: Path) -> MilpResult:
     """Solve with Gurobi."""
     used = version()
     import gurobipy
     from gurobipy import GRB
 
-    log_path = directory / f"{stem}.log"
     progress: list[Progress] = []
 
     def note(model: gurobipy.Model, where: int) -> None:
@@ -96,7 +95,7 @@ def run(milp: Milp, settings: SolverSettings, directory: Path, stem: str) -> Mil
                     GRB.INF_OR_UNBD: "infeasible",  # all columns are bounded
                 }.get(model.Status)
                 if status is None:
-                    raise SolverRunError(f"Gurobi stopped with status {model.Status}; {log_path}")
+                    raise SolverRunError(f"Gurobi stopped with status {model.Status}")
                 return MilpResult(
                     status=status,
                     values=values,

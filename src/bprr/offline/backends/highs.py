@@ -62,9 +62,8 @@ def set_option(solver: highspy.Highs, name: str, value: Option) -> None:
         raise SolverRunError(f"HiGHS does not accept option {name} = {value!r}")
 
 
-def run(milp: Milp, settings: SolverSettings, directory: Path, stem: str) -> MilpResult:
+def run(milp: Milp, settings: SolverSettings, log_path: Path) -> MilpResult:
     """Solve with HiGHS."""
-    log_path = directory / f"{stem}.log"
     solver = load_model(milp, integer=True)
     # The thread pool is made once per process, for the threads asked for first.
     highspy.Highs.resetGlobalScheduler(True)
@@ -109,7 +108,7 @@ def run(milp: Milp, settings: SolverSettings, directory: Path, stem: str) -> Mil
     elif status in KEEPS_INCUMBENT:
         word = "time_limit"
     else:
-        raise SolverRunError(f"HiGHS stopped: {solver.modelStatusToString(status)}; see {log_path}")
+        raise SolverRunError(f"HiGHS stopped: {solver.modelStatusToString(status)}")
     return MilpResult(
         status=word,
         values=values,

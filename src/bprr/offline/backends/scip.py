@@ -47,12 +47,12 @@ def read_progress(log: str) -> tuple[Progress, ...]:
     return tuple(progress)
 
 
-def run(milp: Milp, settings: SolverSettings, directory: Path, stem: str) -> MilpResult:
+def run(milp: Milp, settings: SolverSettings, log_path: Path) -> MilpResult:
     """Solve with SCIP."""
     used = version()
     import pyscipopt
 
-    model_path, log_path = directory / f"{stem}.mps", directory / f"{stem}.log"
+    model_path = log_path.with_suffix(".mps")
     milp.write_mps(model_path)
     model = pyscipopt.Model()
     model.redirectOutput()  # to Python's standard output, and from there to the log
@@ -81,7 +81,7 @@ def run(milp: Milp, settings: SolverSettings, directory: Path, stem: str) -> Mil
         "inforunbd": "infeasible",  # all columns are bounded
     }.get(model.getStatus())
     if status is None:
-        raise SolverRunError(f"SCIP stopped: {model.getStatus()}; see {log_path}")
+        raise SolverRunError(f"SCIP stopped: {model.getStatus()}")
     bound, nodes = float(model.getDualbound()), int(model.getNTotalNodes())
     return MilpResult(
         status=status,
