@@ -62,8 +62,8 @@ class Scale:
         Random draws of each case.
     petals_orders : int
         Random joining orders of PETALS per case.
-    relaxed_loads : sequence of int
-        R in the experiment on the stopping rule.
+    relaxed_loads, equal_loads : sequence of int
+        R in the experiments on the stopping rule and on servers of equal memory.
     race_loads : sequence of int
         R in the race of formulations and solvers.
     race_seconds : float
@@ -77,12 +77,13 @@ class Scale:
     draws: int
     petals_orders: int
     relaxed_loads: Sequence[int]
+    equal_loads: Sequence[int]
     race_loads: Sequence[int]
     race_seconds: float
 
 
 SCALES = {
-    "smoke": Scale((1, 5), (5,), ((9, 1),), ((9, 1),), 1, 1, (2,), (1,), 0.5),
+    "smoke": Scale((1, 5), (5,), ((9, 1),), ((9, 1),), 1, 1, (2,), (5,), (1,), 0.5),
     "main": Scale(
         clustered_loads=range(1, 21),
         random_loads=(1, 2, 3, 5, 8, 12, 16, 20),
@@ -91,6 +92,7 @@ SCALES = {
         draws=3,
         petals_orders=5,
         relaxed_loads=(1, 2, 3, 5, 8),
+        equal_loads=(1, 5, 20),
         race_loads=(1, 2, 3),
         race_seconds=10.0,
     ),
@@ -102,6 +104,7 @@ SCALES = {
         draws=10,
         petals_orders=20,
         relaxed_loads=range(1, 21),
+        equal_loads=(1, 2, 3, 5, 8, 12, 16, 20),
         race_loads=(1, 2, 3, 5, 8),
         race_seconds=200.0,
     ),
@@ -421,7 +424,7 @@ def equal_blocks(study: Study) -> pd.DataFrame:
     for memory_gb in (9.1, 20.0, 40.0):
         servers = 26 if memory_gb < 10 else 12
         for number in range(study.scale.draws):
-            for load in study.scale.random_loads:
+            for load in study.scale.equal_loads:
                 instance = equal_memory_instance(
                     study.catalogue, load, study.rng(2, number), servers, memory_gb
                 )
