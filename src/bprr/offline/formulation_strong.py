@@ -1,0 +1,221 @@
+"""The strong formulation: requests flow over block positions, servers are chosen by their end.
+
+Positions p = 0..L count the blocks done. A server that hosts blocks e−m+1..e is a *window* (e, m);
+by the suffix rule (paper, section 1) whatever it processes ends at e, so a request uses it along
+an *arc* from some p ≥ e−m to e. Servers of one class are counted, not told apart:
+
+- ``y[k, e, m]``: servers of class k that host the window (e, m);
+- ``x[c, k, p, e]``: requests of client c that a server of class k takes from p to e.
+
+Let R requests be served in all, R_c of client c, and K(m) be the cache slots beside m blocks.
+
+1. Σ_{e,m} y[k, e, m] ≤ N_k.
+2. For every client, R_c units flow from position 0 to L.
+3. For every (k, e) and κ: Σ_{c, p ≤ e−κ} x ≤ Σ_{m ≥ κ} min(R, ⌊K(m)/κ⌋) y, and the same for each
+   client alone with R_c.
+4. For every (k, e) and κ: Σ_{c, p ≤ e−κ} (e−p) x ≤ Σ_{m ≥ κ} min(K(m), R m) y.
+
+Only κ = 1 and the κ at which the set of sizes m ≥ κ changes are needed. Two dominances keep it
+small and lose nothing: a server that has cache for all R requests gains by hosting more to the
+left, so m ≥ m^R (or m = e at the front of the model); and a server whose K(m) < m cannot serve a
+session on all of its blocks, so it loses nothing by hosting fewer.
+
+For classes of one server this is the paper's problem; for larger ones it is a relaxation of it,
+which `bprr.offline.packing` turns into a placement or rejects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bprr.offline.instance import OfflineInstance, ServerClass
+from bprr.offline.milp import Milp, RowBuilder
+from bprr.swarm import IntArray
+
+__all__ = ["ClassColumns", "FlowModel", "assemble", "build_strong", "flow_rows", "window_sizes"]
+
+
+@dataclass(frozen=True)
+class ClassColumns:
+    """Columns of one class of servers.
+
+    Parameters
+    ----------
+    servers : ServerClass
+        The class.
+    window_size, window_end, window_column : ndarray of int64, shape (W,)
+        m, e and the column of ``y``.
+    arc_tail, arc_head : ndarray of int64, shape (A,)
+        Positions where the arc starts and ends.
+    arc_column : ndarray of int64, shape (C, A)
+        Column of ``x`` for every client.
+    """
+
+    servers: ServerClass
+    window_size: IntArray
+    window_end: IntArray
+    window_column: IntArray
+    arc_tail: IntArray
+    arc_head: IntArray
+    arc_column: IntArray
+
+    @property
+    def arc_blocks(self) -> IntArray:
+        """Blocks that a request processes along each arc, κ."""
+        return self.arc_head - self.arc_tail
+
+
+@dataclass(frozen=True)
+class FlowModel:
+    """An integer programme over windows and arcs.
+
+    Parameters
+    ----------
+    instance : OfflineInstance
+        The problem.
+    milp : Milp
+        The programme.
+    classes : tuple of ClassColumns
+        What its columns mean.
+    """
+
+    instance: OfflineInstance
+    milp: Milp
+    classes: tuple[ClassColumns, ...]
+
+
+def window_sizes(servers: ServerClass, load: int, end: int) -> IntArray:
+    """Sizes m that a server ending at block ``end`` may need; none if no block fits."""
+    sizes = np.arange(len(servers.slots))
+    largest = int(sizes[servers.slots >= sizes].max())
+    smallest = max(1, servers.conservative_size(load))
+    if end < smallest:
+        return np.array([end])
+    return np.arange(smallest, min(end, largest) + 1)
+
+
+def class_columns(
+    servers: ServerClass, instance: OfflineInstance, first_column: int
+) -> ClassColumns:
+    """Windows and arcs of a class, its columns numbered from ``first_column``."""
+    ends, sizes, tails, heads = [], [], [], []
+    for end in range(1, instance.swarm.model.blocks + 1):
+        usable = window_sizes(servers, instance.load, end)
+        if not usable.size:
+            continue
+        ends.append(np.full(usable.size, end))
+        sizes.append(usable)
+        tails.append(np.arange(end - usable.max(), end))
+        heads.append(np.full(usable.max(), end))
+    empty = [np.zeros(0, dtype=np.int64)]
+    window_end, window_size = np.concatenate(ends or empty), np.concatenate(sizes or empty)
+    arc_tail, arc_head = np.concatenate(tails or empty), np.concatenate(heads or empty)
+    windows, clients = window_end.size, instance.swarm.clients
+    arcs = np.arange(clients * arc_tail.size).reshape(clients, arc_tail.size)
+    return ClassColumns(
+        servers=servers,
+        window_size=window_size,
+        window_end=window_end,
+        window_column=first_column + np.arange(windows),
+        arc_tail=arc_tail,
+        arc_head=arc_head,
+        arc_column=first_column + windows + arcs,
+    )
+
+
+def flow_rows(
+    rows: RowBuilder, instance: OfflineInstance, arcs: list[tuple[IntArray, IntArray, IntArray]]
+) -> None:
+    """Rows 2: R_c units from position 0 to L for every client.
+
+    Parameters
+    ----------
+    rows : RowBuilder
+        Receives the rows; position L is left out, since it follows from the others.
+    arcs : list of (ndarray of shape (A,), ndarray of shape (A,), ndarray of shape (C, A))
+        Where arcs start and end, and their columns.
+    """
+    blocks = instance.swarm.model.blocks
+    for client, count in enumerate(instance.requests):
+        supply = np.zeros(blocks)
+        supply[0] = count
+        position = rows.add(supply, supply)
+        for tail, head, column in arcs:
+            rows.fill(position[tail], column[client], 1.0)
+            inner = head < blocks
+            rows.fill(position[head[inner]], column[client, inner], -1.0)
+
+
+def capacity_rows(rows: RowBuilder, instance: OfflineInstance, part: ClassColumns) -> None:
+    """Rows 3 and 4 of one class."""
+    slots, load = part.servers.slots, instance.load
+    for end in np.unique(part.window_end):
+        windows = part.window_end == end
+        size, window_column = part.window_size[windows], part.window_column[windows]
+        arcs = part.arc_head == end
+        blocks, arc_column = part.arc_blocks[arcs], part.arc_column[:, arcs]
+        for least in (1, *(size[:-1] + 1)):
+            hosts, uses = size >= least, blocks >= least
+            fits = slots[size[hosts]] // least
+            limits = [(load, arc_column[:, uses])]
+            if instance.swarm.clients > 1:
+                limits += [
+                    (count, arc_column[client, uses])
+                    for client, count in enumerate(instance.requests)
+                ]
+            for count, columns in limits:
+                row = rows.add(np.array([-np.inf]), np.zeros(1))
+                rows.fill(row, columns, 1.0)
+                rows.fill(row, window_column[hosts], -np.minimum(count, fits).astype(float))
+            room = np.minimum(slots[size[hosts]], load * size[hosts])
+            # With one size and cache for all requests on all blocks, rows 3 imply row 4.
+            if hosts.sum() > 1 or room[0] < load * size[hosts][0]:
+                row = rows.add(np.array([-np.inf]), np.zeros(1))
+                rows.fill(row, arc_column[:, uses], np.tile(blocks[uses], (len(arc_column), 1)))
+                rows.fill(row, window_column[hosts], -room.astype(float))
+
+
+def assemble(
+    instance: OfflineInstance, parts: tuple[ClassColumns, ...], rows: RowBuilder
+) -> FlowModel:
+    """Add costs, bounds, rows 1 and 2 to the capacity rows of a model over windows and arcs."""
+    columns = sum(part.window_column.size + part.arc_column.size for part in parts)
+    cost, upper = np.zeros(columns), np.zeros(columns)
+    requests = np.array(instance.requests, dtype=float)
+    for part in parts:
+        upper[part.window_column] = part.servers.count
+        upper[part.arc_column] = requests[:, None]
+        round_trip, tau = part.servers.token_rtt_ms[:, None], part.servers.tau_ms
+        cost[part.arc_column] = round_trip + tau * part.arc_blocks
+        members = rows.add(np.array([-np.inf]), np.array([float(part.servers.count)]))
+        rows.fill(members, part.window_column, 1.0)
+    flow_rows(rows, instance, [(part.arc_tail, part.arc_head, part.arc_column) for part in parts])
+    milp = rows.build(cost, np.zeros(columns), upper, np.ones(columns, dtype=bool))
+    return FlowModel(instance, milp, parts)
+
+
+def build_strong(instance: OfflineInstance, classes: tuple[ServerClass, ...]) -> FlowModel:
+    """Integer programme of the strong formulation.
+
+    Parameters
+    ----------
+    instance : OfflineInstance
+        The problem.
+    classes : tuple of ServerClass
+        A partition of its servers into classes of equal servers.
+
+    Returns
+    -------
+    FlowModel
+    """
+    parts: list[ClassColumns] = []
+    rows = RowBuilder()
+    columns = 0
+    for servers in classes:
+        part = class_columns(servers, instance, columns)
+        columns += part.window_column.size + part.arc_column.size
+        capacity_rows(rows, instance, part)
+        parts.append(part)
+    return assemble(instance, tuple(parts), rows)

@@ -1,0 +1,169 @@
+"""A mixed-integer linear programme as arrays, independent of any solver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from bprr.swarm import FloatArray, IntArray
+
+__all__ = ["Milp", "RowBuilder"]
+
+
+@dataclass(frozen=True)
+class Milp:
+    """Minimise ``cost · x`` over ``row_lower ≤ matrix x ≤ row_upper``, ``lower ≤ x ≤ upper``.
+
+    Parameters
+    ----------
+    cost, lower, upper : ndarray, shape (N,)
+        Costs and finite bounds of the columns.
+    integer : ndarray of bool, shape (N,)
+        Columns that must be whole.
+    matrix : scipy.sparse.csr_matrix, shape (M, N)
+        Rows.
+    row_lower, row_upper : ndarray, shape (M,)
+        Their sides, possibly infinite.
+    """
+
+    cost: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    integer: NDArray[np.bool_]
+    matrix: sparse.csr_matrix
+    row_lower: FloatArray
+    row_upper: FloatArray
+
+    @property
+    def columns(self) -> int:
+        """Number of columns, N."""
+        return int(self.cost.shape[0])
+
+    @property
+    def rows(self) -> int:
+        """Number of rows, M."""
+        return int(self.row_lower.shape[0])
+
+    def restricted(self, upper: FloatArray) -> tuple[Milp, IntArray]:
+        """Lower the upper bounds; drop the columns that become 0 and the rows that always hold.
+
+        Parameters
+        ----------
+        upper : ndarray, shape (N,)
+            Upper bounds, at most the present ones.
+
+        Returns
+        -------
+        milp : Milp
+            The smaller programme.
+        kept : ndarray of int64
+            Its columns' places in this programme.
+        """
+        kept = np.flatnonzero((upper > 0) | (self.lower != 0))
+        low, high, matrix = self.lower[kept], upper[kept], sparse.csr_matrix(self.matrix[:, kept])
+        gain, loss = matrix.maximum(0), matrix.minimum(0)
+        least, most = gain @ low + loss @ high, gain @ high + loss @ low
+        rows = np.flatnonzero((least < self.row_lower) | (most > self.row_upper))
+        smaller = Milp(
+            self.cost[kept],
+            low,
+            high,
+            self.integer[kept],
+            sparse.csr_matrix(matrix[rows]),
+            self.row_lower[rows],
+            self.row_upper[rows],
+        )
+        return smaller, kept
+
+    def write_mps(self, path: Path) -> None:
+        """Write free-format MPS, every number to 17 digits; columns are c0…, rows r0…."""
+        lines = ["NAME bprr", "ROWS", " N cost"]
+        equal = self.row_lower == self.row_upper
+        kinds = np.where(equal, "E", np.where(np.isfinite(self.row_upper), "L", "G"))
+        lines += [f" {kind} r{row}" for row, kind in enumerate(kinds)]
+        lines.append("COLUMNS")
+        by_column = self.matrix.tocsc()
+        for whole in (False, True):
+            if whole:
+                lines.append(" M1 'MARKER' 'INTORG'")
+            for column in np.flatnonzero(self.integer == whole):
+                # Named in the objective even at cost 0, so that a column without rows exists.
+                lines.append(f" c{column} cost {self.cost[column]:.17g}")
+                part = slice(by_column.indptr[column], by_column.indptr[column + 1])
+                lines += [
+                    f" c{column} r{row} {value:.17g}"
+                    for row, value in zip(
+                        by_column.indices[part], by_column.data[part], strict=True
+                    )
+                ]
+            if whole:
+                lines.append(" M2 'MARKER' 'INTEND'")
+        lines.append("RHS")
+        side = np.where(kinds == "G", self.row_lower, self.row_upper)
+        lines += [f" rhs r{row} {side[row]:.17g}" for row in np.flatnonzero(side)]
+        lines.append("RANGES")
+        ranged = ~equal & np.isfinite(self.row_lower) & np.isfinite(self.row_upper)
+        width = self.row_upper - self.row_lower
+        lines += [f" rng r{row} {width[row]:.17g}" for row in np.flatnonzero(ranged)]
+        lines.append("BOUNDS")
+        for place, (low, high) in enumerate(zip(self.lower, self.upper, strict=True)):
+            lines += [f" LO bnd c{place} {low:.17g}", f" UP bnd c{place} {high:.17g}"]
+        lines.append("ENDATA")
+        path.write_text("\n".join(lines) + "\n")
+
+
+class RowBuilder:
+    """Collects sparse rows given as arrays of (row, column, value)."""
+
+    def __init__(self) -> None:
+        self._rows: list[NDArray[np.integer]] = []
+        self._columns: list[NDArray[np.integer]] = []
+        self._values: list[FloatArray] = []
+        self._lower: list[FloatArray] = []
+        self._upper: list[FloatArray] = []
+        self._count = 0
+
+    def add(self, lower: FloatArray, upper: FloatArray) -> IntArray:
+        """Open rows with these sides and return their numbers."""
+        lower, upper = np.atleast_1d(lower), np.atleast_1d(upper)
+        self._lower.append(lower.astype(float))
+        self._upper.append(upper.astype(float))
+        first, self._count = self._count, self._count + len(lower)
+        return np.arange(first, self._count)
+
+    def fill(
+        self,
+        rows: NDArray[np.integer],
+        columns: NDArray[np.integer],
+        values: FloatArray | float,
+    ) -> None:
+        """Add ``values`` at (rows, columns); the three broadcast together."""
+        row, column, value = np.broadcast_arrays(rows, columns, np.asarray(values, dtype=float))
+        self._rows.append(row.ravel())
+        self._columns.append(column.ravel())
+        self._values.append(value.ravel())
+
+    def build(
+        self, cost: FloatArray, lower: FloatArray, upper: FloatArray, integer: NDArray[np.bool_]
+    ) -> Milp:
+        """Programme with these columns and the rows collected."""
+        shape = (self._count, len(cost))
+        entries = (
+            np.concatenate(self._values),
+            (np.concatenate(self._rows), np.concatenate(self._columns)),
+        )
+        matrix = sparse.coo_matrix(entries, shape=shape).tocsr()
+        matrix.eliminate_zeros()
+        return Milp(
+            np.asarray(cost, dtype=float),
+            np.asarray(lower, dtype=float),
+            np.asarray(upper, dtype=float),
+            integer,
+            matrix,
+            np.concatenate(self._lower),
+            np.concatenate(self._upper),
+        )

@@ -1,0 +1,285 @@
+"""The whole procedure around a flow formulation: bound, plan, fixing, small programmes, packing.
+
+1. The linear relaxation gives a lower bound b and reduced costs d.
+2. CG-BPRR's placement with its requests routed exactly gives a plan.
+3. For a target cost T, every solution that costs at most T keeps each column at or below
+   (T − b)/d, so most columns vanish. The small integer programme that is left either has an
+   optimum z ≤ T, which is then the optimum of all, or proves that the optimum is at least T.
+   Targets rise from just above b to the cost of the best plan known, where the proof is complete.
+4. Each solution's arcs are packed into the servers of their classes. Where that fails, the classes
+   at fault are split into single servers, for which the formulation is exact, and step 1 begins
+   anew; the bound found so far stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+
+import numpy as np
+
+from bprr.errors import InfeasibleError
+from bprr.offline.backends import (
+    MilpResult,
+    SolverSettings,
+    require_solver,
+    solve_milp,
+    solve_relaxation,
+)
+from bprr.offline.formulation_strong import FlowModel
+from bprr.offline.instance import OfflineInstance, ServerClass
+from bprr.offline.packing import Arc, Window, placement_from_windows, plan_from_arcs
+from bprr.offline.plan import OfflineResult, Plan
+from bprr.offline.routing_ilp import route_exactly
+from bprr.placement import Placement
+from bprr.placement.cg_bp import cg_bp
+from bprr.swarm import FloatArray
+
+__all__ = ["FlowFormulation", "solve_flow_formulation"]
+
+FIRST_STEP, STEP_GROWTH = 0.0025, 4.0  # first target above the bound, relative; then wider
+SHARE_OF_TIME = 0.35  # of what is left, for a programme that may not be the last
+
+Packer = Callable[[Sequence[Arc], Sequence[Window]], list[Window] | None]
+
+
+@dataclass(frozen=True)
+class FlowFormulation:
+    """What the procedure needs to know about a formulation over windows and arcs.
+
+    Parameters
+    ----------
+    name : str
+        Its name in results.
+    build : callable
+        Programme for an instance and a partition of its servers into classes.
+    pack : callable
+        Windows for arcs of one class, or None.
+    evaluate : callable
+        Verifies a plan independently and returns its objective (ms).
+    """
+
+    name: str
+    build: Callable[[OfflineInstance, tuple[ServerClass, ...]], FlowModel]
+    pack: Packer
+    evaluate: Callable[[OfflineInstance, Plan], float]
+
+
+@dataclass
+class Search:
+    """Progress of one run: best plan, bound, clock and what was solved on the way."""
+
+    instance: OfflineInstance
+    formulation: FlowFormulation
+    settings: SolverSettings
+    started: float = field(default_factory=perf_counter)
+    plan: Plan | None = None
+    objective: float = float("inf")
+    bound: float = 0.0
+    nodes: int = 0
+    trace: list[tuple[float, float, float]] = field(default_factory=list)
+    solves: list[dict[str, object]] = field(default_factory=list)
+    splits: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start (s)."""
+        return perf_counter() - self.started
+
+    @property
+    def remaining(self) -> float:
+        """Time left (s)."""
+        return self.settings.time_limit_s - self.seconds
+
+    @property
+    def proven(self) -> bool:
+        """Whether bound and objective meet."""
+        if self.plan is None:
+            return self.bound == float("inf")
+        return self.objective - self.bound <= self.settings.relative_gap * self.objective
+
+    def offer(self, plan: Plan) -> None:
+        """Verify a plan and keep it if it is the best."""
+        objective = self.formulation.evaluate(self.instance, plan)
+        if objective < self.objective:
+            self.plan, self.objective = plan, objective
+        self.note()
+
+    def raise_bound(self, bound: float) -> None:
+        """Keep a higher lower bound."""
+        self.bound = max(self.bound, bound)
+        self.note()
+
+    def note(self) -> None:
+        """Record the progress."""
+        self.trace.append((self.seconds, self.objective, self.bound))
+
+
+def greedy_plan(search: Search) -> None:
+    """Offer CG-BPRR's placement with exactly routed requests; lower design loads if need be."""
+    instance, load = search.instance, search.instance.load
+    while load > 0 and search.plan is None:
+        with suppress(InfeasibleError):
+            placement = cg_bp(instance.swarm, load, instance.session_tokens)
+            search.offer(route_exactly(instance, placement, limited(search, 0.1)))
+        load = load * 4 // 5
+
+
+def limited(search: Search, share: float) -> SolverSettings:
+    """Settings with a share of the time left, and a gap that leaves room for rounding."""
+    return replace(
+        search.settings,
+        time_limit_s=max(0.05, search.remaining * share),
+        relative_gap=search.settings.relative_gap / 10,
+    )
+
+
+def caps_for_target(model: FlowModel, slack: float, reduced_cost: FloatArray) -> FloatArray:
+    """Upper bounds that every solution within ``slack`` of the linear bound obeys."""
+    costly = reduced_cost > 0
+    most = np.floor(slack / np.where(costly, reduced_cost, 1.0) + 1e-6)
+    return np.where(costly, np.minimum(model.milp.upper, most), model.milp.upper)
+
+
+def unpack(
+    model: FlowModel, values: FloatArray, pack: Packer
+) -> tuple[Placement, list[tuple[Arc, Window]], list[ServerClass]]:
+    """Placement of a solution, its packed arcs, and the classes that could not be packed."""
+    counts = np.rint(values).astype(int)
+    windows: list[Window] = []
+    packed: list[tuple[Arc, Window]] = []
+    failed: list[ServerClass] = []
+    for part in model.classes:
+        members = iter(part.servers.members)
+        own = [
+            Window(next(members), int(end - size), int(end), int(part.servers.slots[size]))
+            for size, end, column in zip(
+                part.window_size, part.window_end, part.window_column, strict=True
+            )
+            for _ in range(counts[column])
+        ]
+        arcs = [
+            Arc(int(client), int(part.arc_tail[arc]), int(part.arc_head[arc]))
+            for client, arc in np.argwhere(counts[part.arc_column] > 0)
+            for _ in range(counts[part.arc_column[client, arc]])
+        ]
+        windows += own
+        places = pack(arcs, own)
+        if places is None:
+            failed.append(part.servers)
+        else:
+            packed += zip(arcs, places, strict=True)
+    return placement_from_windows(model.instance.swarm, windows), packed, failed
+
+
+def solve_flow_formulation(
+    instance: OfflineInstance, formulation: FlowFormulation, settings: SolverSettings
+) -> OfflineResult:
+    """Solve a flow formulation to proven optimality, or as far as the time allows.
+
+    Parameters
+    ----------
+    instance : OfflineInstance
+        The problem.
+    formulation : FlowFormulation
+        How windows, arcs and packing are defined.
+    settings : SolverSettings
+        Solver of the integer programmes and limits of the whole run; linear relaxations are
+        always solved by HiGHS, and their bounds recomputed from the duals.
+
+    Returns
+    -------
+    OfflineResult
+    """
+    used = require_solver(settings.solver)
+    search = Search(instance, formulation, settings)
+    greedy_plan(search)
+    classes = instance.classes
+    while not search.proven and search.remaining > 0:
+        failed = solve_for_classes(search, classes)
+        if not failed:
+            break
+        search.splits += len(failed)
+        at_fault = {servers.members for servers in failed}
+        classes = tuple(
+            part
+            for servers in classes
+            for part in (
+                [instance.server_class([member]) for member in servers.members]
+                if servers.members in at_fault
+                else [servers]
+            )
+        )
+    status = "time_limit"
+    if search.proven:
+        status = "infeasible" if search.plan is None else "optimal"
+    return OfflineResult(
+        plan=search.plan,
+        objective_ms=search.objective,
+        bound_ms=min(search.bound, search.objective),
+        status=status,
+        seconds=search.seconds,
+        nodes=search.nodes,
+        formulation=formulation.name,
+        solver_requested=settings.solver,
+        solver_used=used,
+        verified=search.plan is not None,
+        trace=tuple(search.trace),
+        details={"programmes": search.solves, "classes_split": search.splits},
+    )
+
+
+def solve_for_classes(search: Search, classes: tuple[ServerClass, ...]) -> list[ServerClass]:
+    """Raise the target until the proof is complete; return classes that could not be packed."""
+    model = search.formulation.build(search.instance, classes)
+    linear_bound, reduced_cost = solve_relaxation(model.milp, search.remaining)
+    search.raise_bound(linear_bound)
+    step = FIRST_STEP
+    while not search.proven and search.remaining > 0:
+        target = min(search.objective, search.bound * (1 + step))
+        last = target == search.objective
+        step *= STEP_GROWTH
+        caps = caps_for_target(model, target - linear_bound, reduced_cost)
+        smaller, kept = model.milp.restricted(caps)
+        result = solve_milp(
+            smaller, limited(search, 1.0 if last else SHARE_OF_TIME), search.formulation.name
+        )
+        record(search, target, smaller.columns, smaller.rows, result)
+        infeasible = result.status == "infeasible"
+        search.raise_bound(target if infeasible else min(result.bound, target))
+        if infeasible and (caps >= model.milp.upper).all():
+            search.raise_bound(float("inf"))
+        if result.values is None:
+            continue
+        values = np.zeros(model.milp.columns)
+        values[kept] = result.values
+        placement, packed, failed = unpack(model, values, search.formulation.pack)
+        if not failed:
+            search.offer(plan_from_arcs(search.instance, placement, packed))
+            continue
+        # The windows may still serve the requests in another way.
+        with suppress(InfeasibleError):
+            search.offer(route_exactly(search.instance, placement, limited(search, 0.1)))
+        if not search.proven:
+            return failed
+    return []
+
+
+def record(search: Search, target: float, columns: int, rows: int, result: MilpResult) -> None:
+    """Keep what one integer programme took."""
+    search.nodes += result.nodes
+    search.solves.append(
+        {
+            "target_ms": target,
+            "columns": columns,
+            "rows": rows,
+            "status": result.status,
+            "objective_ms": result.objective,
+            "bound_ms": result.bound,
+            "seconds": result.seconds,
+            "nodes": result.nodes,
+            "log": None if result.log_path is None else str(result.log_path),
+        }
+    )

@@ -1,0 +1,84 @@
+"""Instances of the offline study: BLOOM-176B on MIG slices and A100s (paper, section 9)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bprr.offline.instance import OfflineInstance
+from bprr.scenario import Catalogue
+from bprr.swarm import FloatArray, Swarm
+
+__all__ = [
+    "SESSION_TOKENS",
+    "cluster_instance",
+    "equal_memory_instance",
+    "mixed_swarm",
+    "uniform_instance",
+]
+
+SESSION_TOKENS = 148  # 20 input and 128 output tokens
+NEAR_MS, FAR_MS = 55.0, 150.0
+
+
+def mixed_swarm(catalogue: Catalogue, mig: int, a100: int, token_rtt_ms: FloatArray) -> Swarm:
+    """MIG slices first, then A100s, with these round trips (ms), shape (C, S)."""
+    devices = [catalogue.devices[name].device(name) for name in ["mig"] * mig + ["a100"] * a100]
+    return Swarm(
+        model=catalogue.models["bloom_176b"].language_model("bloom_176b"),
+        memory_gb=np.array([device.memory_gb for device in devices]),
+        tau_ms=np.array([device.tau_ms for device in devices]),
+        prefill_ms=np.array([device.prefill_ms for device in devices]),
+        prefill_ms_per_token=np.array([device.prefill_ms_per_token for device in devices]),
+        token_rtt_ms=token_rtt_ms,
+        prompt_rtt_ms=token_rtt_ms,
+        forward_rps=np.array([device.forward_rps for device in devices]),
+        network_rps=np.array([device.network_rps for device in devices]),
+        device=[device.name for device in devices],
+    )
+
+
+def cluster_instance(
+    catalogue: Catalogue, requests: tuple[int, ...], mig: int = 7, a100: int = 2
+) -> OfflineInstance:
+    """Servers in two classes.
+
+    The first client is 55 ms from the MIG slices and 150 ms from the A100s, a second the other way
+    round, a third 150 ms from all.
+    """
+    per_client = [(NEAR_MS, FAR_MS), (FAR_MS, NEAR_MS), (FAR_MS, FAR_MS)][: len(requests)]
+    rtt = np.array([np.repeat(pair, [mig, a100]) for pair in per_client])
+    return OfflineInstance(mixed_swarm(catalogue, mig, a100, rtt), requests, SESSION_TOKENS)
+
+
+def uniform_instance(
+    catalogue: Catalogue,
+    requests: tuple[int, ...],
+    rng: np.random.Generator,
+    mig: int = 7,
+    a100: int = 2,
+) -> OfflineInstance:
+    """Servers that all differ: round trips U(0, 5) + 25 ms to MIG, U(100, 200) + 25 ms to A100."""
+    clients = len(requests)
+    near = rng.uniform(0, 5, (clients, mig))
+    far = rng.uniform(100, 200, (clients, a100))
+    rtt = np.hstack([near, far]) + 25
+    return OfflineInstance(mixed_swarm(catalogue, mig, a100, rtt), requests, SESSION_TOKENS)
+
+
+def equal_memory_instance(
+    catalogue: Catalogue, load: int, rng: np.random.Generator, servers: int, memory_gb: float
+) -> OfflineInstance:
+    """The special case of section 13: one client, every server with room for equally many blocks.
+
+    Round trips are U(50, 200) ms; τ is U(3, 17) ms, the range from an A100 to a MIG slice.
+    """
+    swarm = Swarm(
+        model=catalogue.models["bloom_176b"].language_model("bloom_176b"),
+        memory_gb=np.full(servers, memory_gb),
+        tau_ms=rng.uniform(3, 17, servers),
+        prefill_ms=np.zeros(servers),
+        prefill_ms_per_token=np.zeros(servers),
+        token_rtt_ms=(rtt := rng.uniform(50, 200, (1, servers))),
+        prompt_rtt_ms=rtt,
+    )
+    return OfflineInstance(swarm, (load,), SESSION_TOKENS)

@@ -1,0 +1,109 @@
+"""Routing with the placement given: the integer flow problem (19) of the paper, section 3.
+
+A client's requests are interchangeable, so they are R_c units of flow over block positions; server
+j takes them from any position within its range to the end of it, and has K_j cache slots.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bprr.errors import InfeasibleError
+from bprr.offline.backends import SolverSettings, solve_milp
+from bprr.offline.formulation_strong import flow_rows
+from bprr.offline.instance import OfflineInstance
+from bprr.offline.milp import Milp, RowBuilder
+from bprr.offline.packing import Arc, Window, plan_from_arcs
+from bprr.offline.plan import Plan
+from bprr.placement import Placement
+from bprr.swarm import IntArray
+
+__all__ = ["build_routing", "route_exactly"]
+
+
+def build_routing(
+    instance: OfflineInstance, placement: Placement
+) -> tuple[Milp, IntArray, IntArray, IntArray]:
+    """Integer programme (19).
+
+    Returns
+    -------
+    milp : Milp
+        Columns are the flows of every client along every arc, client after client.
+    server, tail, head : ndarray of int64, shape (A,)
+        The arcs: server j takes a request from position ``tail`` to ``head``.
+    """
+    swarm = instance.swarm
+    used = np.flatnonzero(placement.blocks > 0)
+    server = np.repeat(used, placement.blocks[used])
+    head = np.repeat(placement.last_block[used], placement.blocks[used])
+    tail = np.concatenate(
+        [np.arange(placement.first_block[j] - 1, placement.last_block[j]) for j in used]
+        or [np.zeros(0, dtype=np.int64)]
+    )
+    arcs, clients = server.size, swarm.clients
+    column = np.arange(clients * arcs).reshape(clients, arcs)
+    length = head - tail
+    rows = RowBuilder()
+    flow_rows(rows, instance, [(tail, head, column)])
+    slots = placement.cache_tokens // instance.session_tokens
+    cache = rows.add(np.full(swarm.servers, -np.inf), slots.astype(float))
+    for client in range(clients):
+        rows.fill(cache[server], column[client], length.astype(float))
+    cost = swarm.token_rtt_ms[:, server] + swarm.tau_ms[server] * length
+    upper = np.repeat(np.array(instance.requests, dtype=float), arcs)
+    milp = rows.build(cost.ravel(), np.zeros(upper.size), upper, np.ones(upper.size, dtype=bool))
+    return milp, server, tail, head
+
+
+def route_exactly(
+    instance: OfflineInstance, placement: Placement, settings: SolverSettings
+) -> Plan:
+    """Best routes under a placement, all requests at once (19).
+
+    Parameters
+    ----------
+    instance : OfflineInstance
+        The problem.
+    placement : Placement
+        Who hosts what; its ``cache_tokens`` bound what is in use at once.
+    settings : SolverSettings
+        Solver and limits.
+
+    Returns
+    -------
+    Plan
+        The optimal routes, or the incumbent at the time limit.
+
+    Raises
+    ------
+    InfeasibleError
+        If the requests do not fit at once under this placement, or no routes were found in time.
+    """
+    milp, server, tail, head = build_routing(instance, placement)
+    if not server.size:
+        raise InfeasibleError("GPU memory", "room for a block on any server", "routing (19)")
+    result = solve_milp(milp, settings, "routing")
+    if result.values is None:
+        raise InfeasibleError(
+            "cache slots",
+            f"a route for each of {instance.load} requests at once",
+            f"routing (19) under the given placement: {result.status}",
+        )
+    slots = placement.cache_tokens // instance.session_tokens
+    windows = {
+        int(j): Window(
+            int(j),
+            int(placement.first_block[j]) - 1,
+            int(placement.last_block[j]),
+            int(slots[j]),
+        )
+        for j in np.flatnonzero(placement.blocks > 0)
+    }
+    flow = np.rint(result.values).astype(int).reshape(instance.swarm.clients, -1)
+    packed = [
+        (Arc(int(client), int(tail[arc]), int(head[arc])), windows[int(server[arc])])
+        for client, arc in np.argwhere(flow > 0)
+        for _ in range(flow[client, arc])
+    ]
+    return plan_from_arcs(instance, placement, packed)
