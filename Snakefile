@@ -17,6 +17,7 @@ include: "workflow/rules/simulate.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/measure.smk"
+include: "workflow/rules/offline.smk"
 
 
 rule all:
@@ -25,3 +26,4 @@ rule all:
         rules.simulated.input,
         rules.drawn.input,
         rules.fitted.input,
+        rules.offline.input,

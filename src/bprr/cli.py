@@ -25,6 +25,8 @@ COMMANDS = (
     "bprr.commands.measure_network",
     "bprr.commands.fit",
     "bprr.commands.time",
+    "bprr.offline.command",
+    "bprr.figures.offline_command",
     "bprr.commands.verify",
     "bprr.commands.provenance",
 )

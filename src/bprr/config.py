@@ -346,6 +346,19 @@ class SweepSettings(Strict):
         return [dict(zip(self.axes, point, strict=True)) for point in itertools.product(*values)]
 
 
+SolverName = Literal["highs", "cbc", "gurobi", "scip"]
+
+
+class OfflineSettings(Strict):
+    """Experiments on the offline optimum."""
+
+    scale: Literal["smoke", "main", "study"] = "main"
+    network: str = Field("bellcanada", description="where the scattered swarms are")
+    time_limit_s: Positive = 60.0
+    threads: Count = 2
+    options: dict[SolverName, dict[str, Any]] = Field({}, description="per solver, its own names")
+
+
 class Settings(Strict):
     """The whole configuration (``config/default.yaml``)."""
 
@@ -359,6 +372,8 @@ class Settings(Strict):
     model_files: list[Path] = [Path("data/published/models.yaml")]
     topology_dir: Path = Path("data/topologies")
     scenario_dir: Path = Path("config/scenarios")
+    solver: SolverName = "highs"
+    offline: OfflineSettings = OfflineSettings()
     topologies: dict[str, dict[str, Any]]
     methods: dict[str, MethodSettings]
     sweeps: dict[str, SweepSettings]
