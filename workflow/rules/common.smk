@@ -68,6 +68,16 @@ def sweep_settings(wildcards):
     )
 
 
+def offline_flags(scale, time_limit_s):
+    """Solver and scale as the command takes them."""
+    chosen = SETTINGS.offline.options.get(SETTINGS.solver, {})
+    options = "".join(f" --option {name}={value}" for name, value in chosen.items())
+    return (
+        f"--scale {scale} --solver {SETTINGS.solver} --time-limit {time_limit_s}"
+        f" --threads {SETTINGS.offline.threads} --network {SETTINGS.offline.network}{options}"
+    )
+
+
 wildcard_constraints:
     figure="|".join(SETTINGS.sweeps),
     topology="|".join(SETTINGS.topologies),

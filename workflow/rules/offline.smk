@@ -6,16 +6,6 @@ OFFLINE_FIGURES = (*OFFLINE_SOLVED, "theorem_2")
 STUDY_TIME_LIMIT_S = 600
 
 
-def offline_flags(scale, time_limit_s):
-    """Solver and scale as the command takes them."""
-    chosen = SETTINGS.offline.options.get(SETTINGS.solver, {})
-    options = "".join(f" --option {name}={value}" for name, value in chosen.items())
-    return (
-        f"--scale {scale} --solver {SETTINGS.solver} --time-limit {time_limit_s}"
-        f" --threads {SETTINGS.offline.threads} --network {SETTINGS.offline.network}{options}"
-    )
-
-
 wildcard_constraints:
     experiment="|".join(OFFLINE_SOLVED),
     offline_figure="|".join(OFFLINE_FIGURES),
