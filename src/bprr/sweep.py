@@ -190,11 +190,14 @@ class MethodRunner:
 
     def _offloading_host(self) -> OffloadingHost | None:
         """Device of the baseline without distribution; None if nobody has described it."""
-        host = self._instance.scenario.offloading
+        scenario = self._instance.scenario
+        host = scenario.offloading
         if host.device not in self._profiles.devices:
             return None
+        profile = self._profiles.devices[host.device]
+        memory_gb = scenario.fleet.memory_gb.get(host.device, profile.memory_gb)
         return OffloadingHost(
-            self._profiles.devices[host.device].device(host.device),
+            profile.model_copy(update={"memory_gb": memory_gb}).device(host.device),
             host.pcie_gb_per_s,
             host.ssd_gb_per_s,
             host.buffered_blocks,
