@@ -40,6 +40,7 @@ from bprr.swarm import FloatArray
 __all__ = ["FlowFormulation", "solve_flow_formulation"]
 
 FIRST_STEP, STEP_GROWTH = 0.0025, 4.0  # first target above the bound, relative; then wider
+WORTH_IT = 1.5  # a target short of the best plan must save at least a third of what lies between
 SHARE_OF_TIME = 0.35  # of what is left, for a programme that may not be the last
 
 Packer = Callable[[Sequence[Arc], Sequence[Window]], list[Window] | None]
@@ -134,6 +135,14 @@ def limited(search: Search, share: float) -> SolverSettings:
         time_limit_s=max(0.05, search.remaining * share),
         relative_gap=search.settings.relative_gap / 10,
     )
+
+
+def next_target(search: Search, step: float) -> float:
+    """Cost to search up to: a step above the bound, or the best plan's if that is not much more."""
+    rise = step * search.bound
+    if search.objective - search.bound <= WORTH_IT * rise:
+        return search.objective
+    return search.bound + rise
 
 
 def caps_for_target(model: FlowModel, slack: float, reduced_cost: FloatArray) -> FloatArray:
@@ -238,7 +247,7 @@ def solve_for_classes(search: Search, classes: tuple[ServerClass, ...]) -> list[
     search.raise_bound(linear_bound)
     step = FIRST_STEP
     while not search.proven and search.remaining > 0:
-        target = min(search.objective, search.bound * (1 + step))
+        target = next_target(search, step)
         last = target == search.objective
         step *= STEP_GROWTH
         caps = caps_for_target(model, target - linear_bound, reduced_cost)
