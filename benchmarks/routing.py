@@ -27,6 +27,7 @@ from bprr.swarm import FloatArray
 DECISIONS = 1_000
 FULL_SHARE = 0.8  # of the servers, before measuring starts
 OVERLOAD = 2.0  # arrivals over what the caches can serve
+CALM = 40.0  # times slower arrivals, so that nobody waits
 MOST_WARM_UP = 600_000  # requests; an overload that has not filled the swarm by then fails
 INPUT_TOKENS, OUTPUT_TOKENS = 20, 128
 
@@ -93,9 +94,10 @@ class Overload:
             self.step(router)
         raise RuntimeError(f"{MOST_WARM_UP} requests did not fill {FULL_SHARE:.0%} of the servers")
 
-    def measured(self, policy: str) -> Sample:
+    def measured(self, policy: str, slower: float = 1.0) -> Sample:
         """Decisions of a policy that goes on from here; this state stays as it is."""
         copied = copy.deepcopy(self)
+        copied.gap_ms *= slower
         router = copied.router(policy)
         for _ in range(20 * copied.placement.swarm.clients):  # compiles; meets every client
             copied.step(router)
@@ -117,7 +119,7 @@ def run() -> list[dict]:
                 if state == "saturated":
                     overload.fill()
                 for policy in ("exact", "ws_rr"):
-                    found = overload.measured(policy)
+                    found = overload.measured(policy, 1.0 if state == "saturated" else CALM)
                     target = TARGETS_US.get((policy, servers, state))
                     rows.append(
                         row(
