@@ -36,7 +36,7 @@ def draw_stopping(stopping: pd.DataFrame) -> Figure:
         axes.set_ylabel("Below the optimum (%)")
         style.heading(figure, "What would stopping early gain?")
         style.note(
-            figure, "Nine clustered servers. A line: what an unproven optimum leaves possible."
+            figure, "Nine clustered servers. A line: what a bound leaves possible."
         )
     return figure
 
