@@ -35,9 +35,7 @@ def draw_stopping(stopping: pd.DataFrame) -> Figure:
         axes.set_xlabel("Concurrent requests R")
         axes.set_ylabel("Below the optimum (%)")
         style.heading(figure, "What would stopping early gain?")
-        style.note(
-            figure, "Nine clustered servers. A line: what a bound leaves possible."
-        )
+        style.note(figure, "Nine clustered servers. A line: what a bound leaves possible.")
     return figure
 
 
