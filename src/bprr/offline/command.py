@@ -36,7 +36,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def add_solver_arguments(command: argparse.ArgumentParser) -> None:
     """Options that choose and limit the solver."""
-    command.add_argument("--solver", default="highs", help=f"{', '.join(SOLVERS)} (default highs)")
+    command.add_argument("--solver", help=f"{', '.join(SOLVERS)}; default: the configuration's")
     command.add_argument("--time-limit", type=float, default=60.0, metavar="S", help="seconds")
     command.add_argument("--threads", type=int, default=2, help="threads of the solver (default 2)")
     command.add_argument(
@@ -84,7 +84,7 @@ def add_offline_command(subparsers: argparse._SubParsersAction[argparse.Argument
     command.set_defaults(run=run_offline)
 
 
-def solver_settings(arguments: argparse.Namespace) -> SolverSettings:
+def solver_settings(arguments: argparse.Namespace, settings: Settings) -> SolverSettings:
     """Settings of the solver, checked before any work is done."""
     from bprr.config import parse_override
     from bprr.errors import InputError
@@ -93,9 +93,10 @@ def solver_settings(arguments: argparse.Namespace) -> SolverSettings:
     for name, value in (("--time-limit", arguments.time_limit), ("--threads", arguments.threads)):
         if not value > 0:
             raise InputError("command line", name, value, "a number above 0")
-    require_solver(arguments.solver)
+    solver = arguments.solver or settings.solver
+    require_solver(solver)
     return SolverSettings(
-        arguments.solver,
+        solver,
         time_limit_s=arguments.time_limit,
         threads=arguments.threads,
         options=dict(parse_override(text) for text in arguments.option),
@@ -211,8 +212,8 @@ def run_solve(arguments: argparse.Namespace) -> int:
     from bprr.errors import InfeasibleError
     from bprr.offline.solve import solve_offline
 
-    solver = solver_settings(arguments)
     settings = load_settings(arguments.config)
+    solver = solver_settings(arguments, settings)
     scenario = load_scenario(
         arguments.scenario, dict(parse_override(text) for text in arguments.set)
     )
@@ -270,8 +271,8 @@ def run_offline(arguments: argparse.Namespace) -> int:
             raise InputError("command line", "--optimality", None, "the table of `optimality`")
         table, provenance = theorem_2(read_table(arguments.optimality)), {}
     else:
-        solver = solver_settings(arguments)
         settings = load_settings(arguments.config)
+        solver = solver_settings(arguments, settings)
         scattered = load_scenario(
             settings.scenario_dir / "scattered.yaml", {"network.name": arguments.network}
         )
