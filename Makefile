@@ -32,13 +32,13 @@ ifeq ($(HOME),)
 export HOME := $(CURDIR)/.cache
 endif
 
-.PHONY: help reproduce smoke dry-run test bench lint style types workflow-lint format lock \
+.PHONY: help reproduce smoke dry-run test bench agreement lint style types workflow-lint format lock \
         setup measure-env solvers-env clean
 
 help: ## list the doors
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-reproduce: $(READY) ## regenerate every result, figure and the scorecard
+reproduce: $(READY) ## regenerate every result and figure
 	$(SNAKEMAKE) $(ARGS)
 
 smoke: $(READY) ## the whole workflow on small settings, in minutes
@@ -52,6 +52,9 @@ test: $(READY) ## the test suite
 
 bench: $(READY) ## time the kernels, the simulator and the solvers
 	$(BIN)/python -m benchmarks $(ARGS)
+
+agreement: $(READY) ## random small instances: enumeration against both formulations, all solvers
+	PYTHONPATH=tests/property $(BIN)/python -m benchmarks.offline_agreement $(ARGS)
 
 lint: style types workflow-lint ## style, types and workflow checks
 

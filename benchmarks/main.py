@@ -18,7 +18,7 @@ from typing import Any
 import benchmarks
 
 HERE = Path(__file__).parent
-SUPPORT = {"__main__", "main", "measure", "swarms"}
+SUPPORT = {"__main__", "main", "measure", "offline_agreement", "swarms"}  # no figures of their own
 PACKAGES = ("bprr", "numpy", "numba", "llvmlite", "simpy", "scipy", "highspy")
 
 
