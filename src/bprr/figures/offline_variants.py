@@ -30,7 +30,8 @@ def draw_stopping(stopping: pd.DataFrame) -> Figure:
         axes = figure.subplots()
         position = style.category_axis(axes, stopping["load"])
         at = stopping["load"].map(position)
-        axes.bar(at, stopping["gain_percent"], width=0.6, color="#0072B2")
+        bars = axes.bar(at, stopping["gain_percent"], width=0.6, color="#0072B2")
+        axes.bar_label(bars, fmt="%.2f", padding=2)  # so that no gain is not taken for no result
         axes.vlines(at, stopping["gain_percent"], stopping["most_gain_percent"], color="#000000")
         axes.set_xlabel("Concurrent requests R")
         axes.set_ylabel("Below the optimum (%)")
