@@ -190,7 +190,7 @@ CONFIGURATIONS = [
         {"fleet.servers": {"abovnet": [3], "default": [4]}},
         "sweeps.fig7.axes.fleet.servers",
         "abovnet",
-        "topologies of this sweep",
+        "a topology (abovenet",
     ),
     (
         ("sweeps", "fig8", "replace_placement"),
