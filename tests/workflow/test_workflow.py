@@ -26,8 +26,9 @@ def run(command: list[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_everything_is_planned(tmp_path: Path) -> None:
-    done = run(workflow(tmp_path, "--dry-run"))
+@pytest.mark.parametrize("files", [(), ("--configfile", "config/smoke.yaml")])
+def test_everything_is_planned(tmp_path: Path, files: tuple[str, ...]) -> None:
+    done = run(workflow(tmp_path, "--dry-run", *files))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
