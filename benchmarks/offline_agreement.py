@@ -18,27 +18,13 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from brute_force import brute_force
+from brute_force import enumerated
 from small_instances import random_instance
 
 from bprr.offline import OfflineInstance, SolverSettings, installed_solvers, solve_offline
 
 TOLERANCE = 1e-6  # relative
 SMALL = {"most_blocks": 5, "most_servers": 3, "most_requests": 2}
-
-
-def enumerated(instance: OfflineInstance, early: bool) -> float:
-    swarm = instance.swarm
-    return brute_force(
-        swarm.memory_gb.tolist(),
-        swarm.tau_ms.tolist(),
-        swarm.token_rtt_ms.tolist(),
-        list(instance.requests),
-        swarm.model.blocks,
-        swarm.model.block_gb,
-        swarm.model.session_cache_gb(instance.session_tokens),
-        early,
-    )
 
 
 def agrees(instance: OfflineInstance, formulation: str, solver: str, expected: float) -> bool:

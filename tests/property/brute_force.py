@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import itertools
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bprr.offline import OfflineInstance
 
 Chain = tuple[tuple[int, int], ...]  # (server, blocks processed there)
 
@@ -120,3 +124,18 @@ def cheapest_mix(
         return least
 
     return rest(0, room)
+
+
+def enumerated(instance: OfflineInstance, early: bool = False) -> float:
+    """Optimum of an instance by enumeration; `early`: servers may stop within their range."""
+    swarm = instance.swarm
+    return brute_force(
+        swarm.memory_gb.tolist(),
+        swarm.tau_ms.tolist(),
+        swarm.token_rtt_ms.tolist(),
+        list(instance.requests),
+        swarm.model.blocks,
+        swarm.model.block_gb,
+        swarm.model.session_cache_gb(instance.session_tokens),
+        early,
+    )

@@ -6,27 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from brute_force import brute_force
+from brute_force import enumerated
 from small_instances import random_instance
 
 from bprr.offline import OfflineInstance, SolverSettings, installed_solvers, solve_offline
 
 FEW = range(20)
 SMALLEST = {"most_blocks": 5, "most_servers": 3, "most_requests": 2}  # the paper's MILP is slow
-
-
-def enumerated(instance: OfflineInstance, early: bool = False) -> float:
-    swarm = instance.swarm
-    return brute_force(
-        swarm.memory_gb.tolist(),
-        swarm.tau_ms.tolist(),
-        swarm.token_rtt_ms.tolist(),
-        list(instance.requests),
-        swarm.model.blocks,
-        swarm.model.block_gb,
-        swarm.model.session_cache_gb(instance.session_tokens),
-        early,
-    )
 
 
 def check(instance: OfflineInstance, formulation: str, solver: str, expected: float) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bprr.offline.formulation_strong import ClassColumns, FlowModel, assemble
+from bprr.offline.formulation_strong import ClassColumns, FlowModel, build
 from bprr.offline.instance import OfflineInstance, ServerClass
 from bprr.offline.milp import RowBuilder
 
@@ -86,12 +86,4 @@ def build_relaxed(instance: OfflineInstance, classes: tuple[ServerClass, ...]) -
     -------
     FlowModel
     """
-    parts: list[ClassColumns] = []
-    rows = RowBuilder()
-    columns = 0
-    for servers in classes:
-        part = relaxed_columns(servers, instance, columns)
-        columns += part.window_column.size + part.arc_column.size
-        interval_rows(rows, instance, part)
-        parts.append(part)
-    return assemble(instance, tuple(parts), rows)
+    return build(instance, classes, relaxed_columns, interval_rows)

@@ -26,6 +26,7 @@ which `bprr.offline.packing` turns into a placement or rejects.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,7 @@ from bprr.offline.instance import OfflineInstance, ServerClass
 from bprr.offline.milp import Milp, RowBuilder
 from bprr.swarm import IntArray
 
-__all__ = ["ClassColumns", "FlowModel", "assemble", "build_strong", "flow_rows", "window_sizes"]
+__all__ = ["ClassColumns", "FlowModel", "build", "build_strong", "flow_rows", "window_sizes"]
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,38 @@ def assemble(
     return FlowModel(instance, milp, parts)
 
 
+def build(
+    instance: OfflineInstance,
+    classes: tuple[ServerClass, ...],
+    columns_of: Callable[[ServerClass, OfflineInstance, int], ClassColumns],
+    add_rows: Callable[[RowBuilder, OfflineInstance, ClassColumns], None],
+) -> FlowModel:
+    """Integer programme from the columns of each class and the rows over them.
+
+    Parameters
+    ----------
+    classes : tuple of ServerClass
+        A partition of the servers into classes of equal servers.
+    columns_of : callable
+        Columns of a class, numbered from a given one.
+    add_rows : callable
+        Adds the rows that hold within a class.
+
+    Returns
+    -------
+    FlowModel
+    """
+    parts: list[ClassColumns] = []
+    rows = RowBuilder()
+    columns = 0
+    for servers in classes:
+        part = columns_of(servers, instance, columns)
+        columns += part.window_column.size + part.arc_column.size
+        add_rows(rows, instance, part)
+        parts.append(part)
+    return assemble(instance, tuple(parts), rows)
+
+
 def build_strong(instance: OfflineInstance, classes: tuple[ServerClass, ...]) -> FlowModel:
     """Integer programme of the strong formulation.
 
@@ -210,12 +243,4 @@ def build_strong(instance: OfflineInstance, classes: tuple[ServerClass, ...]) ->
     -------
     FlowModel
     """
-    parts: list[ClassColumns] = []
-    rows = RowBuilder()
-    columns = 0
-    for servers in classes:
-        part = class_columns(servers, instance, columns)
-        columns += part.window_column.size + part.arc_column.size
-        capacity_rows(rows, instance, part)
-        parts.append(part)
-    return assemble(instance, tuple(parts), rows)
+    return build(instance, classes, class_columns, capacity_rows)
