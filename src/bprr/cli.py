@@ -27,6 +27,7 @@ COMMANDS = (
     "bprr.commands.time",
     "bprr.offline.command",
     "bprr.figures.offline_command",
+    "bprr.commands.scorecard",
     "bprr.commands.verify",
     "bprr.commands.provenance",
 )
