@@ -28,6 +28,8 @@ COMMANDS = (
     "bprr.offline.command",
     "bprr.figures.offline_command",
     "bprr.commands.scorecard",
+    "bprr.commands.report",
+    "bprr.commands.manifest",
     "bprr.commands.verify",
     "bprr.commands.provenance",
 )
