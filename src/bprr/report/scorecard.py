@@ -249,31 +249,36 @@ def claims_text(claims: pd.DataFrame) -> pd.DataFrame:
     """Claims as texts: published, ours ± half the interval, difference, verdict, cause, command."""
     rows = []
     for row in claims.to_dict("records"):
-        printed = row["published_text"] or number(row["published"])
+        scale, unit = (100, "%") if row["unit"] == "share" else (1, row["unit"])
+        ours, without = (
+            with_interval(*(scale * row[f"{name}{end}"] for end in ("", "_low", "_high")))
+            for name in ("ours", "ours_without_delays")
+        )
+        percent = row["difference_percent"]
+        printed = row["published_text"] or f"{number(scale * row['published'])} {unit}".strip()
         rows.append(
             {
                 "claim": row["statement"],
                 "place": row["place"],
-                "published": f"{printed} {row['unit']}".strip(),
-                "ours": with_interval(row["ours"], row["ours_low"], row["ours_high"]),
-                "without delays": with_interval(
-                    row["ours_without_delays"],
-                    row["ours_without_delays_low"],
-                    row["ours_without_delays_high"],
-                ),
-                "difference": (
-                    ""
-                    if np.isnan(row["difference_percent"])
-                    else f"{row['difference_percent']:+.0f} %"
-                ),
+                "published": printed,
+                "ours": f"{ours} {unit}".strip() if ours else "",
+                "without delays": f"{without} {unit}".strip() if without else "",
+                "difference": "" if np.isnan(percent) else f"{percent:+.0f} %",
                 "verdict": row["verdict"],
                 "cause": row["cause"],
-                "command": f"snakemake --cores all results/{row['files'].split()[0]}"
-                + (" …" if " " in row["files"] else ""),
+                "command": f"snakemake --cores all {_targets(row['files'].split())}",
                 "minutes": f"{row['minutes']:g}",
             }
         )
     return pd.DataFrame(rows)
+
+
+def _targets(files: Sequence[str]) -> str:
+    """Files as targets of the workflow; several ones of a folder in the shell's braces."""
+    if len(files) == 1:
+        return f"results/{files[0]}"
+    stems = ",".join(Path(name).stem for name in files)
+    return f"results/sweeps/{{{stems}}}.parquet"
 
 
 def decomposition_text(table: pd.DataFrame) -> pd.DataFrame:
