@@ -38,8 +38,11 @@ endif
 help: ## list the doors
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-reproduce: $(READY) ## regenerate every result and figure
+reproduce: $(READY) ## regenerate every result, figure and the scorecard
 	$(SNAKEMAKE) $(ARGS)
+	@if [ -f results/report.html ]; then \
+	    cat results/scorecard.txt; echo "Report: $(CURDIR)/results/report.html"; \
+	fi
 
 smoke: $(READY) ## the whole workflow on small settings, in minutes
 	$(SNAKEMAKE) $(ARGS) --configfile config/smoke.yaml

@@ -18,6 +18,7 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/offline.smk"
+include: "workflow/rules/report.smk"
 
 
 rule all:
@@ -27,3 +28,4 @@ rule all:
         rules.drawn.input,
         rules.fitted.input,
         rules.offline.input,
+        rules.reported.input,

@@ -27,6 +27,9 @@ COMMANDS = (
     "bprr.commands.time",
     "bprr.offline.command",
     "bprr.figures.offline_command",
+    "bprr.commands.scorecard",
+    "bprr.commands.report",
+    "bprr.commands.manifest",
     "bprr.commands.verify",
     "bprr.commands.provenance",
 )

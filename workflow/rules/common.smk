@@ -5,9 +5,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from bprr.checks import put_in_place
-from bprr.config import Settings, validated
+from bprr.config import Settings, load_settings, validated
 from bprr.errors import BprrError
-from bprr.storage import source_hash, text_hash
+from bprr.report.claims import each_claim, load_claims
+from bprr.report.ledger import load_ledger
+from bprr.report.scorecard import check_claims, planned_files
+from bprr.storage import file_hash, source_hash, text_hash
 
 try:
     SETTINGS = validated(Settings, config, "configuration")

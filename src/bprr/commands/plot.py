@@ -30,6 +30,14 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     running_times = _kind(kinds, "running-times", _running_times, "Table VIII")
     running_times.add_argument("results", type=Path, help="results/timing/table8.parquet")
 
+    swarm = _kind(kinds, "swarm", _swarm, "map of a swarm: servers, blocks, chains in use")
+    swarm.add_argument("topology", help="where, e.g. abovenet")
+
+    parts = kinds.add_parser("decomposition", help="where the gain comes from")
+    parts.add_argument("results", type=Path, help="results/decomposition.csv")
+    parts.add_argument("-o", "--output", type=Path, required=True, help="PDF; the rest beside it")
+    parts.set_defaults(run=_decomposition)
+
     fit = kinds.add_parser("fit", help="a fitted device profile and what it rests on")
     fit.add_argument("folder", type=Path, help="what bprr fit wrote: results/fit/<device>")
     fit.add_argument("-o", "--output", type=Path, required=True, help="PDF; the rest beside it")
@@ -88,6 +96,25 @@ def _running_times(arguments: argparse.Namespace) -> int:
 
     settings, stem = load_settings(arguments.config), arguments.output.with_suffix("")
     return _written(render_running_times(arguments.results, settings, arguments.published, stem))
+
+
+def _swarm(arguments: argparse.Namespace) -> int:
+    from bprr.config import load_settings
+    from bprr.errors import InputError
+    from bprr.figures.swarm_map import plot_map
+
+    settings, stem = load_settings(arguments.config), arguments.output.with_suffix("")
+    if arguments.topology not in settings.topologies:
+        known = ", ".join(settings.topologies)
+        raise InputError(arguments.config, "topologies", arguments.topology, known)
+    return _written(plot_map(settings, arguments.topology, stem))
+
+
+def _decomposition(arguments: argparse.Namespace) -> int:
+    from bprr.figures.decomposition import plot_decomposition
+
+    stem = arguments.output.with_suffix("")
+    return _written(plot_decomposition(arguments.results, stem))
 
 
 def _fit(arguments: argparse.Namespace) -> int:

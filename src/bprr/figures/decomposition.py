@@ -1,0 +1,84 @@
+"""Where the gain comes from: the steps from PETALS to the proposed method that add up to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import PercentFormatter
+
+from bprr.figures import style
+from bprr.figures.labels import topology_label
+
+__all__ = ["draw_decomposition", "plot_decomposition"]
+
+# Steps in their order; hatches tell them apart without colour.
+FACES = (("#0072B2", ""), ("#E69F00", "//"), ("#009E73", ".."), ("#CC79A7", "xx"), ("#8C8C8C", ""))
+TITLES = {"published": "With the allocation delays", "none": "Without delays"}
+
+
+def draw_decomposition(table: pd.DataFrame) -> Figure:
+    """A panel per variant of the delays, a bar per network and rate, a part per step.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `bprr.report.ledger.decomposition`.
+    """
+    steps = list(dict.fromkeys(table["step"]))
+    faces = dict(zip(steps, FACES, strict=False))
+    variants = [name for name in TITLES if name in set(table["allocation_delays"])]
+    with style.applied():
+        figure = style.new_figure(style.TEXT_IN, 4.2)
+        grid = figure.subplots(1, len(variants), squeeze=False)[0]
+        for axes, variant in zip(grid, variants, strict=True):
+            rows = table[table["allocation_delays"] == variant]
+            groups = list(rows.groupby(["topology", "x"], sort=False))
+            for place, (_, parts) in enumerate(groups):
+                foot = {"up": 0.0, "down": 0.0}
+                for part in parts.to_dict("records"):
+                    way = "up" if part["share"] > 0 else "down"
+                    color, hatch = faces[part["step"]]
+                    axes.bar(
+                        place, part["share"], bottom=foot[way], color=color, hatch=hatch, width=0.7,
+                        edgecolor="white", linewidth=0.4,
+                    )  # fmt: skip
+                    foot[way] += part["share"]
+                axes.plot(
+                    place, parts["ratio"].iloc[-1] - 1, "D", color="black", markersize=4, zorder=4
+                )
+            names = [f"{topology_label(str(name))}\nλ = {x:g}/s" for (name, x), _ in groups]
+            axes.set_xticks(np.arange(len(groups)), names, rotation=90)
+            axes.margins(y=0.06)
+            axes.axhline(0, color="black", linewidth=0.8)
+            axes.grid(axis="x", visible=False)
+            axes.set_title(TITLES[variant], loc="left", fontweight="bold")
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        grid[0].set_ylabel("Change of the time per token,\nshare of PETALS'")
+        handles = [
+            Patch(facecolor=color, hatch=hatch, edgecolor="white", label=name)
+            for name, (color, hatch) in faces.items()
+        ]
+        style.heading(figure, "Where the gain comes from", handles, columns=5)
+        style.note(
+            figure,
+            "Each part: the change by one step, PETALS' allocation delay kept until the last one. "
+            "Diamond: all steps, the proposed method. Below zero: faster.\nPanels have scales of "
+            "their own. The size of a part depends on the order of the steps, their sum does not.",
+        )
+    return figure
+
+
+def plot_decomposition(decomposition_csv: Path, stem: Path) -> list[Path]:
+    """Make the figure of the decomposition.
+
+    Returns
+    -------
+    list of Path
+        CSV, PDF and PNG.
+    """
+    table = pd.read_csv(decomposition_csv, keep_default_na=False)
+    return style.save(draw_decomposition(table), table, stem)

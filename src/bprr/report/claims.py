@@ -1,0 +1,171 @@
+"""Published claims and what each is compared with (``claims.yaml``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import pandas as pd
+from pydantic import Field, model_validator
+
+from bprr.config import Refused, Strict, read_yaml, validated
+from bprr.errors import InputError
+from bprr.figures.published import published_results
+
+__all__ = ["Claim", "Claims", "Comparison", "PublishedTable", "each_claim", "load_claims"]
+
+Filled = TypeVar("Filled")
+
+
+class Comparison(Strict):
+    """Which values of ours agree with a claim, and which contradict it.
+
+    A value agrees within ``low`` and ``high``. A claim is contradicted when the whole interval of
+    ours lies below ``contradicted_below`` or above ``contradicted_above``. For a printed number
+    ``tolerance`` and ``contradicted_factor`` stand for these limits, relative to the number.
+    """
+
+    kind: Literal["band", "order", "trend", "bound"]
+    low: float | None = None
+    high: float | None = None
+    contradicted_below: float | None = None
+    contradicted_above: float | None = None
+    tolerance: Annotated[float, Field(gt=0)] | None = None
+    contradicted_factor: Annotated[float, Field(gt=1)] | None = None
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> Comparison:
+        if self.low is None and self.high is None and self.tolerance is None:
+            raise Refused("low", None, "at least one of low, high, tolerance")
+        return self
+
+    def around(self, value: float) -> Comparison:
+        """The same with all limits absolute, for a published value."""
+        if self.tolerance is None:
+            return self
+        factor = self.contradicted_factor
+        return Comparison(
+            kind=self.kind,
+            low=value * (1 - self.tolerance) if self.low is None else self.low,
+            high=value * (1 + self.tolerance),
+            contradicted_below=None if factor is None else value / factor,
+            contradicted_above=None if factor is None else value * factor,
+        )
+
+
+class PublishedTable(Strict):
+    """Rows of ``data/published/results.csv``, each of which is a claim of its own."""
+
+    table: str
+    quantity: str
+
+
+class Claim(Strict):
+    """One published number or claim, or a table of them.
+
+    Within ``files``, ``statement``, ``id`` and the values of ``arguments`` the columns of a
+    published table may be named in braces.
+    """
+
+    id: str
+    place: str = Field(description="place in the paper")
+    statement: str
+    value: float | None = Field(None, description="published value")
+    value_text: str = Field("", description="the value as the paper words it, if not a number")
+    unit: str = ""
+    each_of: PublishedTable | None = Field(None, description="one claim per row of a table")
+    rule: str = Field(description="rule of the workflow that produces our number")
+    files: Annotated[list[str], Field(min_length=1)] = Field(description="below the results folder")
+    measure: str | None = Field(None, description="function of bprr.report.measures")
+    arguments: dict[str, Any] = Field({}, description="of the measure")
+    compare: Comparison | None = None
+    not_testable: str = Field("", description="why nothing here can test it")
+    causes: dict[str, str] = Field(
+        {}, description="entry of discrepancies.yaml that explains a failure, by method or default"
+    )
+    minutes: Annotated[float, Field(gt=0)] = Field(description="expected, on two cores")
+
+    @model_validator(mode="after")
+    def _judged_or_not(self) -> Claim:
+        if not self.not_testable and (self.measure is None or self.compare is None):
+            raise Refused("measure", self.measure, "measure and compare, or not_testable")
+        return self
+
+
+class Claims(Strict):
+    """The whole file."""
+
+    claims: list[Claim]
+
+    @model_validator(mode="after")
+    def _ids_once(self) -> Claims:
+        ids = [claim.id for claim in self.claims]
+        twice = sorted({name for name in ids if ids.count(name) > 1})
+        if twice:
+            raise Refused("claims", twice, "each id once")
+        return self
+
+
+def load_claims(path: Path) -> Claims:
+    """Read and check the claims.
+
+    Raises
+    ------
+    InputError, InputErrors
+        If the file cannot be read, a key is unknown or a value unusable.
+    """
+    return validated(Claims, read_yaml(path), path)
+
+
+def each_claim(claims: Claims, published_csv: Path) -> list[Claim]:
+    """Claims with every table of numbers spelled out, a claim per number.
+
+    Raises
+    ------
+    InputError
+        If a claim names rows that the published table does not have.
+    """
+    printed = published_results(published_csv)
+    found: list[Claim] = []
+    for claim in claims.claims:
+        if claim.each_of is None:
+            found.append(claim)
+            continue
+        wanted = claim.each_of
+        rows = printed[
+            (printed["table"] == wanted.table) & (printed["quantity"] == wanted.quantity)
+        ]
+        if rows.empty:
+            raise InputError(claims.where, f"{claim.id}.each_of", wanted.table, "a printed table")
+        found += [_of_row(claim, row) for row in rows.to_dict("records")]
+    return found
+
+
+def _of_row(claim: Claim, row: dict[Any, Any]) -> Claim:
+    """Claim about one printed number."""
+    cells = {
+        key: (f"{value:g}" if isinstance(value, float) else value)
+        for key, value in row.items()
+        if not pd.isna(value)
+    }
+    numbers = {f"{{{key}}}": value for key, value in row.items()}
+
+    def fill(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return numbers[value] if value in numbers else value.format(**cells)
+
+    value = float(row["value_s"])
+    cause = claim.causes.get(str(row["method"]), claim.causes.get("default", ""))
+    return claim.model_copy(
+        update={
+            "id": fill(claim.id),
+            "statement": fill(claim.statement),
+            "files": [fill(name) for name in claim.files],
+            "arguments": {key: fill(given) for key, given in claim.arguments.items()},
+            "value": value,
+            "each_of": None,
+            "compare": None if claim.compare is None else claim.compare.around(value),
+            "causes": {"default": cause} if cause else {},
+        }
+    )

@@ -1,0 +1,73 @@
+"""From an estimate and a comparison to a verdict; nothing here is typed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from math import isnan
+
+from bprr.report.claims import Comparison
+from bprr.summary import Estimate
+
+__all__ = ["Verdict", "agrees", "contradicts", "judge"]
+
+
+class Verdict(StrEnum):
+    """What became of a claim."""
+
+    REPRODUCED = "reproduced"
+    ONLY_WITH_DELAYS = "reproduced only with the artefact's delays"
+    NOT_REPRODUCED = "not reproduced"
+    CONTRADICTED = "contradicted"
+    NOT_TESTABLE = "not testable here"
+
+
+def agrees(ours: Estimate, compare: Comparison) -> bool:
+    """Whether our value lies within the limits; a missing one never does.
+
+    Of an order or a trend the whole interval has to, where there is one.
+    """
+    strict = compare.kind in ("order", "trend") and not isnan(ours.low)
+    low, high = (ours.low, ours.high) if strict else (ours.value, ours.value)
+    above = compare.low is None or low >= compare.low
+    below = compare.high is None or high <= compare.high
+    return not isnan(ours.value) and above and below
+
+
+def contradicts(ours: Estimate, compare: Comparison) -> bool:
+    """Whether our whole interval lies where the claim is contradicted."""
+    # An estimate without an interval stands for itself.
+    low = ours.value if isnan(ours.low) else ours.low
+    high = ours.value if isnan(ours.high) else ours.high
+    below = compare.contradicted_below is not None and high < compare.contradicted_below
+    above = compare.contradicted_above is not None and low > compare.contradicted_above
+    return below or above
+
+
+def judge(ours: Mapping[str, Estimate], compare: Comparison) -> Verdict:
+    """Verdict on a claim.
+
+    Parameters
+    ----------
+    ours : mapping
+        Our estimate per variant of the allocation delays (``published``, ``none``), or under any
+        other name where delays play no part. Empty if there is no result.
+    compare : Comparison
+        Absolute limits.
+
+    Returns
+    -------
+    Verdict
+        Reproduced if every variant agrees; only with the delays if that with them does and that
+        without does not; contradicted if every variant contradicts.
+    """
+    if not ours:
+        return Verdict.NOT_TESTABLE
+    held = {variant: agrees(estimate, compare) for variant, estimate in ours.items()}
+    if all(held.values()):
+        return Verdict.REPRODUCED
+    if held.get("published"):
+        return Verdict.ONLY_WITH_DELAYS
+    if all(contradicts(estimate, compare) for estimate in ours.values()):
+        return Verdict.CONTRADICTED
+    return Verdict.NOT_REPRODUCED
