@@ -1,0 +1,220 @@
+"""Clients of one position: sessions in threads, each recorded; chains imposed or PETALS' own."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+import petals.client.inference_session as petals_session
+import torch
+from petals import AutoDistributedModelForCausalLM
+from petals.client import RemoteSequenceManager
+from petals.client.inference_session import InferenceSession
+from petals.client.routing.sequence_manager import SequenceManagerState
+from petals.data_structures import RemoteSpanInfo, ServerInfo, ServerState
+from hivemind import PeerID
+from transformers import BloomForCausalLM
+
+__all__ = ["run_client"]
+
+
+def _drop_finalisers() -> None:
+    """Sessions are closed explicitly here; their finalisers can block the event loop for ever."""
+    for kind in (petals_session._ServerInferenceSession, petals_session.InferenceSession):
+        if hasattr(kind, "__del__"):
+            del kind.__del__
+
+
+class _Attempts(threading.local):
+    """Retries of the session that runs in this thread."""
+
+    def __init__(self) -> None:
+        self.retries = 0
+        self.waited_until_s = 0.0
+
+
+_attempts = _Attempts()
+
+
+def _noting(delay_of: Callable[[int], float]) -> Callable[[int], float]:
+    def noted(attempt: int) -> float:
+        delay_s = delay_of(attempt)
+        _attempts.retries += 1
+        _attempts.waited_until_s = time.monotonic() + delay_s
+        return delay_s
+
+    return noted
+
+
+class ImposedChain(RemoteSequenceManager):
+    """Sequence manager that answers with a given chain, whatever PETALS would choose."""
+
+    def __init__(self, like: RemoteSequenceManager, spans: Sequence[RemoteSpanInfo]) -> None:
+        state = SequenceManagerState(p2p=like.state.p2p, rpc_info=like.rpc_info)
+        super().__init__(like.config, like.block_uids, dht=like.dht, state=state)
+        self._spans = spans
+
+    def make_sequence(
+        self, start_index: int = 0, end_index: int | None = None, **_: object
+    ) -> list[RemoteSpanInfo]:
+        """Part of the chain that covers ``[start_index, end_index)``."""
+        end_index = len(self) if end_index is None else end_index
+        return [
+            dataclasses.replace(
+                span, start=max(span.start, start_index), end=min(span.end, end_index)
+            )
+            for span in self._spans
+            if span.start < end_index and span.end > start_index
+        ]
+
+    def on_request_failure(self, peer_id: PeerID | None) -> None:
+        """Keep to the chain: nobody is banned, nothing is looked up."""
+
+
+class _Client:
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        _drop_finalisers()
+        torch.set_num_threads(1)
+        self._settings = settings
+        self._model = AutoDistributedModelForCausalLM.from_pretrained(
+            settings["model_dir"],
+            initial_peers=settings["initial_peers"],
+            dht_prefix=settings["dht_prefix"],
+            torch_dtype=torch.float32,
+            use_server_to_server=False,
+            show_route=False,
+            update_period=settings["update_period_s"],
+            request_timeout=settings["request_timeout_s"],
+            max_retries=settings["max_retries"],
+        )
+        self._manager = self._model.transformer.h.sequence_manager
+        self._manager.get_retry_delay = _noting(self._manager.get_retry_delay)
+        self._manager.make_sequence(mode="min_latency")  # the first look into the DHT
+        assert self._manager.rpc_info
+
+    def sessions(self, command: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Run requests at their arrival instants, each in a thread."""
+        start_s = time.monotonic() + command.get("lead_s", 0.0)
+        records: list[dict[str, Any]] = [{} for _ in command["requests"]]
+        threads = [
+            threading.Thread(target=self._session, args=(request, start_s, record), daemon=True)
+            for request, record in zip(command["requests"], records, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        deadline_s = time.monotonic() + command["timeout_s"]
+        for thread in threads:
+            thread.join(max(deadline_s - time.monotonic(), 0.0))
+        # A thread may still be writing: what it has written until now is what is reported.
+        return [dict(record) or {"status": "timeout"} for record in records]
+
+    def _session(
+        self, request: Mapping[str, Any], start_s: float, record: dict[str, Any]
+    ) -> None:
+        arrival_s = start_s + request["arrival_ms"] / 1000.0
+        time.sleep(max(arrival_s - time.monotonic(), 0.0))
+        _attempts.retries, _attempts.waited_until_s = 0, arrival_s
+        record.update(status="timeout", lag_ms=1000.0 * (time.monotonic() - arrival_s))
+        try:
+            with torch.inference_mode():
+                self._generate(request, arrival_s, record)
+            record["status"] = "ok"
+        except Exception as error:  # whatever PETALS raises is a result, recorded as such
+            record["status"] = f"{type(error).__name__}: {error}"[:300]
+        record["retries"] = _attempts.retries
+
+    def _generate(
+        self, request: Mapping[str, Any], arrival_s: float, record: dict[str, Any]
+    ) -> None:
+        model = self._model
+        ids = torch.tensor([request["input_ids"]])
+        tokens: list[int] = []
+        token_ms: list[float] = []
+        with InferenceSession(self._manager_for(request), request["cache_tokens"]) as session:
+            inputs = ids
+            while len(tokens) < request["output_tokens"]:
+                hidden = model.transformer.word_embeddings(inputs)
+                hidden = model.transformer.word_embeddings_layernorm(hidden)
+                hidden = model.transformer.ln_f(session.step(hidden))
+                inputs = model.lm_head(hidden[:, -1:]).argmax(-1)
+                token_ms.append(1000.0 * (time.monotonic() - arrival_s))
+                if not tokens:
+                    record["wait_ms"] = 1000.0 * (_attempts.waited_until_s - arrival_s)
+                    record["retries_before_first"] = _attempts.retries
+                tokens.append(int(inputs))
+                record.update(ttft_ms=token_ms[0], last_token_ms=token_ms[-1], tokens=len(tokens))
+            record["chain"] = [
+                [str(part.span.peer_id), part.span.start, part.span.end]
+                for part in session._server_sessions
+            ]
+        record["token_ids"] = tokens
+        record["token_ms"] = [round(value, 3) for value in token_ms]
+
+    def _manager_for(self, request: Mapping[str, Any]) -> RemoteSequenceManager:
+        if request.get("chain") is None:
+            return self._manager
+        spans = [
+            RemoteSpanInfo(
+                PeerID.from_base58(peer), start, end, ServerInfo(ServerState.ONLINE, 1.0)
+            )
+            for peer, start, end in request["chain"]
+        ]
+        manager = ImposedChain(self._manager, spans)
+        manager.get_retry_delay = _noting(manager.get_retry_delay)
+        return manager
+
+    def pings(self, command: Mapping[str, Any]) -> dict[str, float]:
+        """Round trips that PETALS' own routing believes in (ms)."""
+        believed = self._manager.ping_aggregator.to_dict()
+        return {str(peer): 1000.0 * rtt_s for peer, rtt_s in believed.items()}
+
+
+def connect_times_ms(command: Mapping[str, Any]) -> list[list[float]]:
+    """Times to open a TCP connection to each address: one round trip each (ms)."""
+    measured = []
+    for address, port in command["addresses"]:
+        times = []
+        for _ in range(command["repeats"]):
+            start_s = time.perf_counter()
+            with socket.create_connection((address, port), timeout=10):
+                times.append(1000.0 * (time.perf_counter() - start_s))
+        measured.append(times)
+    return measured
+
+
+def local_tokens(model_dir: str, command: Mapping[str, Any]) -> list[list[int]]:
+    """Greedy tokens of local transformers for the same prompts."""
+    model = BloomForCausalLM.from_pretrained(model_dir).eval()
+    answers = []
+    for request in command["requests"]:
+        ids = torch.tensor([request["input_ids"]])
+        with torch.inference_mode():
+            whole = model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=request["output_tokens"],
+                min_new_tokens=request["output_tokens"],
+                do_sample=False,
+            )
+        answers.append(whole[0, ids.shape[1] :].tolist())
+    return answers
+
+
+def run_client(pipe: Connection, settings: Mapping[str, Any]) -> None:
+    """Answer commands until killed."""
+    client = _Client(settings)
+    answer: dict[str, Callable[[Mapping[str, Any]], object]] = {
+        "sessions": client.sessions,
+        "pings": client.pings,
+        "connect_times": connect_times_ms,
+        "local_tokens": lambda command: local_tokens(settings["model_dir"], command),
+    }
+    pipe.send({"ready": True})
+    while True:
+        command = pipe.recv()
+        pipe.send(answer[command["do"]](command))

@@ -1,0 +1,114 @@
+"""One PETALS server, or the peer that the others join by, as a process inside its namespace."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from typing import Any
+
+import hivemind
+import petals.server.server as petals_server
+from petals.server.backend import TransformerBackend
+from petals.utils.convert_block import QuantType
+
+__all__ = ["run_first_peer", "run_server"]
+
+PORT = 31330
+
+
+def run_first_peer(pipe: Connection, address: str, identity: str) -> None:
+    """Hold the DHT's first peer; tell its address."""
+    dht = hivemind.DHT(
+        start=True,
+        host_maddrs=[f"/ip4/{address}/tcp/{PORT}"],
+        identity_path=identity,
+        use_relay=False,
+        use_auto_relay=False,
+    )
+    pipe.send({"maddrs": [str(maddr) for maddr in dht.get_visible_maddrs()]})
+    threading.Event().wait()
+
+
+def emulate_device(device: Mapping[str, float]) -> None:
+    """Let every block of this process take a device's time, on top of the real computation.
+
+    The sleep is in the server's only runtime, where PETALS runs one task after another; so
+    sessions queue for an emulated device as they do for a real one.
+    """
+    genuine = TransformerBackend.inference_step
+
+    def timed(self, hidden_states, *arguments):  # type: ignore[no-untyped-def]
+        tokens = hidden_states.shape[1]
+        prefill_ms = device["prefill_ms"] + device["prefill_ms_per_token"] * tokens
+        time.sleep((device["tau_ms"] if tokens == 1 else prefill_ms) / 1000.0)
+        return genuine(self, hidden_states, *arguments)
+
+    TransformerBackend.inference_step = timed
+
+
+def run_server(pipe: Connection, spec: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Serve blocks until killed; tell which, once ready, and again whenever they change.
+
+    Parameters
+    ----------
+    pipe : Connection
+        To the swarm's main process.
+    spec : mapping
+        ``address``, ``identity``, ``blocks`` (number, chosen by PETALS) or ``range`` (imposed),
+        ``cache_tokens_per_block``, ``device`` (emulated times, announced throughputs).
+    settings : mapping
+        ``model_dir``, ``initial_peers``, ``update_period_s``.
+    """
+    device = spec["device"]
+    emulate_device(device)
+
+    # Asked for its throughput, PETALS would time the CPU; it gets the emulated device's instead.
+    def announced(*_: object, num_blocks: int, **__: object) -> dict[str, float]:
+        share = device["forward_rps"] / ((num_blocks + 1) / 2)
+        return {
+            "throughput": min(share, device["network_rps"]),
+            "inference_rps": 1000.0 / device["tau_ms"],
+            "forward_rps": device["forward_rps"],
+            "network_rps": device["network_rps"],
+        }
+
+    petals_server.get_server_throughput = announced
+    imposed = spec.get("range")
+    server = petals_server.Server(
+        initial_peers=settings["initial_peers"],
+        dht_prefix=settings["dht_prefix"],
+        converted_model_name_or_path=settings["model_dir"],
+        throughput="eval",
+        num_blocks=None if imposed else spec["blocks"],
+        block_indices=f"{imposed[0]}:{imposed[1]}" if imposed else None,
+        num_handlers=1,
+        attn_cache_tokens=spec["cache_tokens_per_block"],
+        torch_dtype="float32",
+        device="cpu",
+        quant_type=QuantType.NONE,
+        update_period=settings["update_period_s"],
+        mean_block_selection_delay=0.0,  # servers join one after another, so nothing can collide
+        skip_reachability_check=True,
+        reachable_via_relay=False,
+        use_relay=False,
+        use_auto_relay=False,
+        host_maddrs=[f"/ip4/{spec['address']}/tcp/{PORT}"],
+        identity_path=spec["identity"],
+    )
+    threading.Thread(target=_tell_blocks, args=(pipe, server), daemon=True).start()
+    server.run()
+
+
+def _tell_blocks(pipe: Connection, server: Any) -> None:
+    told: list[int] | None = None
+    while True:
+        container = server.module_container
+        if container is not None and container.ready.is_set():
+            indices = sorted(int(uid.rsplit(".", 1)[1]) for uid in container.module_backends)
+            blocks = [indices[0], indices[-1] + 1]
+            if blocks != told:
+                told = blocks
+                pipe.send({"range": blocks, "peer": str(server.dht.peer_id)})
+        time.sleep(0.1)

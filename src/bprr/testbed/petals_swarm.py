@@ -1,0 +1,257 @@
+"""The swarm's main process: makes the hosts and the network, then starts and kills what runs there.
+
+It is the first process of a PID namespace of its own and ends when its standard input does; the
+kernel then kills every process below it and removes their network namespaces and devices.
+Commands come and answers go as lines of JSON. It imports PETALS once and forks everything else.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import multiprocessing
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from bprr.testbed.delay_router import DelayLine, route_packets
+from bprr.testbed.namespaces import enter, new_host
+from bprr.testbed.petals_import import offer_names
+
+PREFIX_BITS = 24
+
+
+def address_of(host: int) -> str:
+    """IPv4 address of a host."""
+    return f"10.99.0.{host + 1}"
+
+
+class TimedOut(Exception):
+    """A process did not answer in time."""
+
+
+class Process:
+    """A forked process in its own session, with a pipe."""
+
+    def __init__(self, work: Callable[[Connection], None], namespace: int | None, log: Path) -> None:
+        self.pipe, far_end = multiprocessing.Pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                os.setsid()
+                self.pipe.close()
+                descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+                os.dup2(descriptor, 1)
+                os.dup2(descriptor, 2)
+                if namespace is not None:
+                    enter(namespace)
+                work(far_end)
+                status = 0
+            except BaseException:
+                import traceback
+
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(status)
+        far_end.close()
+
+    def receive(self, timeout_s: float) -> Any:
+        """Next message; `TimedOut` if there is none in time or the process has ended."""
+        try:
+            if self.pipe.poll(timeout_s):
+                return self.pipe.recv()
+        except EOFError:
+            raise TimedOut("the process has ended") from None
+        raise TimedOut(f"no answer within {timeout_s:g} s")
+
+    def kill(self) -> None:
+        """Kill it with everything it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+        self.pipe.close()
+
+
+class Swarm:
+    """Hosts 0 (first peer), 1 … S (servers), S + 1 … S + C (client positions)."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = dict(settings)
+        self._folder = Path(settings["folder"])
+        self._servers: dict[int, Process] = {}
+        self._clients: dict[int, Process] = {}
+        self._first_peer: Process | None = None
+        self.peers: dict[int, str] = {}
+        self._swarms = itertools.count(1)
+        rtt_ms, mbit_per_s = settings["rtt_ms"], settings["mbit_per_s"]
+        hosts = [new_host(address_of(host), PREFIX_BITS) for host in range(len(rtt_ms))]
+        self._namespaces = [namespace for namespace, _ in hosts]
+        line = DelayLine(
+            [[value / 2000.0 for value in row] for row in rtt_ms],
+            [[value * 1e6 / 8 for value in row] for row in mbit_per_s],
+        )
+        host_of = {address_of(host): host for host in range(len(hosts))}
+        tuns = [tun for _, tun in hosts]
+        log = self._folder / "router.log"
+        self._router = Process(lambda _: route_packets(tuns, host_of, line), None, log)
+        for tun in tuns:
+            os.close(tun)  # the router alone keeps the devices
+
+    def start(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Start first peer, servers and clients; answer with the blocks of every server."""
+        from bprr.testbed.petals_client import run_client
+        from bprr.testbed.petals_server import run_first_peer, run_server
+
+        deadline_s = time.monotonic() + command["timeout_s"]
+
+        def left_s() -> float:
+            return max(deadline_s - time.monotonic(), 0.0)
+
+        identity = str(self._folder / "identity_0")
+        self._first_peer = Process(
+            lambda pipe: run_first_peer(pipe, address_of(0), identity),
+            self._namespaces[0],
+            self._folder / "first_peer.log",
+        )
+        settings = {
+            **self._settings,
+            "initial_peers": self._first_peer.receive(left_s())["maddrs"],
+            "dht_prefix": f"testbed-{next(self._swarms)}",  # no stale record of an earlier swarm
+        }
+        ranges: dict[int, list[int]] = {}
+        for spec in command["servers"]:
+            host = 1 + spec["server"]
+            whole = {
+                **spec,
+                "address": address_of(host),
+                "identity": str(self._folder / f"identity_{host}"),
+            }
+            process = Process(
+                lambda pipe, whole=whole: run_server(pipe, whole, settings),  # type: ignore[misc]
+                self._namespaces[host],
+                self._folder / f"server_{spec['server']}.log",
+            )
+            self._servers[spec["server"]] = process
+            if "range" not in spec:  # PETALS chooses: the next one must see this one
+                self._note(spec["server"], process.receive(left_s()), ranges)
+        for server, process in self._servers.items():
+            if server not in ranges:
+                self._note(server, process.receive(left_s()), ranges)
+        for client in range(self._settings["clients"]):
+            host = 1 + self._settings["servers"] + client
+            self._clients[client] = Process(
+                lambda pipe: run_client(pipe, settings),
+                self._namespaces[host],
+                self._folder / f"client_{client}.log",
+            )
+        for process in self._clients.values():
+            process.receive(left_s())
+        return {"ranges": ranges, "peers": self.peers}
+
+    def _note(self, server: int, message: dict[str, Any], ranges: dict[int, list[int]]) -> None:
+        ranges[server] = message["range"]
+        self.peers[server] = message["peer"]
+
+    def blocks_now(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Changes of blocks since the last time asked (PETALS rebalances by itself)."""
+        changes = {}
+        for server, process in self._servers.items():
+            with suppress(EOFError, OSError):
+                while process.pipe.poll(0):
+                    changes[server] = process.pipe.recv()["range"]
+        return {"changes": changes}
+
+    def client(self, command: Mapping[str, Any]) -> Any:
+        """Pass a command to the client of a position."""
+        process = self._clients[command["client"]]
+        process.pipe.send(command)
+        if command.get("kill_server") is not None:
+            victim = self._servers[command["kill_server"]]
+            threading.Timer(command["kill_after_s"], victim.kill).start()
+        return process.receive(command["timeout_s"] + 15.0)
+
+    def stop(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Kill clients, servers and first peer; hosts and network stay."""
+        for process in (*self._clients.values(), *self._servers.values()):
+            process.kill()
+        self._clients.clear()
+        self._servers.clear()
+        if self._first_peer is not None:
+            self._first_peer.kill()
+            self._first_peer = None
+        return {"stopped": True}
+
+
+def make_model(folder: Path, model: Mapping[str, Any]) -> str:
+    """Save a BLOOM of random weights as PETALS wants it (the keys of the base model)."""
+    import torch
+    from transformers import BloomConfig, BloomForCausalLM
+
+    target = folder / "model"
+    if not target.exists():
+        torch.manual_seed(model["seed"])
+        config = BloomConfig(
+            vocab_size=model["vocabulary"],
+            hidden_size=model["d_model"],
+            n_layer=model["blocks"],
+            n_head=model["heads"],
+            initializer_range=model["initializer_range"],
+            bos_token_id=0,
+            eos_token_id=None,
+            pad_token_id=0,
+        )
+        BloomForCausalLM(config).transformer.save_pretrained(target)
+    return str(target)
+
+
+def commands(deadline_s: float) -> Iterator[dict[str, Any]]:
+    """Commands from standard input, until it ends or the deadline passes."""
+    buffer = b""
+    while True:
+        readable, _, _ = select.select([0], [], [], max(deadline_s - time.monotonic(), 0.0))
+        chunk = os.read(0, 1 << 20) if readable else b""
+        if not chunk:
+            return
+        buffer += chunk
+        *lines, buffer = buffer.split(b"\n")
+        for line in lines:
+            yield json.loads(line)
+
+
+def main() -> None:
+    """Answer commands; the first one makes the hosts."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever the libraries print is no answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides when to end
+    swarm: Swarm | None = None
+    deadline_s = time.monotonic() + float(sys.argv[1])
+    for command in commands(deadline_s):
+        try:
+            if command["op"] == "hosts":
+                settings = command["settings"]
+                swarm = Swarm(settings)
+                offer_names()
+                settings["model_dir"] = make_model(Path(settings["folder"]), settings["model"])
+                swarm._settings["model_dir"] = settings["model_dir"]
+                answer: Any = {"ready": True}
+            else:
+                assert swarm is not None
+                answer = getattr(swarm, command["op"])(command)
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps({"answer": answer}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
