@@ -30,6 +30,7 @@ COMMANDS = (
     "bprr.commands.scorecard",
     "bprr.commands.report",
     "bprr.commands.manifest",
+    "bprr.commands.testbed",
     "bprr.commands.verify",
     "bprr.commands.provenance",
 )

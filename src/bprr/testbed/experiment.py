@@ -35,6 +35,7 @@ __all__ = ["CannotRun", "Run", "run_testbed"]
 START_S = 240.0
 SLACK = 4.0  # a case may take so many times its predicted span before it is given up
 SLACK_S = 45.0
+LEAD_S = 0.5  # for the client to make its threads
 PORT = 31330
 
 
@@ -168,15 +169,30 @@ class _Testbed:
                 }
             )
         span_s = float(predicted.end_ms.max()) / 1000.0
+        kill_after_s = settings.cases[case.group].kill_after_s
+        kill = {}
+        if kill_after_s is not None:
+            victim = replaceable_server(placement, chain_of(*predicted.chain(0)))
+            kill = {"kill_server": victim, "kill_after_s": kill_after_s + LEAD_S}
         measured = self.process.ask(
             "client", SLACK * span_s + SLACK_S, client=case.client, do="sessions",
-            requests=requests, lead_s=0.5,
+            requests=requests, lead_s=LEAD_S, **kill,
         )  # fmt: skip
         local = self.process.ask(
             "client", 120.0, client=case.client, do="local_tokens", requests=requests
         )
         server_of = {peer: server for server, peer in self.peers.items()}
         return request_rows(case, method, measured, predicted, server_of, local)
+
+
+def replaceable_server(placement: Placement, chain: Sequence[tuple[int, int, int]]) -> int:
+    """Server of a chain whose part others host too; the last one if there is none."""
+    for server, first, end in chain:
+        others = np.arange(placement.swarm.servers) != server
+        hosted = (placement.first_block <= first + 1) & (placement.last_block >= end)
+        if (hosted & others & (placement.blocks > 0)).any():
+            return server
+    return chain[-1][0]
 
 
 def hosts_of(settings: TestbedSettings, instance: Instance) -> dict[str, Any]:
@@ -254,15 +270,16 @@ def _swarms(
 ) -> dict[str, tuple[Placement, bool, list[tuple[str, str]]]]:
     """Swarms to start: placement, whether it is imposed, and the (group, method) that use it.
 
-    Methods with the same placement and pool share one.
+    Methods with the same placement and pool share one, unless a server of it is killed.
     """
+    broken: set[str] = set()
     found: dict[str, tuple[Placement, bool, list[tuple[str, str]]]] = {}
     for group, case in settings.cases.items():
         for name in case.methods:
             method = settings.methods[name]
             placement = placement_of(settings, group, method, profiles, swarm)
-            for other, imposed, users in found.values():
-                same = imposed == method.imposed and all(
+            for key, (other, imposed, users) in found.items():
+                same = not case.kill_after_s and key not in broken and imposed == method.imposed and all(
                     np.array_equal(getattr(other, part), getattr(placement, part))
                     for part in ("first_block", "blocks", "cache_tokens")
                 )
@@ -271,6 +288,8 @@ def _swarms(
                     break
             else:
                 found[f"{group}/{name}"] = (placement, method.imposed, [(group, name)])
+                if case.kill_after_s:
+                    broken.add(f"{group}/{name}")
     return found
 
 

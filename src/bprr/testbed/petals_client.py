@@ -91,6 +91,7 @@ class _Client:
             update_period=settings["update_period_s"],
             request_timeout=settings["request_timeout_s"],
             max_retries=settings["max_retries"],
+            max_pinged=settings["servers"],  # all of them: known distances, open connections
         )
         self._manager = self._model.transformer.h.sequence_manager
         self._manager.get_retry_delay = _noting(self._manager.get_retry_delay)
@@ -168,11 +169,6 @@ class _Client:
         manager.get_retry_delay = _noting(manager.get_retry_delay)
         return manager
 
-    def pings(self, command: Mapping[str, Any]) -> dict[str, float]:
-        """Round trips that PETALS' own routing believes in (ms)."""
-        believed = self._manager.ping_aggregator.to_dict()
-        return {str(peer): 1000.0 * rtt_s for peer, rtt_s in believed.items()}
-
 
 def connect_times_ms(command: Mapping[str, Any]) -> list[list[float]]:
     """Times to open a TCP connection to each address: one round trip each (ms)."""
@@ -210,7 +206,6 @@ def run_client(pipe: Connection, settings: Mapping[str, Any]) -> None:
     client = _Client(settings)
     answer: dict[str, Callable[[Mapping[str, Any]], object]] = {
         "sessions": client.sessions,
-        "pings": client.pings,
         "connect_times": connect_times_ms,
         "local_tokens": lambda command: local_tokens(settings["model_dir"], command),
     }

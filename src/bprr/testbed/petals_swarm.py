@@ -75,7 +75,9 @@ class Process:
         raise TimedOut(f"no answer within {timeout_s:g} s")
 
     def kill(self) -> None:
-        """Kill it with everything it started."""
+        """Kill it with everything it started; a second time does nothing."""
+        if self.pipe.closed:
+            return
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         with suppress(ChildProcessError):

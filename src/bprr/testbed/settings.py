@@ -57,6 +57,9 @@ class CaseSettings(Strict):
     session_tokens: Count | None = Field(
         None, description="tokens of cache a session asks for; input plus output if not given"
     )
+    kill_after_s: Positive | None = Field(
+        None, description="kill a server of the first chain so long after the case has started"
+    )
 
 
 class CalibrationSettings(Strict):
@@ -81,7 +84,7 @@ class TestbedSettings(Strict):
     update_period_s: Positive = Field(
         60.0, description="how often servers announce and clients look (PETALS' default)"
     )
-    max_retries: Count = 10
+    max_retries: Count = Field(8, description="PETALS retries for ever by default")
     seed: Annotated[int, Field(ge=0, strict=True)] = 1
     calibration: CalibrationSettings = CalibrationSettings()
     methods: dict[str, TestbedMethod]

@@ -1,0 +1,58 @@
+"""``bprr testbed run`` and ``bprr testbed report``: genuine PETALS beside the simulator."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+__all__ = ["add_command"]
+
+SHIPPED = Path("data/traces/testbed")
+SKIPPED = 3  # exit status of a run that this machine cannot do
+
+
+def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    command = subparsers.add_parser("testbed", help="genuine PETALS beside the simulator")
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    run = actions.add_parser("run", help="measure and predict (Linux, root, make testbed)")
+    run.add_argument("settings", type=Path, help="e.g. config/testbed/smoke.yaml")
+    run.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
+    run.add_argument("--logs", type=Path, help="folder that keeps the logs of all processes")
+    run.add_argument(
+        "--skip", action="store_true", help="succeed where the machine cannot run it, saying so"
+    )
+    run.set_defaults(run=_run)
+    report = actions.add_parser("report", help="table, scatter plot, CDFs and summary of a run")
+    report.add_argument("folder", type=Path, nargs="?", default=SHIPPED, help="of the run")
+    report.add_argument("-o", "--output", type=Path, help="stem of the files to write")
+    report.set_defaults(run=_report)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from bprr.testbed.experiment import CannotRun, run_testbed
+    from bprr.testbed.report import layout, summary_text, write_run
+    from bprr.testbed.settings import load_testbed
+
+    settings = load_testbed(arguments.settings)
+    try:
+        run = run_testbed(settings, arguments.logs, lambda line: print(line, flush=True))
+    except CannotRun as error:
+        print(error)
+        return 0 if arguments.skip else SKIPPED
+    write_run(run, arguments.output)
+    print(layout(run).markdown())
+    print(summary_text(run))
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from bprr.testbed.report import layout, read_run, render, summary_text
+
+    run = read_run(arguments.folder)
+    print(layout(run).markdown())
+    print(summary_text(run))
+    if arguments.output:
+        for path in render(run, arguments.output):
+            print(path)
+    return 0
