@@ -33,7 +33,7 @@ export HOME := $(CURDIR)/.cache
 endif
 
 .PHONY: help reproduce smoke dry-run test bench agreement lint style types workflow-lint format lock \
-        setup measure-env solvers-env clean
+        setup measure-env solvers-env testbed clean
 
 help: ## list the doors
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +104,20 @@ measure-env: $(READY) ## add torch and transformers, to measure a device
 solvers-env: $(READY) ## add Gurobi and SCIP beside HiGHS and CBC
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-solvers.lock
 
+# Genuine PETALS wants old packages, hence an environment of its own; see requirements-testbed*.in.
+TESTBED := .testbed-venv
+
+testbed: $(TESTBED)/.installed ## environment with genuine PETALS (1.5 GB), for `bprr testbed run`
+
+$(TESTBED)/.installed: requirements-testbed.lock requirements-testbed.in
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+	    echo "the testbed needs Python 3.11; name one: make testbed PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(TESTBED)
+	$(TESTBED)/bin/python -m pip install --quiet --no-deps --require-hashes \
+	    -r requirements-testbed.lock
+	$(TESTBED)/bin/python -m pip install --quiet "$$(grep '^torch==' requirements-testbed.in)"
+	@touch $@
+
 # Prints what an extra of pyproject.toml asks for.
 extra = $(BIN)/python -c "import tomllib; \
     extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; \
@@ -113,15 +127,23 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork
     --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
     --custom-compile-command "make lock"
 
+WITHOUT_TORCH = awk '/^[^ ]/ { torch = /^(torch|triton|cuda-|nvidia-)/ } !torch'
+
 lock: $(READY) ## pin the packages again; ARGS=--upgrade to move to the newest
 	$(COMPILE) $(ARGS) pyproject.toml --extra dev --output-file requirements.lock
 	$(call extra,gurobi scip) | $(COMPILE) $(ARGS) - -c requirements.lock \
 	    --output-file requirements-solvers.lock
 	$(call extra,measure) | $(COMPILE) $(ARGS) - -c requirements.lock \
 	    --output-file requirements-measure.lock
-	awk '/^[^ ]/ { torch = /^(torch|triton|cuda-|nvidia-)/ } !torch' requirements-measure.lock \
-	    > requirements-measure.lock.new
+	$(WITHOUT_TORCH) requirements-measure.lock > requirements-measure.lock.new
 	mv requirements-measure.lock.new requirements-measure.lock
+	$(COMPILE) $(ARGS) requirements-testbed.in --output-file requirements-testbed.lock
+	$(COMPILE) $(ARGS) --no-deps --no-header requirements-testbed-nodeps.in \
+	    --output-file requirements-testbed-nodeps.lock
+	{ $(WITHOUT_TORCH) requirements-testbed.lock; cat requirements-testbed-nodeps.lock; } \
+	    > requirements-testbed.lock.new
+	mv requirements-testbed.lock.new requirements-testbed.lock
+	rm requirements-testbed-nodeps.lock
 
 clean: ## delete results, figures and caches (ignored files only; .venv stays)
 	git clean -fdXq -- results figures benchmarks logs src tests \

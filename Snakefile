@@ -19,6 +19,7 @@ include: "workflow/rules/fit.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/offline.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/testbed.smk"
 
 
 rule all:
@@ -29,3 +30,4 @@ rule all:
         rules.fitted.input,
         rules.offline.input,
         rules.reported.input,
+        rules.testbed_report.output,

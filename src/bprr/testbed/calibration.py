@@ -82,9 +82,7 @@ def random_chain(
     return list(zip(chosen, ends[:-1], ends[1:], strict=True))
 
 
-def fit_profile(
-    samples: Sequence[Sample], rtt_ms: FloatArray, devices: Sequence[str]
-) -> Profile:
+def fit_profile(samples: Sequence[Sample], rtt_ms: FloatArray, devices: Sequence[str]) -> Profile:
     """Least squares of per-token and first-token times on round trips, hops and blocks.
 
     Parameters
@@ -131,7 +129,7 @@ def _least_squares(matrix: FloatArray, values: FloatArray) -> tuple[FloatArray, 
             "calibration sessions", f"{matrix.shape[1] - rank} independent", f"of {len(values)}"
         )
     residual = matrix @ solution - values
-    return solution, float(np.sqrt(np.mean(residual**2)))
+    return np.asarray(solution, dtype=np.float64), float(np.sqrt(np.mean(residual**2)))
 
 
 def calibrated(swarm: Swarm, profile: Profile) -> Swarm:

@@ -40,7 +40,7 @@ PORT = 31330
 
 
 class CannotRun(BprrError):
-    """This machine cannot run a swarm; says what it lacks."""
+    """A swarm cannot run on this machine; says what it lacks."""
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,7 @@ class _Testbed:
         self.stop()
         return fit_profile(samples, rtt_ms, swarm.device), samples
 
-    def measure(
-        self, case: Case, method: str, placement: Placement
-    ) -> pd.DataFrame:
+    def measure(self, case: Case, method: str, placement: Placement) -> pd.DataFrame:
         """Predict a case, measure it, and put both beside each other."""
         settings = self.settings
         entry = settings.methods[method]
@@ -279,9 +277,14 @@ def _swarms(
             method = settings.methods[name]
             placement = placement_of(settings, group, method, profiles, swarm)
             for key, (other, imposed, users) in found.items():
-                same = not case.kill_after_s and key not in broken and imposed == method.imposed and all(
-                    np.array_equal(getattr(other, part), getattr(placement, part))
-                    for part in ("first_block", "blocks", "cache_tokens")
+                same = (
+                    not case.kill_after_s
+                    and key not in broken
+                    and imposed == method.imposed
+                    and all(
+                        np.array_equal(getattr(other, part), getattr(placement, part))
+                        for part in ("first_block", "blocks", "cache_tokens")
+                    )
                 )
                 if same:
                     users.append((group, name))
@@ -293,9 +296,7 @@ def _swarms(
     return found
 
 
-def _placement_record(
-    placement: Placement, ranges: Mapping[int, Sequence[int]]
-) -> dict[str, Any]:
+def _placement_record(placement: Placement, ranges: Mapping[int, Sequence[int]]) -> dict[str, Any]:
     hosted = {
         server: [int(placement.first_block[server]), int(placement.last_block[server])]
         for server in range(placement.swarm.servers)

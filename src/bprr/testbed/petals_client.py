@@ -12,12 +12,12 @@ from typing import Any
 
 import petals.client.inference_session as petals_session
 import torch
+from hivemind import PeerID
 from petals import AutoDistributedModelForCausalLM
 from petals.client import RemoteSequenceManager
 from petals.client.inference_session import InferenceSession
 from petals.client.routing.sequence_manager import SequenceManagerState
 from petals.data_structures import RemoteSpanInfo, ServerInfo, ServerState
-from hivemind import PeerID
 from transformers import BloomForCausalLM
 
 __all__ = ["run_client"]
@@ -114,9 +114,7 @@ class _Client:
         # A thread may still be writing: what it has written until now is what is reported.
         return [dict(record) or {"status": "timeout"} for record in records]
 
-    def _session(
-        self, request: Mapping[str, Any], start_s: float, record: dict[str, Any]
-    ) -> None:
+    def _session(self, request: Mapping[str, Any], start_s: float, record: dict[str, Any]) -> None:
         arrival_s = start_s + request["arrival_ms"] / 1000.0
         time.sleep(max(arrival_s - time.monotonic(), 0.0))
         _attempts.retries, _attempts.waited_until_s = 0, arrival_s

@@ -41,7 +41,9 @@ class TimedOut(Exception):
 class Process:
     """A forked process in its own session, with a pipe."""
 
-    def __init__(self, work: Callable[[Connection], None], namespace: int | None, log: Path) -> None:
+    def __init__(
+        self, work: Callable[[Connection], None], namespace: int | None, log: Path
+    ) -> None:
         self.pipe, far_end = multiprocessing.Pipe()
         self.pid = os.fork()
         if self.pid == 0:

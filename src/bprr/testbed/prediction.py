@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from bprr.config import ModelSettings, Scenario, load_devices, load_models, validated, with_overrides
+from bprr.config import (
+    ModelSettings,
+    Scenario,
+    load_devices,
+    load_models,
+    validated,
+    with_overrides,
+)
 from bprr.errors import InputError
 from bprr.placement.base import Placement
 from bprr.routing.base import PetalsSettings
 from bprr.scenario import Catalogue, Instance, draw
 from bprr.simulation import Records, simulate
 from bprr.simulation.admission import BackOff
-from bprr.swarm import Swarm
+from bprr.swarm import IntArray, Swarm
 from bprr.sweep import MethodRunner
-from bprr.testbed.settings import CaseSettings, TestbedMethod, TestbedSettings
+from bprr.testbed.settings import TestbedMethod, TestbedSettings
 
 __all__ = ["Case", "cases_of", "chain_of", "instance_of", "placement_of", "predict", "profiles_of"]
 
@@ -98,7 +104,9 @@ def placement_of(
     return placement
 
 
-def predict(settings: TestbedSettings, placement: Placement, method: TestbedMethod, instance: Instance) -> Records:
+def predict(
+    settings: TestbedSettings, placement: Placement, method: TestbedMethod, instance: Instance
+) -> Records:
     """Simulate a case on a placement, with sessions that are refused and retry."""
     scenario = settings.scenario
     return simulate(
@@ -112,9 +120,7 @@ def predict(settings: TestbedSettings, placement: Placement, method: TestbedMeth
     )
 
 
-def chain_of(
-    servers: Sequence[int], processed: Sequence[int]
-) -> list[tuple[int, int, int]]:
+def chain_of(servers: IntArray, processed: IntArray) -> list[tuple[int, int, int]]:
     """Chain as (server, first block, end), half-open from 0, as PETALS counts."""
     ends = np.cumsum(processed).tolist()
-    return list(zip(map(int, servers), [0, *ends[:-1]], ends, strict=True))
+    return list(zip(servers.tolist(), [0, *ends[:-1]], ends, strict=True))

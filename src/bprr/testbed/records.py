@@ -54,9 +54,7 @@ def request_rows(
         done = record.get("status") == "ok"
         completion_ms = record["last_token_ms"] if done else np.nan
         ttft_ms = record.get("ttft_ms", np.nan)
-        chain = [
-            (server_of_peer[peer], start, end) for peer, start, end in record.get("chain", ())
-        ]
+        chain = [(server_of_peer[peer], start, end) for peer, start, end in record.get("chain", ())]
         rows.append(
             {
                 "group": case.group,

@@ -171,7 +171,12 @@ def layout(run: Run) -> TextTable:
     )
     return TextTable(
         title=settings["title"],
-        header=["Client in", "Method", "Quantity", *(f"λ = {r:g}/s\nl = {n:g}" for r, n in columns)],
+        header=[
+            "Client in",
+            "Method",
+            "Quantity",
+            *(f"λ = {r:g}/s\nl = {n:g}" for r, n in columns),
+        ],
         rows=rows,
         leading=3,
         widths=[1.1, 2.3, 1.2, *[1.1] * len(columns)],
@@ -236,9 +241,7 @@ def draw_scatter(run: Run) -> Figure:
 
 def draw_cdfs(run: Run) -> Figure:
     """Distribution of time per token over the requests of the table, measured and predicted."""
-    table = run.requests[
-        (run.requests["group"] == TABLE_GROUP) & (run.requests["status"] == "ok")
-    ]
+    table = run.requests[(run.requests["group"] == TABLE_GROUP) & (run.requests["status"] == "ok")]
     labels = _labels(run)
     clients = list(dict.fromkeys(table["client"]))
     methods = [name for name in labels if name in set(table["method"])]
