@@ -30,11 +30,15 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    import signal
+    import sys
+
     from bprr.testbed.experiment import CannotRun, run_testbed
     from bprr.testbed.report import layout, summary_text, write_run
     from bprr.testbed.settings import load_testbed
 
     settings = load_testbed(arguments.settings)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave the swarm in order
     try:
         run = run_testbed(settings, arguments.logs, lambda line: print(line, flush=True))
     except CannotRun as error:

@@ -155,7 +155,9 @@ class _Testbed:
         prompts = np.random.default_rng(settings.seed)  # the same prompts for every method
         requests: list[dict[str, Any]] = []
         for index in range(len(workload)):
-            chain = self.for_petals(chain_of(*predicted.chain(index))) if entry.imposed else None
+            chain = (
+                self.for_petals(chain_of(*predicted.chain(index))) if entry.impose_chains else None
+            )
             ids = prompts.integers(1, settings.stand_in.vocabulary, workload.input_tokens[index])
             requests.append(
                 {
@@ -184,11 +186,12 @@ class _Testbed:
 
 
 def replaceable_server(placement: Placement, chain: Sequence[tuple[int, int, int]]) -> int:
-    """Server of a chain whose part others host too; the last one if there is none."""
-    for server, first, end in chain:
-        others = np.arange(placement.swarm.servers) != server
-        hosted = (placement.first_block <= first + 1) & (placement.last_block >= end)
-        if (hosted & others & (placement.blocks > 0)).any():
+    """Last server of a chain without which every block is still hosted; else its last one."""
+    blocks = np.arange(1, placement.swarm.model.blocks + 1)
+    hosts = (placement.first_block[:, None] <= blocks) & (blocks <= placement.last_block[:, None])
+    hosts &= placement.blocks[:, None] > 0
+    for server, _, _ in reversed(chain):
+        if np.delete(hosts, server, axis=0).any(axis=0).all():
             return server
     return chain[-1][0]
 
@@ -280,7 +283,7 @@ def _swarms(
                 same = (
                     not case.kill_after_s
                     and key not in broken
-                    and imposed == method.imposed
+                    and imposed == method.impose_blocks
                     and all(
                         np.array_equal(getattr(other, part), getattr(placement, part))
                         for part in ("first_block", "blocks", "cache_tokens")
@@ -290,7 +293,7 @@ def _swarms(
                     users.append((group, name))
                     break
             else:
-                found[f"{group}/{name}"] = (placement, method.imposed, [(group, name)])
+                found[f"{group}/{name}"] = (placement, method.impose_blocks, [(group, name)])
                 if case.kill_after_s:
                     broken.add(f"{group}/{name}")
     return found

@@ -40,7 +40,8 @@ class TestbedMethod(Strict):
     label: str
     placement: str
     routing: str
-    imposed: bool = Field(description="impose placement and chains; otherwise PETALS' own")
+    impose_blocks: bool = Field(description="our placement, instead of PETALS' own")
+    impose_chains: bool = Field(description="our chains, instead of PETALS' own routing")
     leftover_pool: bool = Field(
         False, description="cache pool tuned to all leftover memory, not PETALS' fixed one"
     )
