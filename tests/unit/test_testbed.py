@@ -1,0 +1,356 @@
+"""The testbed's parts that need neither PETALS nor root."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bprr.cli import main
+from bprr.config import read_yaml
+from bprr.errors import BprrError, InfeasibleError, InputError
+from bprr.testbed import swarm_process
+from bprr.testbed.calibration import Profile, Sample, calibrated, fit_profile, random_chain
+from bprr.testbed.delay_router import DelayLine, destination
+from bprr.testbed.experiment import Run, hosts_of, replaceable_server
+from bprr.testbed.prediction import (
+    cases_of,
+    chain_of,
+    instance_of,
+    placement_of,
+    predict,
+    profiles_of,
+)
+from bprr.testbed.records import COLUMNS, chain_text, request_rows
+from bprr.testbed.report import case_means, layout, read_run, render, summary_text, write_run
+from bprr.testbed.settings import TestbedSettings, load_testbed
+
+SMOKE = Path("config/testbed/smoke.yaml")
+CLUSTERED = Path("config/testbed/clustered.yaml")
+
+PROFILE = Profile(
+    rtt_ms=[[5.0, 40.0, 40.0]],
+    hop_ms=9.0,
+    tau_ms={"a100_clustered": 3.0, "mig_clustered": 17.0},
+    prefill_ms={"a100_clustered": 8.0, "mig_clustered": 52.0},
+    prompt_round_trips=1.5,
+    prompt_hop_ms=20.0,
+    token_error_ms=0.0,
+    prompt_error_ms=0.0,
+)
+
+
+@pytest.fixture
+def smoke(at_root: Path) -> TestbedSettings:
+    return load_testbed(SMOKE)
+
+
+def smoke_swarm(settings: TestbedSettings):
+    profiles = profiles_of(settings)
+    case = cases_of(settings, "table")[0]
+    instance = instance_of(settings, case, profiles)
+    devices = instance.swarm.device
+    # The order of the servers is the scenario's; distances follow the device.
+    rtt_ms = [[5.0 if device == "a100_clustered" else 40.0 for device in devices]]
+    profile = replace(PROFILE, rtt_ms=rtt_ms)
+    return profiles, case, instance, calibrated(instance.swarm, profile)
+
+
+def packet(source: str, target: str, size: int = 40) -> bytes:
+    addresses = bytes(map(int, (source + "." + target).split(".")))
+    return struct.pack(">BBH", 0x45, 0, size) + bytes(8) + addresses + bytes(size - 20)
+
+
+class TestDelayLine:
+    def line(self) -> DelayLine:
+        return DelayLine([[0, 0.05], [0.05, 0]], [[1e9, 1e4], [1e9, 1e9]])
+
+    def test_a_packet_arrives_after_half_a_round_trip_and_its_length(self):
+        line = self.line()
+        line.put(0, 1, bytes(100), now_s=1.0)
+        assert line.next_s() == pytest.approx(1.0 + 0.05 + 100 / 1e4)
+        assert line.arrived(1.05) == []
+        assert line.arrived(1.07) == [(1, bytes(100))]
+        assert line.next_s() is None
+
+    def test_packets_of_a_link_queue_and_keep_their_order(self):
+        line = self.line()
+        for content in (b"first", b"other"):
+            line.put(0, 1, content * 200, now_s=0.0)
+        assert line.next_s() == pytest.approx(0.05 + 0.1)
+        assert [sent[:5] for _, sent in line.arrived(1.0)] == [b"first", b"other"]
+
+    def test_links_do_not_wait_for_each_other(self):
+        line = self.line()
+        line.put(0, 1, bytes(10_000), now_s=0.0)
+        line.put(1, 0, bytes(100), now_s=0.0)
+        assert [target for target, _ in line.arrived(2.0)] == [0, 1]
+
+    def test_destination_of_ipv4_only(self):
+        assert destination(packet("10.99.0.1", "10.99.0.7")) == "10.99.0.7"
+        assert destination(b"\x60" + bytes(60)) is None
+        assert destination(b"") is None
+
+
+class TestSettings:
+    @pytest.mark.parametrize("path", [SMOKE, CLUSTERED])
+    def test_shipped_settings_can_be_placed_and_predicted(self, at_root: Path, path: Path):
+        settings = load_testbed(path)
+        profiles = profiles_of(settings)
+        for group, case in settings.cases.items():
+            for method in case.methods:
+                entry = settings.methods[method]
+                for cell in cases_of(settings, group):
+                    instance = instance_of(settings, cell, profiles)
+                    assert set(instance.workload.client) == {cell.client}
+                    placement = placement_of(settings, group, entry, profiles, instance.swarm)
+                    assert len(predict(settings, placement, entry, instance)) == cell.requests
+
+    @pytest.mark.parametrize(
+        ("key", "value"), [("methods", ["nobody"]), ("clients", ["mars"]), ("requests", 0)]
+    )
+    def test_unusable_cases_are_refused(self, at_root: Path, key: str, value: object):
+        content = read_yaml(SMOKE)
+        content["cases"]["table"][key] = value
+        with pytest.raises(BprrError, match=f"cases.table.{key}"):
+            load_testbed(SMOKE, content)
+
+    def test_hosts_are_as_far_apart_as_the_scenario_says(self, smoke: TestbedSettings):
+        _, _, instance, _ = smoke_swarm(smoke)
+        hosts = hosts_of(smoke, instance)
+        rtt_ms = np.array(hosts["rtt_ms"])
+        assert rtt_ms.shape == (5, 5)
+        assert set(np.unique(rtt_ms)) == {0.0, 5.0, 40.0}
+        client = rtt_ms[4, 1:4]
+        expected = [5.0 if d == "a100_clustered" else 40.0 for d in instance.swarm.device]
+        assert client.tolist() == expected
+        mbit = np.array(hosts["mbit_per_s"])
+        assert (mbit[rtt_ms == 40.0] == 100.0).all()
+
+
+class TestCalibration:
+    def samples(self) -> tuple[list[Sample], np.ndarray, list[str]]:
+        rng = np.random.default_rng(3)
+        devices = ["a100_clustered", "mig_clustered", "mig_clustered"]
+        rtt_ms = np.array(PROFILE.rtt_ms)
+        found = []
+        for number in range(12):
+            chain = random_chain(rng, 3, 6, 1 + number % 3)
+            token = prompt = 0.0
+            for server, first, end in chain:
+                count, device = end - first, devices[server]
+                token += rtt_ms[0, server] + PROFILE.hop_ms + count * PROFILE.tau_ms[device]
+                prompt += 1.5 * rtt_ms[0, server] + 20.0 + count * PROFILE.prefill_ms[device]
+            found.append(Sample(0, chain, prompt, token))
+        return found, rtt_ms, devices
+
+    def test_a_profile_is_recovered_from_its_own_times(self):
+        fitted = fit_profile(*self.samples())
+        assert fitted.hop_ms == pytest.approx(PROFILE.hop_ms)
+        assert fitted.tau_ms == pytest.approx(PROFILE.tau_ms)
+        assert fitted.prefill_ms == pytest.approx(PROFILE.prefill_ms)
+        assert fitted.prompt_round_trips == pytest.approx(1.5)
+        assert fitted.prompt_hop_ms == pytest.approx(20.0)
+        assert fitted.token_error_ms == pytest.approx(0.0, abs=1e-9)
+
+    def test_too_few_sessions_determine_nothing(self):
+        samples, rtt_ms, devices = self.samples()
+        with pytest.raises(InfeasibleError, match="calibration sessions"):
+            fit_profile(samples[:2], rtt_ms, devices)
+
+    @pytest.mark.parametrize("hops", [1, 2, 3, 9])
+    def test_random_chains_cover_the_model_over_distinct_servers(self, hops: int):
+        chain = random_chain(np.random.default_rng(hops), 4, 7, hops)
+        servers, starts, ends = zip(*chain, strict=True)
+        assert len(set(servers)) == len(servers) == min(hops, 4)
+        assert starts[0] == 0
+        assert ends[-1] == 7
+        assert starts[1:] == ends[:-1]
+
+
+class TestPrediction:
+    def test_chain_in_the_terms_of_petals(self):
+        chain = chain_of(np.array([4, 0, 2]), np.array([5, 2, 7]))
+        assert chain == [(4, 0, 5), (0, 5, 7), (2, 7, 14)]
+        assert chain_text(chain) == "4:1-5 0:6-7 2:8-14"
+
+    def test_time_per_token_is_the_formula_of_the_paper(self, smoke: TestbedSettings):
+        profiles, _, instance, swarm = smoke_swarm(smoke)
+        method = smoke.methods["proposed"]
+        placement = placement_of(smoke, "table", method, profiles, swarm)
+        records = predict(smoke, placement, method, instance)
+        servers, processed = records.chain(0)
+        per_token = sum(
+            swarm.raw_rtt_ms[0, server] + PROFILE.hop_ms + count * swarm.tau_ms[server]
+            for server, count in zip(servers, processed, strict=True)
+        )
+        assert records.table()["remaining_per_token_ms"][0] == pytest.approx(per_token)
+        assert processed.sum() == smoke.blocks
+
+    def test_a_tuned_pool_takes_the_leftover_memory(self, at_root: Path):
+        settings = load_testbed(CLUSTERED)
+        profiles = profiles_of(settings)
+        swarm = instance_of(settings, cases_of(settings, "contention")[0], profiles).swarm
+        shipped, tuned = (
+            placement_of(settings, "contention", settings.methods[name], profiles, swarm)
+            for name in ("petals", "petals_tuned")
+        )
+        assert shipped.first_block.tolist() == tuned.first_block.tolist()
+        assert (tuned.cache_tokens > shipped.cache_tokens).all()
+        assert (shipped.cache_tokens == 4096 * shipped.blocks).all()
+
+    def test_the_server_that_is_killed_leaves_every_block_hosted(self, at_root: Path):
+        settings = load_testbed(CLUSTERED)
+        profiles = profiles_of(settings)
+        case = cases_of(settings, "killed")[0]
+        instance = instance_of(settings, case, profiles)
+        method = settings.methods["proposed"]
+        placement = placement_of(settings, "killed", method, profiles, instance.swarm)
+        chain = chain_of(*predict(settings, placement, method, instance).chain(0))
+        victim = replaceable_server(placement, chain)
+        assert victim in [server for server, _, _ in chain]
+        hosted = np.zeros(settings.blocks, dtype=bool)
+        for server in set(range(instance.swarm.servers)) - {victim}:
+            hosted[placement.first_block[server] - 1 : placement.last_block[server]] = True
+        assert hosted.all()
+
+
+def synthetic_run(settings: TestbedSettings) -> Run:
+    """A run whose measurements are the predictions times 1.05, with one request timed out."""
+    profiles, case, instance, swarm = smoke_swarm(settings)
+    tables = []
+    for name, method in settings.methods.items():
+        placement = placement_of(settings, "table", method, profiles, swarm)
+        records = predict(settings, placement, method, instance)
+        measured = []
+        for index in range(len(records)):
+            chain = [[f"peer{s}", a, b] for s, a, b in chain_of(*records.chain(index))]
+            measured.append(
+                {
+                    "status": "ok", "lag_ms": 0.1, "wait_ms": 0.0, "retries": 0, "chain": chain,
+                    "ttft_ms": 1.05 * records.ttft_ms[index],
+                    "last_token_ms": 1.05 * records.completion_ms[index],
+                    "token_ids": [1, 2],
+                }
+            )  # fmt: skip
+        measured[-1] = {"status": "timeout"}
+        peers = {f"peer{server}": server for server in range(swarm.servers)}
+        local = [[1, 2]] * len(measured)
+        tables.append(request_rows(case, name, measured, records, peers, local))
+    requests = pd.concat(tables, ignore_index=True)
+    return Run(requests, {"settings": settings.model_dump(mode="json")})
+
+
+class TestReport:
+    def test_records_have_the_documented_columns(self, smoke: TestbedSettings):
+        requests = synthetic_run(smoke).requests
+        assert tuple(requests.columns) == COLUMNS
+        assert requests["status"].value_counts().to_dict() == {"ok": 6, "timeout": 2}
+        served = requests[requests["status"] == "ok"]
+        assert (served["chain"] == served["predicted_chain"]).all()
+        assert served["tokens_equal"].all()
+
+    def test_errors_are_relative_to_the_measurement(self, smoke: TestbedSettings):
+        means = case_means(synthetic_run(smoke).requests)
+        assert means["per_token_ms_error"].to_numpy() == pytest.approx(1 / 1.05 - 1)
+        assert means["served"].tolist() == [3, 3]
+
+    def test_a_run_survives_writing_and_reading(self, smoke: TestbedSettings, tmp_path: Path):
+        run = synthetic_run(smoke)
+        write_run(run, tmp_path)
+        again = read_run(tmp_path)
+        assert summary_text(again) == summary_text(run)
+        assert layout(again).markdown() == layout(run).markdown()
+        assert "−4.8 %" in layout(run).markdown()
+        assert "timeout" in summary_text(run)
+        for path in render(again, tmp_path / "testbed"):
+            assert path.stat().st_size > 0
+
+    def test_a_folder_without_a_run_is_refused(self, tmp_path: Path):
+        with pytest.raises(InputError, match="testbed run"):
+            read_run(tmp_path)
+
+    def test_shipped_predictions_are_those_of_this_simulator(self, at_root: Path):
+        folder = Path("data/traces/testbed")
+        run = read_run(folder)
+        settings = load_testbed(folder / "manifest.json", run.manifest["settings"])
+        profile = Profile(**run.manifest["profile"])
+        profiles = profiles_of(settings)
+        for group, entry in settings.cases.items():
+            for name in entry.methods:
+                method = settings.methods[name]
+                for case in cases_of(settings, group):
+                    instance = instance_of(settings, case, profiles)
+                    swarm = calibrated(instance.swarm, profile)
+                    placement = placement_of(settings, group, method, profiles, swarm)
+                    records = predict(settings, placement, method, instance)
+                    rows = run.requests.query(
+                        "group == @group and method == @name and client == @case.client_cluster"
+                        " and rate_per_s == @case.rate_per_s"
+                        " and output_tokens == @case.output_tokens"
+                    )
+                    expected = rows["predicted_completion_ms"].to_numpy()
+                    assert records.completion_ms == pytest.approx(expected, rel=1e-4)
+
+
+class TestWithoutTheMachine:
+    def test_what_is_missing_is_said_and_the_run_is_skipped(
+        self, at_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+        tmp_path: Path,
+    ):  # fmt: skip
+        monkeypatch.setattr(swarm_process.sys, "platform", "plan9")
+        command = ["testbed", "run", str(SMOKE), "-o", str(tmp_path / "out")]
+        assert main(command) == 3
+        assert main([*command, "--skip"]) == 0
+        said = capsys.readouterr().out
+        assert said.count("skipped, nothing was measured; missing: Linux (this is plan9)") == 2
+        assert not (tmp_path / "out").exists()
+
+    def test_without_the_environment_the_target_that_makes_it_is_named(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ):
+        monkeypatch.setenv(swarm_process.ENVIRONMENT, str(tmp_path / "python"))
+        assert any("make testbed" in lack for lack in swarm_process.what_is_missing())
+
+
+NETWORK = """
+import socket, threading, time, json, os
+from bprr.testbed.delay_router import DelayLine, route_packets
+from bprr.testbed.namespaces import enter, new_host
+hosts = [new_host(f"10.97.0.{n + 1}", 24) for n in range(2)]
+line = DelayLine([[0, 0.02], [0.02, 0]], [[1e9] * 2] * 2)
+tuns = [tun for _, tun in hosts]
+addresses = {"10.97.0.1": 0, "10.97.0.2": 1}
+if os.fork() == 0:
+    route_packets(tuns, addresses, line)
+enter(hosts[0][0])
+server = socket.create_server(("10.97.0.1", 4000))
+enter(hosts[1][0])
+times = []
+for _ in range(8):
+    start = time.perf_counter()
+    socket.create_connection(("10.97.0.1", 4000), timeout=5).close()
+    times.append(1000 * (time.perf_counter() - start))
+print(json.dumps(times))
+"""
+
+
+def test_the_router_holds_the_round_trip(root: Path):
+    lacks = [lack for lack in swarm_process.what_is_missing() if "make testbed" not in lack]
+    if lacks:
+        pytest.skip(f"no network of hosts here; missing: {'; '.join(lacks)}")
+    # In a PID namespace, so that the router dies with the test.
+    command = ["unshare", "--net", "--pid", "--fork", "--kill-child", sys.executable, "-c", NETWORK]
+    answer = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=True,
+        env={"PYTHONPATH": str(root / "src"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+    )  # fmt: skip
+    times = json.loads(answer.stdout)
+    assert 40.0 <= np.median(times) < 50.0
