@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import os
 import platform
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +31,7 @@ from bprr.testbed.prediction import (
 )
 from bprr.testbed.records import request_rows
 from bprr.testbed.settings import TestbedSettings
-from bprr.testbed.swarm_process import SwarmProcess, what_is_missing
+from bprr.testbed.swarm_process import SwarmError, SwarmProcess, what_is_missing
 
 __all__ = ["CannotRun", "Run", "run_testbed"]
 
@@ -62,6 +65,7 @@ class _Testbed:
         self.nominal: Swarm = self.instance.swarm
         self.peers: dict[int, str] = {}
         self.rng = np.random.default_rng(settings.seed)
+        self._local_tokens: dict[tuple[int, int], list[list[int]]] = {}
 
     def device(self, server: int) -> dict[str, float]:
         """What server and announcement emulate: the published times of its device."""
@@ -174,15 +178,25 @@ class _Testbed:
         if kill_after_s is not None:
             victim = replaceable_server(placement, chain_of(*predicted.chain(0)))
             kill = {"kill_server": victim, "kill_after_s": kill_after_s + LEAD_S}
-        measured = self.process.ask(
-            "client", SLACK * span_s + SLACK_S, client=case.client, do="sessions",
-            requests=requests, lead_s=LEAD_S, **kill,
-        )  # fmt: skip
-        local = self.process.ask(
-            "client", 120.0, client=case.client, do="local_tokens", requests=requests
-        )
+        try:
+            measured = self.process.ask(
+                "client", SLACK * span_s + SLACK_S, client=case.client, do="sessions",
+                requests=requests, lead_s=LEAD_S, **kill,
+            )  # fmt: skip
+        except SwarmError as error:  # the client did not answer: so many requests failed
+            measured = [{"status": f"no answer: {error}"} for _ in requests]
         server_of = {peer: server for server, peer in self.peers.items()}
+        local = self.local_tokens(case, requests)
         return request_rows(case, method, measured, predicted, server_of, local)
+
+    def local_tokens(self, case: Case, requests: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+        """Greedy tokens of local transformers; cases of one length ask for the same ones."""
+        key = (case.output_tokens, case.requests)
+        if key not in self._local_tokens:
+            self._local_tokens[key] = self.process.ask(
+                "client", 120.0, client=case.client, do="local_tokens", requests=requests
+            )
+        return self._local_tokens[key]
 
 
 def replaceable_server(placement: Placement, chain: Sequence[tuple[int, int, int]]) -> int:
@@ -244,6 +258,7 @@ def run_testbed(
     profiles = profiles_of(settings)
     first = cases_of(settings, next(iter(settings.cases)))[0]
     hosts = hosts_of(settings, instance_of(settings, first, profiles))
+    machine, start_s = _machine(), time.monotonic()
     tables: list[pd.DataFrame] = []
     placements: dict[str, Any] = {}
     with SwarmProcess(hosts, log) as process:
@@ -252,18 +267,28 @@ def run_testbed(
         say(f"calibrated on {len(samples)} sessions: {profile.hop_ms:.1f} ms per hop and token")
         swarm = calibrated(testbed.nominal, profile)
         for key, (placement, imposed, users) in _swarms(settings, profiles, swarm).items():
-            ranges = testbed.start(placement, imposed)
+            try:
+                ranges = testbed.start(placement, imposed)
+            except SwarmError as error:
+                say(f"{key}: {error}")
+                placements[key] = {"error": str(error)}
+                testbed.stop()
+                continue
             placements[key] = _placement_record(placement, ranges)
             for group, method in users:
                 for case in cases_of(settings, group):
                     table = testbed.measure(case, method, placement)
                     tables.append(table)
                     say(_line(case, method, table))
-            moved = process.ask("blocks_now", 30.0)["changes"]
-            placements[key]["moved_later"] = moved
+            placements[key]["moved_later"] = process.ask("blocks_now", 30.0)["changes"]
             testbed.stop()
     requests = pd.concat(tables, ignore_index=True)
-    return Run(requests, _manifest(settings, profile, samples, placements))
+    machine |= {
+        "packages": dict(process.packages),
+        "load_average_at_end": os.getloadavg()[0],
+        "minutes": round((time.monotonic() - start_s) / 60, 1),
+    }
+    return Run(requests, _manifest(settings, profile, samples, placements, machine))
 
 
 def _swarms(
@@ -271,31 +296,27 @@ def _swarms(
 ) -> dict[str, tuple[Placement, bool, list[tuple[str, str]]]]:
     """Swarms to start: placement, whether it is imposed, and the (group, method) that use it.
 
-    Methods with the same placement and pool share one, unless a server of it is killed.
+    Methods with the same placement and pool share one, until a server of it is killed.
     """
-    broken: set[str] = set()
     found: dict[str, tuple[Placement, bool, list[tuple[str, str]]]] = {}
+    broken: set[str] = set()
     for group, case in settings.cases.items():
         for name in case.methods:
             method = settings.methods[name]
             placement = placement_of(settings, group, method, profiles, swarm)
             for key, (other, imposed, users) in found.items():
-                same = (
-                    not case.kill_after_s
-                    and key not in broken
-                    and imposed == method.impose_blocks
-                    and all(
-                        np.array_equal(getattr(other, part), getattr(placement, part))
-                        for part in ("first_block", "blocks", "cache_tokens")
-                    )
+                same = imposed == method.impose_blocks and all(
+                    np.array_equal(getattr(other, part), getattr(placement, part))
+                    for part in ("first_block", "blocks", "cache_tokens")
                 )
-                if same:
+                if same and key not in broken:
                     users.append((group, name))
                     break
             else:
-                found[f"{group}/{name}"] = (placement, method.impose_blocks, [(group, name)])
-                if case.kill_after_s:
-                    broken.add(f"{group}/{name}")
+                key = f"{group}/{name}"
+                found[key] = (placement, method.impose_blocks, [(group, name)])
+            if case.kill_after_s is not None:
+                broken.add(key)
     return found
 
 
@@ -324,7 +345,9 @@ def _manifest(
     profile: Profile,
     samples: Sequence[Sample],
     placements: Mapping[str, Any],
+    machine: Mapping[str, Any],
 ) -> dict[str, Any]:
+    """Everything that the table of requests rests on."""
     return {
         "settings": settings.model_dump(mode="json"),
         "profile": profile.as_dict(),
@@ -338,6 +361,19 @@ def _manifest(
             for sample in samples
         ],
         "placements": dict(placements),
-        "machine": {"system": platform.system(), "release": platform.release(),
-                    "processor": platform.machine()},
-    }  # fmt: skip
+        "machine": dict(machine),
+    }
+
+
+def _machine() -> dict[str, Any]:
+    """What a measurement also depends on: processor, load by others, priority, versions."""
+    info = Path("/proc/cpuinfo").read_text().splitlines()
+    names = {line.split(":", 1)[1].strip() for line in info if line.startswith("model name")}
+    return {
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processor": ", ".join(sorted(names)),
+        "cores": len(os.sched_getaffinity(0)),
+        "niceness": os.nice(0),
+        "load_average_at_start": os.getloadavg()[0],
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }

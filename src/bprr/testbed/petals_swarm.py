@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from bprr.testbed.namespaces import enter, new_host
 from bprr.testbed.petals_import import offer_names
 
 PREFIX_BITS = 24
+PACKAGES = ("petals", "hivemind", "torch", "transformers", "numpy")
 
 
 def address_of(host: int) -> str:
@@ -93,6 +95,7 @@ class Swarm:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = dict(settings)
         self._folder = Path(settings["folder"])
+        self._for_clients: Mapping[str, Any] = {}
         self._servers: dict[int, Process] = {}
         self._clients: dict[int, Process] = {}
         self._first_peer: Process | None = None
@@ -114,7 +117,6 @@ class Swarm:
 
     def start(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Start first peer, servers and clients; answer with the blocks of every server."""
-        from bprr.testbed.petals_client import run_client
         from bprr.testbed.petals_server import run_first_peer, run_server
 
         deadline_s = time.monotonic() + command["timeout_s"]
@@ -152,16 +154,21 @@ class Swarm:
         for server, process in self._servers.items():
             if server not in ranges:
                 self._note(server, process.receive(left_s()), ranges)
+        self._for_clients = settings
         for client in range(self._settings["clients"]):
-            host = 1 + self._settings["servers"] + client
-            self._clients[client] = Process(
-                lambda pipe: run_client(pipe, settings),
-                self._namespaces[host],
-                self._folder / f"client_{client}.log",
-            )
+            self._start_client(client)
         for process in self._clients.values():
             process.receive(left_s())
         return {"ranges": ranges, "peers": self.peers}
+
+    def _start_client(self, client: int) -> None:
+        from bprr.testbed.petals_client import run_client
+
+        self._clients[client] = Process(
+            lambda pipe: run_client(pipe, self._for_clients),
+            self._namespaces[1 + self._settings["servers"] + client],
+            self._folder / f"client_{client}.log",
+        )
 
     def _note(self, server: int, message: dict[str, Any], ranges: dict[int, list[int]]) -> None:
         ranges[server] = message["range"]
@@ -177,13 +184,19 @@ class Swarm:
         return {"changes": changes}
 
     def client(self, command: Mapping[str, Any]) -> Any:
-        """Pass a command to the client of a position."""
+        """Pass a command to the client of a position; one that does not answer is replaced."""
         process = self._clients[command["client"]]
         process.pipe.send(command)
         if command.get("kill_server") is not None:
             victim = self._servers[command["kill_server"]]
             threading.Timer(command["kill_after_s"], victim.kill).start()
-        return process.receive(command["timeout_s"] + 15.0)
+        try:
+            return process.receive(command["timeout_s"] + 15.0)
+        except TimedOut:
+            process.kill()
+            self._start_client(command["client"])
+            self._clients[command["client"]].receive(60.0)
+            raise
 
     def stop(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Kill clients, servers and first peer; hosts and network stay."""
@@ -248,7 +261,7 @@ def main() -> None:
                 offer_names()
                 settings["model_dir"] = make_model(Path(settings["folder"]), settings["model"])
                 swarm._settings["model_dir"] = settings["model_dir"]
-                answer: Any = {"ready": True}
+                answer: Any = {"packages": {name: version(name) for name in PACKAGES}}
             else:
                 assert swarm is not None
                 answer = getattr(swarm, command["op"])(command)

@@ -88,7 +88,14 @@ class SwarmProcess:
         Folder that keeps the logs of all processes; they are dropped if not given.
     timeout_s : float
         For the hosts to be made and PETALS to be imported.
+
+    Attributes
+    ----------
+    packages : dict
+        Versions of what it runs, once it does.
     """
+
+    packages: Mapping[str, str]
 
     def __init__(
         self, settings: Mapping[str, Any], log: Path | None = None, timeout_s: float = 180.0
@@ -122,7 +129,7 @@ class SwarmProcess:
             )
         try:
             settings = {**self._settings, "folder": str(self._folder)}
-            self.ask("hosts", self._timeout_s, settings=settings)
+            self.packages = self.ask("hosts", self._timeout_s, settings=settings)["packages"]
         except BaseException:
             self.close()
             raise
@@ -164,7 +171,7 @@ class SwarmProcess:
             self._process.stdin.flush()
         except BrokenPipeError:
             raise SwarmError(f"testbed: {op}: the swarm has ended: {self._last_words()}") from None
-        answer = json.loads(self._line(op, time.monotonic() + timeout_s + 30.0))["answer"]
+        answer = json.loads(self._line(op, time.monotonic() + timeout_s + 90.0))["answer"]
         if isinstance(answer, dict) and "error" in answer:
             raise SwarmError(f"testbed: {op}: {answer['error']} {self._last_words()}")
         return answer
