@@ -33,7 +33,7 @@ export HOME := $(CURDIR)/.cache
 endif
 
 .PHONY: help reproduce smoke dry-run test bench agreement lint style types workflow-lint format lock \
-        setup measure-env solvers-env testbed clean
+        setup measure-env solvers-env testbed testbed-smoke clean
 
 help: ## list the doors
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -110,13 +110,16 @@ TESTBED := .testbed-venv
 testbed: $(TESTBED)/.installed ## environment with genuine PETALS (1.5 GB), for `bprr testbed run`
 
 $(TESTBED)/.installed: requirements-testbed.lock requirements-testbed.in
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
 	    echo "the testbed needs Python 3.11; name one: make testbed PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(TESTBED)
 	$(TESTBED)/bin/python -m pip install --quiet --no-deps --require-hashes \
 	    -r requirements-testbed.lock
 	$(TESTBED)/bin/python -m pip install --quiet "$$(grep '^torch==' requirements-testbed.in)"
 	@touch $@
+
+testbed-smoke: $(READY) ## genuine PETALS on three servers, where the machine allows
+	@if $(BIN)/bprr testbed check --machine; then $(MAKE) testbed && $(SNAKEMAKE) testbed_smoke; fi
 
 # Prints what an extra of pyproject.toml asks for.
 extra = $(BIN)/python -c "import tomllib; \

@@ -2,14 +2,23 @@
 # shipped; `snakemake testbed` measures on this machine (Linux, root, make testbed; half an hour),
 # `snakemake testbed_smoke` tries the whole chain on three servers. Where the machine cannot, they
 # say what it lacks and measure nothing.
-SHIPPED = "data/traces/testbed"
+from bprr.testbed.swarm_process import what_is_missing
+
+TESTBED_SHIPPED = "data/traces/testbed"
 TESTBED_ROOMS = (*SIMULATION_ROOMS, "testbed")
+
+
+def measured_here(settings):
+    """Run of a testbed settings file, as far as this machine can do it."""
+    return lambda wildcards: (
+        [] if what_is_missing() else f"{RESULTS}/testbed/{settings}/requests.csv"
+    )
 
 
 rule testbed_report:
     input:
-        requests=f"{SHIPPED}/requests.csv",
-        manifest=f"{SHIPPED}/manifest.json",
+        requests=f"{TESTBED_SHIPPED}/requests.csv",
+        manifest=f"{TESTBED_SHIPPED}/manifest.json",
     output:
         table=report(
             f"{FIGURES}/testbed_table.pdf", category="Testbed", labels={"figure": "table"}
@@ -23,7 +32,7 @@ rule testbed_report:
         cdf_others=multiext(f"{FIGURES}/testbed_cdf", ".png", ".csv"),
         summary=f"{FIGURES}/testbed_summary.txt",
     params:
-        folder=SHIPPED,
+        folder=TESTBED_SHIPPED,
         stem=f"{FIGURES}/testbed",
         source=source_hash("testbed", "figures"),
     log:
@@ -38,24 +47,41 @@ rule testbed_run:
         settings="config/testbed/{settings}.yaml",
         published=PUBLISHED,
     output:
-        directory(f"{RESULTS}/testbed/{{settings}}"),
+        requests=ensure(f"{RESULTS}/testbed/{{settings}}/requests.csv", non_empty=True),
+        manifest=f"{RESULTS}/testbed/{{settings}}/manifest.json",
     params:
+        folder=lambda wildcards, output: str(Path(output.requests).parent),
         source=source_hash(*TESTBED_ROOMS),
     log:
         f"{LOGS}/testbed_{{settings}}.log",
     benchmark:
         f"{BENCHMARKS}/testbed_{{settings}}.tsv"
     threads: workflow.cores
+    resources:
+        timing=1,
     shell:
-        "mkdir -p {output}; bprr testbed run {input.settings} -o {output} --skip 2>&1"
-        " | tee {log}"
+        "bprr testbed run {input.settings} -o {params.folder} > {log} 2>&1"
 
 
 rule testbed:
     input:
-        f"{RESULTS}/testbed/clustered",
+        measured_here("clustered"),
+    params:
+        folder=lambda wildcards, input: Path(input[0]).parent if input else TESTBED_SHIPPED,
+    log:
+        f"{LOGS}/testbed.log",
+    shell:
+        "(bprr testbed check || true; bprr testbed report {params.folder}) | tee {log}"
 
 
 rule testbed_smoke:
     input:
-        f"{RESULTS}/testbed/smoke",
+        measured_here("smoke"),
+    params:
+        report=lambda wildcards, input: (
+            f"bprr testbed report {Path(input[0]).parent}" if input else "true"
+        ),
+    log:
+        f"{LOGS}/testbed_smoke.log",
+    shell:
+        "(bprr testbed check || true; {params.report}) | tee {log}"

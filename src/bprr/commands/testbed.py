@@ -19,10 +19,12 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     run.add_argument("settings", type=Path, help="e.g. config/testbed/smoke.yaml")
     run.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
     run.add_argument("--logs", type=Path, help="folder that keeps the logs of all processes")
-    run.add_argument(
-        "--skip", action="store_true", help="succeed where the machine cannot run it, saying so"
-    )
     run.set_defaults(run=_run)
+    check = actions.add_parser("check", help="can this machine run a swarm?")
+    check.add_argument(
+        "--machine", action="store_true", help="whether or not `make testbed` has been run"
+    )
+    check.set_defaults(run=_check)
     report = actions.add_parser("report", help="table, scatter plot, CDFs and summary of a run")
     report.add_argument("folder", type=Path, nargs="?", default=SHIPPED, help="of the run")
     report.add_argument("-o", "--output", type=Path, help="stem of the files to write")
@@ -43,10 +45,21 @@ def _run(arguments: argparse.Namespace) -> int:
         run = run_testbed(settings, arguments.logs, lambda line: print(line, flush=True))
     except CannotRun as error:
         print(error)
-        return 0 if arguments.skip else SKIPPED
+        return SKIPPED
     write_run(run, arguments.output)
     print(layout(run).markdown())
     print(summary_text(run))
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from bprr.testbed.swarm_process import machine_lacks, what_is_missing
+
+    lacks = machine_lacks() if arguments.machine else what_is_missing()
+    if lacks:
+        print(f"testbed: skipped, nothing is measured here; missing: {'; '.join(lacks)}")
+        return SKIPPED
+    print("testbed: this machine can run a swarm")
     return 0
 
 

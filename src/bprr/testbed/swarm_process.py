@@ -20,7 +20,7 @@ from typing import Any
 import bprr
 from bprr.errors import BprrError
 
-__all__ = ["ENVIRONMENT", "SwarmError", "SwarmProcess", "what_is_missing"]
+__all__ = ["ENVIRONMENT", "SwarmError", "SwarmProcess", "machine_lacks", "what_is_missing"]
 
 ENVIRONMENT = "BPRR_TESTBED_PYTHON"
 DEFAULT_PYTHON = Path(".testbed-venv/bin/python")
@@ -38,6 +38,14 @@ def testbed_python() -> Path:
 
 
 def what_is_missing() -> list[str]:
+    """What is missing to run a swarm here, the testbed's environment included."""
+    lacks = machine_lacks()
+    if not testbed_python().exists():
+        lacks.append(f"{testbed_python()} (make testbed)")
+    return lacks
+
+
+def machine_lacks() -> list[str]:
     """What this machine lacks to run a swarm; empty if nothing."""
     lacks = []
     if not sys.platform.startswith("linux"):
@@ -49,22 +57,15 @@ def what_is_missing() -> list[str]:
     lacks += [f"the command {name}" for name in ("ip", "unshare") if shutil.which(name) is None]
     if not lacks and not _may_make_hosts():
         lacks.append("the right to make network namespaces and TUN devices")
-    if not testbed_python().exists():
-        lacks.append(f"{testbed_python()} (make testbed)")
     return lacks
 
 
 def _may_make_hosts() -> bool:
     trial = "from bprr.testbed.namespaces import new_host; new_host('10.98.0.1', 24)"
     command = ["unshare", "--net", "--pid", "--fork", sys.executable, "-c", trial]
-    with _quiet_run(command) as process:
-        return process.wait() == 0
-
-
-def _quiet_run(command: list[str]) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": str(Path(bprr.__file__).parents[1])}
-    null = subprocess.DEVNULL
-    return subprocess.Popen(command, env=environment, stdout=null, stderr=null)
+    trial_run = subprocess.run(command, env=environment, capture_output=True, timeout=60)
+    return trial_run.returncode == 0
 
 
 def _die_with_parent() -> None:
