@@ -81,6 +81,13 @@ def offline_flags(scale, time_limit_s):
     )
 
 
+def measured_here(settings):
+    """Run of a testbed settings file, as far as this machine can do it."""
+    return lambda wildcards: (
+        [] if what_is_missing() else f"{RESULTS}/testbed/{settings}/requests.csv"
+    )
+
+
 wildcard_constraints:
     figure="|".join(SETTINGS.sweeps),
     topology="|".join(SETTINGS.topologies),

@@ -2,17 +2,8 @@
 # shipped; `snakemake testbed` measures on this machine (Linux, root, make testbed; half an hour),
 # `snakemake testbed_smoke` tries the whole chain on three servers. Where the machine cannot, they
 # say what it lacks and measure nothing.
-from bprr.testbed.swarm_process import what_is_missing
-
 TESTBED_SHIPPED = "data/traces/testbed"
 TESTBED_ROOMS = (*SIMULATION_ROOMS, "testbed")
-
-
-def measured_here(settings):
-    """Run of a testbed settings file, as far as this machine can do it."""
-    return lambda wildcards: (
-        [] if what_is_missing() else f"{RESULTS}/testbed/{settings}/requests.csv"
-    )
 
 
 rule testbed_report:
@@ -32,8 +23,8 @@ rule testbed_report:
         cdf_others=multiext(f"{FIGURES}/testbed_cdf", ".png", ".csv"),
         summary=f"{FIGURES}/testbed_summary.txt",
     params:
-        folder=TESTBED_SHIPPED,
-        stem=f"{FIGURES}/testbed",
+        folder=lambda wildcards, input: str(Path(input.requests).parent),
+        stem=lambda wildcards, output: output.summary.removesuffix("_summary.txt"),
         source=source_hash("testbed", "figures"),
     log:
         f"{LOGS}/testbed_report.log",

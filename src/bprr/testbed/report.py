@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from bprr.errors import InputError
 from bprr.figures import style
@@ -24,7 +25,7 @@ __all__ = ["case_means", "layout", "read_run", "render", "summary_text", "write_
 REQUESTS, MANIFEST = "requests.csv", "manifest.json"
 CASE = ["group", "client", "rate_per_s", "output_tokens", "method"]
 MEASURED = ("per_token_ms", "ttft_ms", "remaining_per_token_ms", "wait_ms")
-TABLE_GROUP = "table"
+TABLE_GROUP, CONTENTION_GROUP = "table", "contention"
 QUANTITIES = {"measured_s": "measured", "predicted_s": "predicted", "error_percent": "error"}
 
 
@@ -202,7 +203,7 @@ def _labels(run: Run) -> dict[str, str]:
 def draw_scatter(run: Run) -> Figure:
     """Measured against predicted: time per token and TTFT of every case, log scale."""
     means = case_means(run.requests)
-    means = means[means["group"].isin([TABLE_GROUP, "contention"]) & means["served"].gt(0)]
+    means = means[means["group"].isin([TABLE_GROUP, CONTENTION_GROUP]) & means["served"].gt(0)]
     looks, labels = style.method_styles(_labels(run)), _labels(run)
     used = [name for name in labels if name in set(means["method"])]
     with style.applied():
@@ -213,28 +214,35 @@ def draw_scatter(run: Run) -> Figure:
         ):
             for method in used:
                 look = looks[method]
-                for group, filled in ((TABLE_GROUP, True), ("contention", False)):
+                for group, edge in ((TABLE_GROUP, look.color), (CONTENTION_GROUP, "black")):
                     rows = means[(means["method"] == method) & (means["group"] == group)]
+                    face = look.color if look.filled else "white"
                     axes.plot(
                         rows[f"predicted_{name}"] / 1000, rows[name] / 1000, look.marker,
-                        color=look.color, markerfacecolor=look.color if filled else "white",
+                        markerfacecolor=face, markeredgecolor=edge,
+                        markersize=5 if group == TABLE_GROUP else 7,
                     )  # fmt: skip
             both = means[[name, f"predicted_{name}"]] / 1000
-            ends = np.array([both.min().min() * 0.9, both.max().max() * 1.1])
-            axes.plot(ends, ends, color=style.REFERENCE_COLOR, linewidth=0.8)
-            axes.plot(ends, ends * 1.1, ":", color=style.REFERENCE_COLOR, linewidth=0.8)
-            axes.plot(ends, ends / 1.1, ":", color=style.REFERENCE_COLOR, linewidth=0.8)
+            ends = np.array([both.min().min() * 0.85, both.max().max() * 1.15])
+            for factor, line in ((1, "-"), (1.1, ":"), (1 / 1.1, ":")):
+                axes.plot(ends, ends * factor, line, color=style.REFERENCE_COLOR, linewidth=0.8)
+            axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                axis.set_minor_locator(NullLocator())
             axes.set(xlabel="predicted", ylabel="measured", title=title, aspect="equal")
         handles = [
-            Line2D([], [], color=looks[m].color, marker=looks[m].marker, linestyle="",
-                   label=labels[m])
+            Line2D([], [], linestyle="", label=labels[m], marker=looks[m].marker,
+                   markeredgecolor=looks[m].color,
+                   markerfacecolor=looks[m].color if looks[m].filled else "white")
             for m in used
         ]  # fmt: skip
         style.heading(figure, "Genuine PETALS against the simulator, a mark per case", handles, 2)
         style.note(
             figure,
-            "Filled: uncontended cases. Hollow: caches run out, sessions are refused and retry. "
-            "Dotted: ±10 % of the measurement.",
+            "Large with a black edge: caches run out, sessions are refused and retry. The others "
+            "are uncontended. Dotted: ±10 % of the prediction.",
         )
     return figure
 
@@ -254,7 +262,7 @@ def draw_cdfs(run: Run) -> Figure:
                 rows = table[(table["client"] == client) & (table["method"] == method)]
                 for name, line in (("per_token_ms", "-"), ("predicted_per_token_ms", ":")):
                     values = np.sort(rows[name].to_numpy()) / 1000
-                    share = np.arange(1, len(values) + 1) / len(values)
+                    values, share = np.r_[values[:1], values], np.linspace(0, 1, len(values) + 1)
                     axes.step(values, share, line, where="post", color=looks[method].color)
             axes.set(xlabel="time per token (s)", title=f"client in {client}")
         panels[0].set_ylabel("share of requests")
