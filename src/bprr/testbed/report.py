@@ -121,6 +121,8 @@ def summary_text(run: Run) -> str:
         f"{100 * scored['ttft_ms_error'].abs().median():.1f} % (largest "
         f"{100 * scored['ttft_ms_error'].abs().max():.1f} %).",
         f"Faster of two methods (or a tie) as predicted in {agreeing} of {pairs} pairs.",
+        "Longest sequence of sessions of one client process, all ended: "
+        f"{_longest_sequence(requests)}.",
         f"Chains as predicted: {int((table['chain'] == table['predicted_chain']).sum())} of "
         f"{len(table)}.",
     ]
@@ -140,6 +142,18 @@ def summary_text(run: Run) -> str:
             f"{row['retries']} retries."
         )
     return "\n".join(lines)
+
+
+def _longest_sequence(requests: pd.DataFrame) -> int:
+    """Most consecutive sessions of one client and method of which none hung."""
+    longest = 0
+    for _, rows in requests.groupby(["client", "method"], sort=False):
+        run = 0
+        for status in rows["status"]:
+            hung = status == "timeout" or status.startswith("no answer")
+            run = 0 if hung else run + 1
+            longest = max(longest, run)
+    return longest
 
 
 def layout(run: Run) -> TextTable:
