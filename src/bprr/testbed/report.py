@@ -121,8 +121,7 @@ def summary_text(run: Run) -> str:
         f"{100 * scored['ttft_ms_error'].abs().median():.1f} % (largest "
         f"{100 * scored['ttft_ms_error'].abs().max():.1f} %).",
         f"Faster of two methods (or a tie) as predicted in {agreeing} of {pairs} pairs.",
-        "Longest sequence of sessions of one client process, all ended: "
-        f"{_longest_sequence(requests)}.",
+        f"Longest sequence of sessions of one client process, all ended: {_longest_sequence(run)}.",
         f"Chains as predicted: {int((table['chain'] == table['predicted_chain']).sum())} of "
         f"{len(table)}.",
     ]
@@ -144,15 +143,21 @@ def summary_text(run: Run) -> str:
     return "\n".join(lines)
 
 
-def _longest_sequence(requests: pd.DataFrame) -> int:
-    """Most consecutive sessions of one client and method of which none hung."""
+def _longest_sequence(run: Run) -> int:
+    """Most consecutive sessions of one client process in the table of which none hung.
+
+    Methods with the same placement share a swarm there, and so its clients.
+    """
+    methods = run.manifest["settings"]["methods"]
+    table = run.requests[run.requests["group"] == TABLE_GROUP]
+    placement = table["method"].map({name: entry["placement"] for name, entry in methods.items()})
     longest = 0
-    for _, rows in requests.groupby(["client", "method"], sort=False):
-        run = 0
+    for _, rows in table.groupby([table["client"], placement], sort=False):
+        sequence = 0
         for status in rows["status"]:
             hung = status == "timeout" or status.startswith("no answer")
-            run = 0 if hung else run + 1
-            longest = max(longest, run)
+            sequence = 0 if hung else sequence + 1
+            longest = max(longest, sequence)
     return longest
 
 
