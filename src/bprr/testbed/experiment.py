@@ -280,7 +280,9 @@ def run_testbed(
                     table = testbed.measure(case, method, placement)
                     tables.append(table)
                     say(_line(case, method, table))
-            placements[key]["moved_later"] = process.ask("blocks_now", 30.0)["changes"]
+            placements[key]["moved_later"] = _numbered_from_one(
+                process.ask("blocks_now", 30.0)["changes"]
+            )
             testbed.stop()
     requests = pd.concat(tables, ignore_index=True)
     machine |= {
@@ -326,8 +328,13 @@ def _placement_record(placement: Placement, ranges: Mapping[int, Sequence[int]])
         for server in range(placement.swarm.servers)
         if placement.blocks[server] > 0
     }
-    measured = {server: [first + 1, end] for server, (first, end) in sorted(ranges.items())}
+    measured = _numbered_from_one(ranges)
     return {"predicted": hosted, "measured": measured, "equal": hosted == measured}
+
+
+def _numbered_from_one(ranges: Mapping[Any, Sequence[int]]) -> dict[Any, list[int]]:
+    """First and last block of every server, as in the paper, from PETALS' half-open ranges."""
+    return {server: [first + 1, end] for server, (first, end) in sorted(ranges.items())}
 
 
 def _line(case: Case, method: str, table: pd.DataFrame) -> str:

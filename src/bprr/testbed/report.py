@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ def summary_text(run: Run) -> str:
         f"Chains as predicted: {int((table['chain'] == table['predicted_chain']).sum())} of "
         f"{len(table)}.",
     ]
-    for _, row in means[means["group"] != TABLE_GROUP].iterrows():
+    for _, row in means[(means["group"] != TABLE_GROUP) & means["served"].gt(0)].iterrows():
         lines.append(
             f"{row['group']}, {row['method']} (client in {row['client']}): "
             f"{row['served']:.0f} of {row['requests']} served; per token "
@@ -134,11 +135,11 @@ def summary_text(run: Run) -> str:
             f"{row['retries']:.2f}, predicted {row['predicted_retries']:.2f}; wait "
             f"{row['wait_ms'] / 1000:.2f} s, predicted {row['predicted_wait_ms'] / 1000:.2f} s."
         )
-    failed = requests[requests["status"] != "ok"]
-    for _, row in failed.iterrows():
+    for _, row in requests[requests["status"] != "ok"].iterrows():
+        tried = f" after {row['retries']} retries" if row["retries"] >= 0 else ""
         lines.append(
-            f"{row['group']}, {row['method']}, request {row['request']}: {row['status']} after "
-            f"{row['retries']} retries."
+            f"{row['group']}, {row['method']}, request {row['request']}: not served{tried}: "
+            f"{textwrap.shorten(str(row['status']), 90, placeholder=' …')}"
         )
     return "\n".join(lines)
 
