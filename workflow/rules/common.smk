@@ -11,6 +11,7 @@ from bprr.report.claims import each_claim, load_claims
 from bprr.report.ledger import load_ledger
 from bprr.report.scorecard import check_claims, planned_files
 from bprr.storage import file_hash, source_hash, text_hash
+from bprr.testbed.swarm_process import what_is_missing
 
 try:
     SETTINGS = validated(Settings, config, "configuration")
