@@ -249,7 +249,7 @@ def claims_text(claims: pd.DataFrame) -> pd.DataFrame:
     """Claims as texts: published, ours ± half the interval, difference, verdict, cause, command."""
     rows = []
     for row in claims.to_dict("records"):
-        scale, unit = (100, "%") if row["unit"] == "share" else (1, row["unit"])
+        scale, unit = {"share": (100, "%"), "ratio": (1, "")}.get(row["unit"], (1, row["unit"]))
         ours, without = (
             with_interval(*(scale * row[f"{name}{end}"] for end in ("", "_low", "_high")))
             for name in ("ours", "ours_without_delays")
