@@ -125,13 +125,15 @@ def test_orders_need_the_whole_interval() -> None:
 @pytest.mark.usefixtures("at_root")
 def test_decomposition_adds_up(tmp_path: Path) -> None:
     ledger = load_ledger(Path("discrepancies.yaml"))
-    steps = [step.method for step in ledger.decomposition.steps]
-    times = dict(zip(["petals", *steps], [4000.0, 3000, 3200, 2500, 2000, 1000], strict=True))
+    orders = ledger.decomposition.orders
+    methods = {step.method for steps in orders.values() for step in steps} - {"proposed"}
+    times = {name: 2000.0 + 300 * rank for rank, name in enumerate(sorted(methods))}
+    times |= {"petals": 4000.0, "proposed": 1000.0}
     table = requests({"published": times, "none": times}, "decomposition", 0.5)
     write_table(table, tmp_path / "sweeps/decomposition_cluster0.parquet", {})
     results = Results(tmp_path, 0.95, PUBLISHED)
     found = decomposition(ledger, results)
-    for _, rows in found.groupby("allocation_delays"):
+    for _, rows in found.groupby(["allocation_delays", "order"]):
         assert np.isclose(rows["share"].sum(), rows["ratio"].iloc[-1] - 1)
         assert np.isclose(rows["ratio"].iloc[-1], 0.25)
     card = make_scorecard(each_claim(load_claims(Path("claims.yaml")), PUBLISHED), ledger, results)

@@ -215,16 +215,17 @@ def summary(card: Scorecard) -> str:
     if card.decomposition.empty:
         return "\n".join(lines)
     lines.append(f"Time per token against PETALS' at λ = {card.headline_x:g}/s, step by step:")
-    shown = card.decomposition[card.decomposition["x"] == card.headline_x]
-    for (topology, variant), steps in shown.groupby(["topology", "allocation_delays"], sort=False):
+    shown = _distinct_orders(card.decomposition)
+    shown = shown[shown["x"] == card.headline_x]
+    for (topology, variant, order), steps in shown.groupby(
+        ["topology", "allocation_delays", "order"], sort=False
+    ):
         parts = ", ".join(
             f"{row['step']} {percent(row['share'])} %" for row in steps.to_dict("records")
         )
         total = percent(steps["ratio"].iloc[-1] - 1)
-        with_them = "without" if variant == WITHOUT else "with"
-        lines.append(
-            f"  {topology_label(str(topology))} {with_them} delays: {parts}; in all {total} %"
-        )
+        which = "without delays" if variant == WITHOUT else f"with delays, {order}"
+        lines.append(f"  {topology_label(str(topology))} {which}: {parts}; in all {total} %")
     return "\n".join(lines)
 
 
@@ -284,18 +285,24 @@ def _targets(files: Sequence[str]) -> str:
     return f"results/sweeps/{{{stems}}}.parquet"
 
 
+def _distinct_orders(table: pd.DataFrame) -> pd.DataFrame:
+    """Without the delays it makes no difference when they are taken: the first order is enough."""
+    first = table["order"].iloc[0]
+    return table[(table["allocation_delays"] != WITHOUT) | (table["order"] == first)]
+
+
 def decomposition_text(table: pd.DataFrame) -> pd.DataFrame:
     """Decomposition as texts, a column per step."""
     if table.empty:
         return table
     rows = []
-    for (topology, x, variant), steps in table.groupby(
-        ["topology", "x", "allocation_delays"], sort=False
+    for (topology, x, variant, order), steps in _distinct_orders(table).groupby(
+        ["topology", "x", "allocation_delays", "order"], sort=False
     ):
         row = {
             "network": topology_label(str(topology)),
             "λ (1/s)": f"{x:g}",
-            "delays": "without" if variant == WITHOUT else "with",
+            "delays": "without" if variant == WITHOUT else f"with, {order}",
         }
         for step in steps.to_dict("records"):
             half = 100 * (step["share_high"] - step["share_low"]) / 2
