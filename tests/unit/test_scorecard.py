@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
+from bprr.cli import main
 from bprr.config import load_settings
 from bprr.errors import BprrError, InputError
 from bprr.report.claims import Claims, Comparison, each_claim, load_claims
 from bprr.report.ledger import decomposition, load_ledger
+from bprr.report.manifest import differences, write_manifest
 from bprr.report.results import Results
 from bprr.report.scorecard import (
     check_claims,
@@ -98,8 +103,6 @@ def test_claims_that_nothing_produces_are_refused() -> None:
 
 @pytest.mark.parametrize("change", [{"compare": None}, {"value": "much"}, {"colour": "red"}])
 def test_bad_claims_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
-    import yaml
-
     good = {
         "id": "a", "place": "here", "statement": "b", "rule": "sweep", "files": ["x"],
         "measure": "gain", "compare": {"kind": "bound", "low": 1.0}, "minutes": 1,
@@ -122,16 +125,39 @@ def test_orders_need_the_whole_interval() -> None:
 @pytest.mark.usefixtures("at_root")
 def test_decomposition_adds_up(tmp_path: Path) -> None:
     ledger = load_ledger(Path("discrepancies.yaml"))
-    steps = [step.method for step in ledger.decomposition.steps]
-    times = dict(zip(["petals", *steps], [4000.0, 3000, 3200, 2500, 2000, 1000], strict=True))
+    orders = ledger.decomposition.orders
+    methods = {step.method for steps in orders.values() for step in steps} - {"proposed"}
+    times = {name: 2000.0 + 300 * rank for rank, name in enumerate(sorted(methods))}
+    times |= {"petals": 4000.0, "proposed": 1000.0}
     table = requests({"published": times, "none": times}, "decomposition", 0.5)
     write_table(table, tmp_path / "sweeps/decomposition_cluster0.parquet", {})
     results = Results(tmp_path, 0.95, PUBLISHED)
     found = decomposition(ledger, results)
-    for _, rows in found.groupby("allocation_delays"):
+    for _, rows in found.groupby(["allocation_delays", "order"]):
         assert np.isclose(rows["share"].sum(), rows["ratio"].iloc[-1] - 1)
         assert np.isclose(rows["ratio"].iloc[-1], 0.25)
     card = make_scorecard(each_claim(load_claims(Path("claims.yaml")), PUBLISHED), ledger, results)
     assert "in all -75.0 %" in summary(card)
     written = write_scorecard(card, tmp_path / "scorecard.csv")
     assert all(path.stat().st_size > 0 for path in written)
+
+
+@pytest.mark.usefixtures("at_root")
+def test_shipped_schema_is_that_of_the_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["scorecard", "--schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert schema == json.loads(Path("config/report.schema.json").read_text())
+    for name, kind in (("claims", "claims.yaml"), ("discrepancies", "discrepancies.yaml")):
+        jsonschema.validate(yaml.safe_load(Path(kind).read_text()), schema[name])
+
+
+def test_manifests_name_what_differs(tmp_path: Path) -> None:
+    table, other = tmp_path / "table.csv", tmp_path / "other.csv"
+    table.write_text("1")
+    other.write_text("2")
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    write_manifest([table, other], one)
+    table.write_text("3")
+    write_manifest([table, other], two)
+    assert differences(one, one) == []
+    assert differences(one, two) == [str(table)]

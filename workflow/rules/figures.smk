@@ -12,6 +12,7 @@ rule figure:
     output:
         pdf=report(
             f"{FIGURES}/{{figure}}_{{topology}}.pdf",
+            caption="../report/sweep.rst",
             category="Figures",
             labels={"figure": "{figure}", "topology": "{topology}"},
         ),
@@ -35,7 +36,12 @@ rule headline:
             if figure in ("fig7", "fig8", "fig9", "fig10")
         ],
     output:
-        pdf=report(f"{FIGURES}/headline.pdf", category="Headline", labels={"figure": "headline"}),
+        pdf=report(
+            f"{FIGURES}/headline.pdf",
+            caption="../report/headline.rst",
+            category="Headline",
+            labels={"figure": "headline"},
+        ),
         others=multiext(f"{FIGURES}/headline", ".png", ".csv", ".md"),
     params:
         source=source_hash("summary", "figures"),
@@ -56,7 +62,10 @@ rule table:
         published=PUBLISHED_RESULTS,
     output:
         pdf=report(
-            f"{FIGURES}/{{table}}.pdf", category="Tables", labels={"table": "{table}"}
+            f"{FIGURES}/{{table}}.pdf",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
         ),
         others=multiext(f"{FIGURES}/{{table}}", ".png", ".csv", ".md"),
     params:
@@ -76,7 +85,12 @@ rule table8:
         results=rules.running_times.output,
         published=PUBLISHED_RESULTS,
     output:
-        pdf=report(f"{FIGURES}/table8.pdf", category="Tables", labels={"table": "table8"}),
+        pdf=report(
+            f"{FIGURES}/table8.pdf",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "table8"},
+        ),
         others=multiext(f"{FIGURES}/table8", ".png", ".csv", ".md"),
     params:
         source=source_hash("figures"),

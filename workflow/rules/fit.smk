@@ -32,6 +32,7 @@ rule fit_figure:
     output:
         pdf=report(
             "figures/fit_{device}.pdf",
+            caption="../report/fit.rst",
             category="Device profiles",
             labels={"device": "{device}"},
         ),
@@ -71,7 +72,11 @@ rule measured_sweep_figure:
         results=rules.measured_sweep.output[0],
         artefact=ARTEFACT,
     output:
-        pdf=report("figures/measured_servers_abovenet.pdf", category="Device profiles"),
+        pdf=report(
+            "figures/measured_servers_abovenet.pdf",
+            caption="../report/fit.rst",
+            category="Device profiles",
+        ),
         png="figures/measured_servers_abovenet.png",
         csv="figures/measured_servers_abovenet.csv",
     params:

@@ -62,6 +62,7 @@ rule offline_figure:
     output:
         pdf=report(
             f"{FIGURES}/{{offline_kind}}_{{offline_figure}}.pdf",
+            caption="../report/offline.rst",
             category="Offline optimum",
             labels={"figure": "{offline_figure}", "scale": "{offline_kind}"},
         ),

@@ -34,7 +34,12 @@ rule scorecard:
     output:
         csv=f"{RESULTS}/scorecard.csv",
         others=multiext(f"{RESULTS}/scorecard", ".json", ".txt"),
-        md=report(f"{RESULTS}/scorecard.md", category="Scorecard", labels={"table": "scorecard"}),
+        md=report(
+            f"{RESULTS}/scorecard.md",
+            caption="../report/scorecard.rst",
+            category="Scorecard",
+            labels={"table": "scorecard"},
+        ),
         decomposition=f"{RESULTS}/decomposition.csv",
         discrepancies=f"{RESULTS}/discrepancies.csv",
     params:
@@ -55,6 +60,7 @@ rule swarm_map:
     output:
         pdf=report(
             f"{FIGURES}/swarm_{{topology}}.pdf",
+            caption="../report/swarm.rst",
             category="Swarm maps",
             labels={"topology": "{topology}"},
         ),
@@ -73,7 +79,10 @@ rule decomposition_figure:
         rules.scorecard.output.decomposition,
     output:
         pdf=report(
-            f"{FIGURES}/decomposition.pdf", category="Headline", labels={"figure": "decomposition"}
+            f"{FIGURES}/decomposition.pdf",
+            caption="../report/decomposition.rst",
+            category="Headline",
+            labels={"figure": "decomposition"},
         ),
         others=multiext(f"{FIGURES}/decomposition", ".png", ".csv"),
     params:
@@ -110,7 +119,12 @@ rule report_page:
         scorecard=rules.scorecard.output,
         figures=SHOWN,
     output:
-        report(f"{RESULTS}/report.html", category="Scorecard", labels={"table": "report"}),
+        report(
+            f"{RESULTS}/report.html",
+            caption="../report/scorecard.rst",
+            category="Scorecard",
+            labels={"table": "report"},
+        ),
     params:
         source=source_hash("report", "summary", "figures"),
         template=file_hash(Path("src/bprr/report/page.html")),

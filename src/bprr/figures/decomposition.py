@@ -28,6 +28,7 @@ def draw_decomposition(table: pd.DataFrame) -> Figure:
     table : DataFrame
         From `bprr.report.ledger.decomposition`.
     """
+    table = table[table["order"] == table["order"].iloc[0]]
     steps = list(dict.fromkeys(table["step"]))
     faces = dict(zip(steps, FACES, strict=False))
     variants = [name for name in TITLES if name in set(table["allocation_delays"])]

@@ -5,6 +5,7 @@ The headline ratio is the time per token of the proposed method over PETALS'.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -67,7 +68,9 @@ class Decomposition(Strict):
     sweep: str
     x: float = Field(description="the headline point")
     baseline: str
-    steps: Annotated[list[Step], Field(min_length=1)]
+    orders: dict[str, Annotated[list[Step], Field(min_length=1)]] = Field(
+        description="steps in one order and another; the first one is the headline's"
+    )
 
 
 class Ledger(Strict):
@@ -149,31 +152,44 @@ def decomposition(ledger: Ledger, results: Results) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per network, point, variant and step: ``share`` with its interval (negative:
+        One row per network, point, variant, order and step: ``share`` with its interval (negative:
         faster), ``ratio`` to the baseline after the step, ``step_s`` (s per token), ``runs``.
     """
     wanted = ledger.decomposition
-    methods = [wanted.baseline, *(step.method for step in wanted.steps)]
     rows = []
     for name in sweep_files(results, wanted.sweep):
         for variant, means in by_variant(results.means(name)):
-            for x, point in means.groupby("x"):
-                runs = wide(point, methods)
-                base = runs[wanted.baseline]
-                for before, step in zip(methods, wanted.steps, strict=False):
-                    change = runs[step.method] - runs[before]
-                    share = paired_ratio(change, base, results.confidence)
-                    rows.append(
-                        {
-                            "topology": str(point["topology"].iloc[0]),
-                            "x": x,
-                            "allocation_delays": variant,
-                            "step": step.name,
-                            "method": step.method,
-                            **_columns("share", share),
-                            "ratio": float(runs[step.method].mean() / base.mean()),
-                            "step_s": float(change.mean()) / 1000,
-                            "runs": len(runs),
-                        }
-                    )
+            for order, steps in wanted.orders.items():
+                methods = [wanted.baseline, *(step.method for step in steps)]
+                for x, point in means.groupby("x"):
+                    runs = wide(point, methods)
+                    place = {
+                        "topology": str(point["topology"].iloc[0]),
+                        "x": x,
+                        "allocation_delays": variant,
+                        "order": order,
+                    }
+                    rows += [
+                        {**place, "step": step.name, "method": step.method, **change}
+                        for step, change in zip(
+                            steps, _changes(runs, methods, results.confidence), strict=True
+                        )
+                    ]
     return pd.DataFrame(rows)
+
+
+def _changes(runs: pd.DataFrame, methods: list[str], confidence: float) -> list[dict[str, float]]:
+    """What each method changes against the one before it, relative to the first."""
+    base = runs[methods[0]]
+    changes = []
+    for before, after in pairwise(methods):
+        change = runs[after] - runs[before]
+        changes.append(
+            {
+                **_columns("share", paired_ratio(change, base, confidence)),
+                "ratio": float(runs[after].mean() / base.mean()),
+                "step_s": float(change.mean()) / 1000,
+                "runs": len(runs),
+            }
+        )
+    return changes

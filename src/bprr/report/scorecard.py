@@ -14,6 +14,7 @@ import pandas as pd
 
 from bprr.config import Settings
 from bprr.errors import InputError
+from bprr.figures.labels import topology_label
 from bprr.report.claims import Claim, Comparison
 from bprr.report.ledger import Ledger, decomposition, effects
 from bprr.report.measures import MEASURES
@@ -214,14 +215,17 @@ def summary(card: Scorecard) -> str:
     if card.decomposition.empty:
         return "\n".join(lines)
     lines.append(f"Time per token against PETALS' at λ = {card.headline_x:g}/s, step by step:")
-    shown = card.decomposition[card.decomposition["x"] == card.headline_x]
-    for (topology, variant), steps in shown.groupby(["topology", "allocation_delays"], sort=False):
+    shown = _distinct_orders(card.decomposition)
+    shown = shown[shown["x"] == card.headline_x]
+    for (topology, variant, order), steps in shown.groupby(
+        ["topology", "allocation_delays", "order"], sort=False
+    ):
         parts = ", ".join(
-            f"{row['step']} {100 * row['share']:+.1f} %" for row in steps.to_dict("records")
+            f"{row['step']} {percent(row['share'])} %" for row in steps.to_dict("records")
         )
-        total = 100 * (steps["ratio"].iloc[-1] - 1)
-        with_them = "without" if variant == WITHOUT else "with"
-        lines.append(f"  {topology} {with_them} delays: {parts}; in all {total:+.1f} %")
+        total = percent(steps["ratio"].iloc[-1] - 1)
+        which = "without delays" if variant == WITHOUT else f"with delays, {order}"
+        lines.append(f"  {topology_label(str(topology))} {which}: {parts}; in all {total} %")
     return "\n".join(lines)
 
 
@@ -249,12 +253,12 @@ def claims_text(claims: pd.DataFrame) -> pd.DataFrame:
     """Claims as texts: published, ours ± half the interval, difference, verdict, cause, command."""
     rows = []
     for row in claims.to_dict("records"):
-        scale, unit = (100, "%") if row["unit"] == "share" else (1, row["unit"])
+        scale, unit = {"share": (100, "%"), "ratio": (1, "")}.get(row["unit"], (1, row["unit"]))
         ours, without = (
             with_interval(*(scale * row[f"{name}{end}"] for end in ("", "_low", "_high")))
             for name in ("ours", "ours_without_delays")
         )
-        percent = row["difference_percent"]
+        difference = row["difference_percent"]
         printed = row["published_text"] or f"{number(scale * row['published'])} {unit}".strip()
         rows.append(
             {
@@ -263,7 +267,7 @@ def claims_text(claims: pd.DataFrame) -> pd.DataFrame:
                 "published": printed,
                 "ours": f"{ours} {unit}".strip() if ours else "",
                 "without delays": f"{without} {unit}".strip() if without else "",
-                "difference": "" if np.isnan(percent) else f"{percent:+.0f} %",
+                "difference": "" if np.isnan(difference) else f"{difference:+.0f} %",
                 "verdict": row["verdict"],
                 "cause": row["cause"],
                 "command": f"snakemake --cores all {_targets(row['files'].split())}",
@@ -281,23 +285,29 @@ def _targets(files: Sequence[str]) -> str:
     return f"results/sweeps/{{{stems}}}.parquet"
 
 
+def _distinct_orders(table: pd.DataFrame) -> pd.DataFrame:
+    """Without the delays it makes no difference when they are taken: the first order is enough."""
+    first = table["order"].iloc[0]
+    return table[(table["allocation_delays"] != WITHOUT) | (table["order"] == first)]
+
+
 def decomposition_text(table: pd.DataFrame) -> pd.DataFrame:
     """Decomposition as texts, a column per step."""
     if table.empty:
         return table
     rows = []
-    for (topology, x, variant), steps in table.groupby(
-        ["topology", "x", "allocation_delays"], sort=False
+    for (topology, x, variant, order), steps in _distinct_orders(table).groupby(
+        ["topology", "x", "allocation_delays", "order"], sort=False
     ):
         row = {
-            "network": topology,
+            "network": topology_label(str(topology)),
             "λ (1/s)": f"{x:g}",
-            "delays": "without" if variant == WITHOUT else "with",
+            "delays": "without" if variant == WITHOUT else f"with, {order}",
         }
         for step in steps.to_dict("records"):
             half = 100 * (step["share_high"] - step["share_low"]) / 2
-            row[step["step"]] = f"{100 * step['share']:+.1f} ± {half:.1f} %"
-        row["in all"] = f"{100 * (steps['ratio'].iloc[-1] - 1):+.1f} %"
+            row[step["step"]] = f"{percent(step['share'])} ± {half:.1f} %"
+        row["in all"] = f"{percent(steps['ratio'].iloc[-1] - 1)} %"
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -309,7 +319,7 @@ def effects_text(table: pd.DataFrame) -> pd.DataFrame:
     rows = [
         {
             "discrepancy": row["discrepancy"].replace("_", " "),
-            "network": row["topology"],
+            "network": topology_label(row["topology"]),
             "delays": "without" if row["allocation_delays"] == WITHOUT else "with",
             "ratio before": with_interval(row["before"], row["before_low"], row["before_high"]),
             "ratio after": with_interval(row["after"], row["after_low"], row["after_high"]),
@@ -323,6 +333,11 @@ def effects_text(table: pd.DataFrame) -> pd.DataFrame:
 def number(value: float) -> str:
     """A number as tables show it; nothing where there is none."""
     return "" if np.isnan(value) else f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    """A change in percent with its sign; nothing is never negative."""
+    return f"{round(100 * share, 1) + 0.0:+.1f}"
 
 
 def with_interval(value: float, low: float, high: float) -> str:
