@@ -20,6 +20,7 @@ from bprr.placement.base import Placement
 from bprr.scenario import Catalogue, Instance
 from bprr.swarm import FloatArray, Swarm
 from bprr.testbed.calibration import Profile, Sample, calibrated, fit_profile, random_chain
+from bprr.testbed.hosts import PORT, address_of, server_host
 from bprr.testbed.prediction import (
     Case,
     cases_of,
@@ -39,7 +40,6 @@ START_S = 240.0
 SLACK = 4.0  # a case may take so many times its predicted span before it is given up
 SLACK_S = 45.0
 LEAD_S = 0.5  # for the client to make its threads
-PORT = 31330
 
 
 class CannotRun(BprrError):
@@ -55,10 +55,10 @@ class Run:
 
 
 class _Testbed:
-    def __init__(
-        self, settings: TestbedSettings, swarm: SwarmProcess, say: Callable[[str], object]
-    ) -> None:
-        self.settings, self.process, self.say = settings, swarm, say
+    """A swarm process with what is asked of it in the terms of the settings."""
+
+    def __init__(self, settings: TestbedSettings, process: SwarmProcess) -> None:
+        self.settings, self.process = settings, process
         self.profiles: Catalogue = profiles_of(settings)
         first = cases_of(settings, next(iter(settings.cases)))[0]
         self.instance: Instance = instance_of(settings, first, self.profiles)
@@ -105,7 +105,9 @@ class _Testbed:
         """Median TCP connection times of every client to every server."""
         # One more is dropped: the first packet to a host may find it asleep.
         repeats = self.settings.calibration.rtt_samples + 1
-        addresses = [[f"10.99.0.{2 + server}", PORT] for server in range(self.nominal.servers)]
+        addresses = [
+            [address_of(server_host(server)), PORT] for server in range(self.nominal.servers)
+        ]
         rows = []
         for client in range(self.nominal.clients):
             times = self.process.ask(
@@ -262,7 +264,7 @@ def run_testbed(
     tables: list[pd.DataFrame] = []
     placements: dict[str, Any] = {}
     with SwarmProcess(hosts, log) as process:
-        testbed = _Testbed(settings, process, say)
+        testbed = _Testbed(settings, process)
         profile, samples = testbed.calibrate()
         say(f"calibrated on {len(samples)} sessions: {profile.hop_ms:.1f} ms per hop and token")
         swarm = calibrated(testbed.nominal, profile)

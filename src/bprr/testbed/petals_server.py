@@ -13,9 +13,9 @@ import petals.server.server as petals_server
 from petals.server.backend import TransformerBackend
 from petals.utils.convert_block import QuantType
 
-__all__ = ["run_first_peer", "run_server"]
+from bprr.testbed.hosts import PORT
 
-PORT = 31330
+__all__ = ["run_first_peer", "run_server"]
 
 
 def run_first_peer(pipe: Connection, address: str, identity: str) -> None:

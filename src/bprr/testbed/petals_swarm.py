@@ -24,16 +24,17 @@ from pathlib import Path
 from typing import Any
 
 from bprr.testbed.delay_router import DelayLine, route_packets
+from bprr.testbed.hosts import (
+    FIRST_PEER,
+    PREFIX_BITS,
+    address_of,
+    client_host,
+    server_host,
+)
 from bprr.testbed.namespaces import enter, new_host
 from bprr.testbed.petals_import import offer_names
 
-PREFIX_BITS = 24
 PACKAGES = ("petals", "hivemind", "torch", "transformers", "numpy")
-
-
-def address_of(host: int) -> str:
-    """IPv4 address of a host."""
-    return f"10.99.0.{host + 1}"
 
 
 class TimedOut(Exception):
@@ -90,7 +91,7 @@ class Process:
 
 
 class Swarm:
-    """Hosts 0 (first peer), 1 … S (servers), S + 1 … S + C (client positions)."""
+    """Hosts and network, and the processes of one swarm after another on them."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = dict(settings)
@@ -126,8 +127,8 @@ class Swarm:
 
         identity = str(self._folder / "identity_0")
         self._first_peer = Process(
-            lambda pipe: run_first_peer(pipe, address_of(0), identity),
-            self._namespaces[0],
+            lambda pipe: run_first_peer(pipe, address_of(FIRST_PEER), identity),
+            self._namespaces[FIRST_PEER],
             self._folder / "first_peer.log",
         )
         settings = {
@@ -137,7 +138,7 @@ class Swarm:
         }
         ranges: dict[int, list[int]] = {}
         for spec in command["servers"]:
-            host = 1 + spec["server"]
+            host = server_host(spec["server"])
             whole = {
                 **spec,
                 "address": address_of(host),
@@ -166,7 +167,7 @@ class Swarm:
 
         self._clients[client] = Process(
             lambda pipe: run_client(pipe, self._for_clients),
-            self._namespaces[1 + self._settings["servers"] + client],
+            self._namespaces[client_host(client, self._settings["servers"])],
             self._folder / f"client_{client}.log",
         )
 
