@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -86,8 +87,10 @@ def picture_uri(png: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def exhibits(pictures: Iterable[Path], settings: Settings, results: Results) -> list[Exhibit]:
-    """Every picture with caption, data, command, settings and provenance."""
+def exhibits(
+    pictures: Iterable[Path], settings: Settings, results: Results, folder: Path
+) -> list[Exhibit]:
+    """Every picture with caption, data (relative to a folder), command, settings, provenance."""
     swept = {
         f"{name}_{topology}": (name, topology)
         for name, sweep in settings.sweeps.items()
@@ -116,8 +119,8 @@ def exhibits(pictures: Iterable[Path], settings: Settings, results: Results) -> 
                 name=name,
                 caption=caption,
                 picture=picture_uri(png),
-                data=f"../{settings.figures_dir}/{name}.csv",
-                command=f"snakemake --cores all {settings.figures_dir}/{name}.pdf",
+                data=Path(os.path.relpath(png.with_suffix(".csv"), folder)).as_posix(),
+                command=f"snakemake --cores all {png.with_suffix('.pdf').as_posix()}",
                 settings=details,
                 provenance=_provenance(results.path(source)) if source else "",
                 group=group,
@@ -244,7 +247,7 @@ def write_page(
         The HTML file.
     """
     shown: dict[str, list[Exhibit]] = {}
-    for exhibit in exhibits(pictures, settings, results):
+    for exhibit in exhibits(pictures, settings, results, output.parent):
         shown.setdefault(exhibit.group, []).append(exhibit)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(
