@@ -145,7 +145,16 @@ def _provenance(path: Path) -> str:
         record = read_provenance(path)
     except BprrError:
         return ""
-    kept = ("scenario_hash", "seed", "runs", "source", "packages", "solver", "device")
+    kept = (
+        "scenario_hash",
+        "seed",
+        "runs",
+        "source",
+        "packages",
+        "solver",
+        "device",
+        "measured_utc",
+    )
     return json.dumps({key: record[key] for key in kept if key in record}, indent=1)
 
 
