@@ -54,10 +54,12 @@ OTHERS = {
     ),
     "offline_equal_blocks": ("Servers of equal memory", "offline/equal_blocks.parquet"),
 }
+# The same for families of figures: caption and group by the beginning of the name.
 STUDIES = {
-    "swarm_": "Map of the swarm on {}",
-    "fit_": "Performance model fitted to {}",
-    "measured_": "The paper's sweep with a measured device: {}",
+    "swarm_": ("Map of the swarm on {}", "Swarm maps"),
+    "fit_": ("Performance model fitted to {}", "Measured devices"),
+    "measured_": ("The paper's sweep with a measured device: {}", "Measured devices"),
+    "testbed_": ("Genuine PETALS beside the simulator: {}", "Testbed"),
 }
 
 
@@ -111,9 +113,9 @@ def exhibits(
             group = "Offline optimum" if name.startswith("offline") else group
         else:
             prefix = next((key for key in STUDIES if name.startswith(key)), "")
-            rest = name.removeprefix(prefix)
-            caption = STUDIES.get(prefix, "{}").format(topology_label(rest).replace("_", " "))
-            group = "Swarm maps" if prefix == "swarm_" else "Measured devices"
+            words, group = STUDIES.get(prefix, ("{}", group))
+            rest = topology_label(name.removeprefix(prefix))
+            caption = words.format(rest.replace("_", " "))
         found.append(
             Exhibit(
                 name=name,
