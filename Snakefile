@@ -18,8 +18,8 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/offline.smk"
-include: "workflow/rules/report.smk"
 include: "workflow/rules/testbed.smk"
+include: "workflow/rules/report.smk"
 
 
 rule all:

@@ -107,6 +107,9 @@ SHOWN = [
     ),
     *rules.offline.input,
     *rules.fitted.input,
+    rules.testbed_report.output.table,
+    rules.testbed_report.output.scatter,
+    rules.testbed_report.output.cdf,
 ]
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import platform
+from datetime import UTC, datetime
 from pathlib import Path
 
 __all__ = ["add_command"]
@@ -28,6 +31,13 @@ def _time(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments.config)
     times = running_times(settings, arguments.repeats)
     output = arguments.output or Path(settings.results_dir, "timing", "table8.parquet")
-    write_table(times, output, {"repeats": arguments.repeats, "seed": settings.seed})
+    # Times alone depend on the machine and the hour; all other results are the same everywhere.
+    about = {
+        "repeats": arguments.repeats,
+        "seed": settings.seed,
+        "device": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+        "measured_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
+    }
+    write_table(times, output, about)
     print(f"{len(times)} timings in {output}")
     return 0

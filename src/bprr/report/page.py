@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -53,10 +54,12 @@ OTHERS = {
     ),
     "offline_equal_blocks": ("Servers of equal memory", "offline/equal_blocks.parquet"),
 }
+# The same for families of figures: caption and group by the beginning of the name.
 STUDIES = {
-    "swarm_": "Map of the swarm on {}",
-    "fit_": "Performance model fitted to {}",
-    "measured_": "The paper's sweep with a measured device: {}",
+    "swarm_": ("Map of the swarm on {}", "Swarm maps"),
+    "fit_": ("Performance model fitted to {}", "Measured devices"),
+    "measured_": ("The paper's sweep with a measured device: {}", "Measured devices"),
+    "testbed_": ("Genuine PETALS beside the simulator: {}", "Testbed"),
 }
 
 
@@ -86,8 +89,10 @@ def picture_uri(png: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def exhibits(pictures: Iterable[Path], settings: Settings, results: Results) -> list[Exhibit]:
-    """Every picture with caption, data, command, settings and provenance."""
+def exhibits(
+    pictures: Iterable[Path], settings: Settings, results: Results, folder: Path
+) -> list[Exhibit]:
+    """Every picture with caption, data (relative to a folder), command, settings, provenance."""
     swept = {
         f"{name}_{topology}": (name, topology)
         for name, sweep in settings.sweeps.items()
@@ -108,16 +113,16 @@ def exhibits(pictures: Iterable[Path], settings: Settings, results: Results) -> 
             group = "Offline optimum" if name.startswith("offline") else group
         else:
             prefix = next((key for key in STUDIES if name.startswith(key)), "")
-            rest = name.removeprefix(prefix)
-            caption = STUDIES.get(prefix, "{}").format(topology_label(rest).replace("_", " "))
-            group = "Swarm maps" if prefix == "swarm_" else "Measured devices"
+            words, group = STUDIES.get(prefix, ("{}", group))
+            rest = topology_label(name.removeprefix(prefix))
+            caption = words.format(rest.replace("_", " "))
         found.append(
             Exhibit(
                 name=name,
                 caption=caption,
                 picture=picture_uri(png),
-                data=f"../{settings.figures_dir}/{name}.csv",
-                command=f"snakemake --cores all {settings.figures_dir}/{name}.pdf",
+                data=Path(os.path.relpath(png.with_suffix(".csv"), folder)).as_posix(),
+                command=f"snakemake --cores all {png.with_suffix('.pdf').as_posix()}",
                 settings=details,
                 provenance=_provenance(results.path(source)) if source else "",
                 group=group,
@@ -142,7 +147,16 @@ def _provenance(path: Path) -> str:
         record = read_provenance(path)
     except BprrError:
         return ""
-    kept = ("scenario_hash", "seed", "runs", "source", "packages", "solver", "device")
+    kept = (
+        "scenario_hash",
+        "seed",
+        "runs",
+        "source",
+        "packages",
+        "solver",
+        "device",
+        "measured_utc",
+    )
     return json.dumps({key: record[key] for key in kept if key in record}, indent=1)
 
 
@@ -244,7 +258,7 @@ def write_page(
         The HTML file.
     """
     shown: dict[str, list[Exhibit]] = {}
-    for exhibit in exhibits(pictures, settings, results):
+    for exhibit in exhibits(pictures, settings, results, output.parent):
         shown.setdefault(exhibit.group, []).append(exhibit)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(
