@@ -106,11 +106,12 @@ solvers-env: $(READY) ## add Gurobi and SCIP beside HiGHS and CBC
 
 # Genuine PETALS wants old packages, hence an environment of its own; see requirements-testbed*.in.
 TESTBED := .testbed-venv
+IS_PYTHON_3_11 = $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'
 
 testbed: $(TESTBED)/.installed ## environment with genuine PETALS (1.5 GB), for `bprr testbed run`
 
 $(TESTBED)/.installed: requirements-testbed.lock requirements-testbed.in
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+	@$(IS_PYTHON_3_11) || { \
 	    echo "the testbed needs Python 3.11; name one: make testbed PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(TESTBED)
 	$(TESTBED)/bin/python -m pip install --quiet --no-deps --require-hashes \
@@ -119,7 +120,11 @@ $(TESTBED)/.installed: requirements-testbed.lock requirements-testbed.in
 	@touch $@
 
 testbed-smoke: $(READY) ## genuine PETALS on three servers, where the machine allows
-	@if $(BIN)/bprr testbed check --machine; then $(MAKE) testbed && $(SNAKEMAKE) testbed_smoke; fi
+	@if ! $(IS_PYTHON_3_11); then \
+	    echo "testbed: skipped, nothing is measured here; missing: Python 3.11 (PYTHON=python3.11)"; \
+	elif $(BIN)/bprr testbed check --machine; then \
+	    $(MAKE) testbed && $(SNAKEMAKE) testbed_smoke; \
+	fi
 
 # Prints what an extra of pyproject.toml asks for.
 extra = $(BIN)/python -c "import tomllib; \

@@ -12,12 +12,23 @@ rule testbed_report:
         manifest=f"{TESTBED_SHIPPED}/manifest.json",
     output:
         table=report(
-            f"{FIGURES}/testbed_table.pdf", category="Testbed", labels={"figure": "table"}
+            f"{FIGURES}/testbed_table.pdf",
+            caption="../report/testbed.rst",
+            category="Testbed",
+            labels={"figure": "table"},
         ),
         scatter=report(
-            f"{FIGURES}/testbed_scatter.pdf", category="Testbed", labels={"figure": "scatter"}
+            f"{FIGURES}/testbed_scatter.pdf",
+            caption="../report/testbed.rst",
+            category="Testbed",
+            labels={"figure": "scatter"},
         ),
-        cdf=report(f"{FIGURES}/testbed_cdf.pdf", category="Testbed", labels={"figure": "CDFs"}),
+        cdf=report(
+            f"{FIGURES}/testbed_cdf.pdf",
+            caption="../report/testbed.rst",
+            category="Testbed",
+            labels={"figure": "CDFs"},
+        ),
         table_others=multiext(f"{FIGURES}/testbed_table", ".png", ".csv", ".md"),
         scatter_others=multiext(f"{FIGURES}/testbed_scatter", ".png", ".csv"),
         cdf_others=multiext(f"{FIGURES}/testbed_cdf", ".png", ".csv"),
