@@ -46,9 +46,15 @@ def observe_growing_blocks(
     def built(blocks: int) -> None:
         now = hardware.allocated_bytes()
         if start is not None and now is not None and now > start:
-            record("block_memory", blocks, 0, now - start)
+            grown.append((blocks, now - start))
 
-    return build_blocks(shape, count, chosen, hardware, built)
+    grown: list[tuple[int, int]] = []
+    blocks = build_blocks(shape, count, chosen, hardware, built)
+    # Blocks that fill memory freed before show no growth; what one of them shows is no slope.
+    if len(grown) > 1:
+        for number, value in grown:
+            record("block_memory", number, 0, value)
+    return blocks
 
 
 def observe_cache_memory(blocks: DecoderBlocks, hardware: Hardware, record: Record) -> None:
@@ -58,7 +64,7 @@ def observe_cache_memory(blocks: DecoderBlocks, hardware: Hardware, record: Reco
     """
     start = hardware.allocated_bytes()
     count = len(blocks.blocks)
-    caches = []
+    caches, grown = [], []
     for level in range(1, CACHE_LEVELS + 1):
         caches.append(
             SessionCache(
@@ -67,4 +73,7 @@ def observe_cache_memory(blocks: DecoderBlocks, hardware: Hardware, record: Reco
         )
         now = hardware.allocated_bytes()
         if start is not None and now is not None and now > start:
-            record("cache_memory", count, level * TOKENS_PER_LEVEL, now - start)
+            grown.append((level * TOKENS_PER_LEVEL, now - start))
+    if len(grown) > 1:
+        for tokens, value in grown:
+            record("cache_memory", count, tokens, value)
