@@ -104,18 +104,6 @@ def solver_settings(arguments: argparse.Namespace, settings: Settings) -> Solver
     )
 
 
-def catalogue_of(settings: Settings) -> Catalogue:
-    """Devices, models and networks that a configuration names."""
-    from bprr.config import load_devices, load_models
-    from bprr.scenario import Catalogue
-
-    return Catalogue(
-        load_models(settings.model_files),
-        load_devices(settings.device_files),
-        settings.topology_dir,
-    )
-
-
 def read_requests(text: str, clients: int) -> tuple[int, ...]:
     """Requests per client of ``--requests``; one number is dealt evenly.
 
@@ -211,6 +199,7 @@ def run_solve(arguments: argparse.Namespace) -> int:
     from bprr.config import load_scenario, load_settings, parse_override
     from bprr.errors import InfeasibleError
     from bprr.offline.solve import solve_offline
+    from bprr.sweep import catalogue
 
     settings = load_settings(arguments.config)
     solver = solver_settings(arguments, settings)
@@ -218,7 +207,7 @@ def run_solve(arguments: argparse.Namespace) -> int:
         arguments.scenario, dict(parse_override(text) for text in arguments.set)
     )
     instance = scenario_instance(
-        scenario, catalogue_of(settings), settings.seed, arguments.draw, arguments.requests
+        scenario, catalogue(settings), settings.seed, arguments.draw, arguments.requests
     )
     result = solve_offline(instance, arguments.formulation, solver)
     record = result_record(instance, result)
@@ -265,6 +254,7 @@ def run_offline(arguments: argparse.Namespace) -> int:
     from bprr.errors import InputError
     from bprr.offline.experiments import EXPERIMENTS, SCALES, Study, theorem_2
     from bprr.storage import read_table, write_table
+    from bprr.sweep import catalogue
 
     if arguments.experiment == THEOREM_2:
         if arguments.optimality is None:
@@ -277,7 +267,7 @@ def run_offline(arguments: argparse.Namespace) -> int:
             settings.scenario_dir / "scattered.yaml", {"network.name": arguments.network}
         )
         study = Study(
-            catalogue_of(settings), scattered, solver, SCALES[arguments.scale], settings.seed
+            catalogue(settings), scattered, solver, SCALES[arguments.scale], settings.seed
         )
         table = EXPERIMENTS[arguments.experiment](study)
         provenance = {
