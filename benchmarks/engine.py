@@ -17,10 +17,11 @@ from simpy import Environment
 
 from benchmarks.measure import row
 from benchmarks.swarms import earth, placed
+from bprr.ground.request import Request, Route
 from bprr.placement.base import Placement
-from bprr.routing.base import Request, Route, RoutingContext, routing_policies
+from bprr.routing.base import RoutingContext, routing_policies
+from bprr.scenario.workload import Workload, poisson_arrivals_ms
 from bprr.simulation.engine import simulate
-from bprr.workload import Workload, poisson_arrivals_ms
 
 REQUESTS = 20_000
 LONG_RUN = 100_000

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bprr.config import load_devices, load_models
 from bprr.offline import OfflineInstance, OfflineResult, SolverSettings, solve_offline
 from bprr.offline.experiments import shared_out
 from bprr.offline.reference import cluster_instance, uniform_instance
-from bprr.scenario import Catalogue
+from bprr.scenario.draw import Catalogue
+from bprr.settings.configuration import load_devices, load_models
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "offline.json"

@@ -17,12 +17,13 @@ import numpy as np
 
 from benchmarks.measure import row
 from benchmarks.swarms import distinct_devices, earth, placed, session_places
-from bprr.ledger import CacheLedger
-from bprr.performance import chain_times_ms
+from bprr.ground.caches import Caches
+from bprr.ground.performance import chain_times_ms
+from bprr.ground.request import Request, Route
+from bprr.ground.swarm import FloatArray
 from bprr.placement.base import Placement
-from bprr.routing.base import Request, Route, Router, RoutingContext, routing_policies
+from bprr.routing.base import Router, RoutingContext, routing_policies
 from bprr.simulation.admission import BackOff
-from bprr.swarm import FloatArray
 
 DECISIONS = 1_000
 FULL_SHARE = 0.8  # of the servers, before measuring starts
@@ -51,7 +52,7 @@ class Overload:
     """Requests that arrive, are routed and hold their caches, one after another."""
 
     def __init__(self, placement: Placement) -> None:
-        self.placement, self.ledger = placement, CacheLedger(placement.cache_tokens)
+        self.placement, self.caches = placement, Caches(placement.cache_tokens)
         self.back_off, self.rng, self.now_ms = BackOff(), np.random.default_rng(1), 0.0
         self.tokens = INPUT_TOKENS + OUTPUT_TOKENS
         request = Request(0, INPUT_TOKENS, OUTPUT_TOKENS, self.tokens)
@@ -59,7 +60,7 @@ class Overload:
         self.gap_ms = alone_ms / session_places(placement, self.tokens) / OVERLOAD
 
     def router(self, policy: str) -> Router:
-        return routing_policies[policy](RoutingContext(self.placement, self.ledger))
+        return routing_policies[policy](RoutingContext(self.placement, self.caches))
 
     def service_ms(self, request: Request, route: Route) -> float:
         arguments = (route.servers, route.processed, INPUT_TOKENS, OUTPUT_TOKENS)
@@ -74,15 +75,15 @@ class Overload:
         route = router.route(request, now)
         taken = perf_counter_ns() - begin
         units = route.processed * self.tokens
-        wait = self.ledger.release_ms(route.servers, units, now) - now
+        wait = self.caches.release_ms(route.servers, units, now) - now
         end = now + self.back_off.instant_ms(wait) + self.service_ms(request, route)
-        self.ledger.hold(route.servers, units, end, now)
+        self.caches.hold(route.servers, units, end, now)
         self.now_ms += self.rng.exponential(self.gap_ms)
         return taken / 1e3, wait > 0
 
     def full_share(self) -> float:
         hosting = self.placement.blocks > 0
-        free = self.placement.cache_tokens - self.ledger.held_now(self.now_ms)
+        free = self.placement.cache_tokens - self.caches.held_now(self.now_ms)
         return float((free < self.tokens)[hosting].mean())
 
     def fill(self) -> None:

@@ -16,8 +16,8 @@ from time import perf_counter
 from benchmarks.measure import call_in_fresh_process, peak_rss_gb, row
 from benchmarks.swarms import DESIGN_LOAD, earth
 from bprr.placement.cg_bp import cg_bp
-from bprr.routing.design_load import choose_design_load
 from bprr.simulation.engine import Delays, simulate
+from bprr.study.design_load import choose_design_load
 
 SERVERS, REQUESTS = 10_000, 100_000
 TARGET_S, TARGET_GB = 300.0, 2.0

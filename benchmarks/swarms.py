@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from bprr.config import load_devices, load_models, load_scenario
+from bprr.ground.swarm import Swarm
 from bprr.placement.base import Placement
 from bprr.placement.cg_bp import cg_bp
-from bprr.scenario import Catalogue, Instance, draw
-from bprr.swarm import Swarm
+from bprr.scenario.draw import Catalogue, Instance, draw
+from bprr.settings.configuration import load_devices, load_models, load_scenario
 
 __all__ = ["DESIGN_LOAD", "distinct_devices", "earth", "placed", "session_places"]
 

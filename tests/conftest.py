@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from bprr.config import Settings, load_devices, load_models, load_settings
-from bprr.scenario import Catalogue
-from bprr.swarm import LanguageModel, Swarm
+from bprr.ground.swarm import LanguageModel, Swarm
+from bprr.scenario.draw import Catalogue
+from bprr.settings.configuration import Settings, load_devices, load_models, load_settings
 
 ROOT = Path(__file__).parents[1]
 

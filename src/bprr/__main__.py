@@ -1,5 +1,5 @@
 """``python -m bprr``."""
 
-from bprr.cli import main
+from bprr.commands.main import main
 
 raise SystemExit(main())

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bprr.sweep import run_sweep
+from bprr.study.sweep import run_sweep
 
 RUNS = 12
 REFERENCE_RUNS = 100

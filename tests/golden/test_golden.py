@@ -6,9 +6,16 @@ import json
 import numpy as np
 import pytest
 
-from bprr.cli import main
-from bprr.errors import InputError
-from bprr.golden import NOT_REPLAYED, REPLAYS, TOLERANCE, replay, replay_file, worst_difference
+from bprr.commands.main import main
+from bprr.ground.errors import InputError
+from bprr.study.golden import (
+    NOT_REPLAYED,
+    REPLAYS,
+    TOLERANCE,
+    replay,
+    replay_file,
+    worst_difference,
+)
 
 COUNTS = {
     "bprr_ext": 14,

@@ -1,7 +1,7 @@
 """Slow and plain second implementations, written from the paper's text, to check the fast ones.
 
 Nothing here uses the project's kernels: chains are enumerated, windows are compared in exact
-fractions, and a ledger is a list.
+fractions, and a caches is a list.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
+from bprr.ground.request import Request
 from bprr.placement.base import Placement
-from bprr.routing.base import Request
 
 Chain = tuple[tuple[int, int], ...]  # (server, blocks processed)
 Hold = tuple[int, int, float]  # server, units, end

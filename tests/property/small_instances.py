@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from bprr.ground.swarm import LanguageModel, Swarm
 from bprr.offline import OfflineInstance
-from bprr.swarm import LanguageModel, Swarm
 
 
 def small_swarm(

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from bprr.ledger import CacheLedger
+from bprr.ground.caches import Caches
+from bprr.ground.request import Request
+from bprr.ground.swarm import LanguageModel, Swarm
 from bprr.placement.base import Placement
-from bprr.routing.base import Request
-from bprr.swarm import LanguageModel, Swarm
-from bprr.workload import Workload
+from bprr.scenario.workload import Workload
 
 CACHE_GB_PER_TOKEN = 1e-4
 # Chains then take as long as sessions last, so that a wait often decides which one is best.
@@ -89,9 +89,9 @@ def requests(draw, clients: int) -> Request:
 
 
 class State(NamedTuple):
-    """A ledger after some holds, the same holds as a list, and the time now."""
+    """A caches after some holds, the same holds as a list, and the time now."""
 
-    ledger: CacheLedger
+    caches: Caches
     holds: list[tuple[int, int, float]]  # server, units, end
     now_ms: float
 
@@ -99,7 +99,7 @@ class State(NamedTuple):
 @st.composite
 def states(draw, placement: Placement, max_holds: int = 10) -> State:
     """Sessions that hold cache at some servers, some of them oversubscribed, some ended."""
-    ledger, holds, now = CacheLedger(placement.cache_tokens), [], 0.0
+    caches, holds, now = Caches(placement.cache_tokens), [], 0.0
     for _ in range(draw(st.integers(0, max_holds))):
         now += draw(st.integers(0, 40))
         servers = draw(
@@ -107,9 +107,9 @@ def states(draw, placement: Placement, max_holds: int = 10) -> State:
         )
         units = [draw(st.integers(1, 25)) * 1000 for _ in servers]
         end = now + draw(st.integers(1, 30)) * 100.0
-        ledger.hold(np.array(servers), units, end, now)
+        caches.hold(np.array(servers), units, end, now)
         holds += [(server, amount, end) for server, amount in zip(servers, units, strict=True)]
-    return State(ledger, holds, now + draw(st.integers(0, 500)))
+    return State(caches, holds, now + draw(st.integers(0, 500)))
 
 
 @st.composite

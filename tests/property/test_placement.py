@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from naive import algorithm_1, chains, petals_windows
 from swarms import swarms
 
-from bprr.errors import InfeasibleError
-from bprr.performance import (
+from bprr.ground.errors import InfeasibleError
+from bprr.ground.performance import (
     conservative_blocks,
     conservative_blocks_suffice,
     decode_ms_per_token,
@@ -20,9 +20,9 @@ from bprr.placement.base import PlacementProblem, place
 from bprr.placement.cg_bp import cg_bp
 from bprr.placement.petals import block_gain, petals_blocks, pool_cache_tokens
 from bprr.placement.windows import greedy_windows
+from bprr.scenario.workload import Workload
 from bprr.simulation import simulate
 from bprr.simulation.admission import NoBackOff
-from bprr.workload import Workload
 
 LOADS = st.integers(1, 12)
 TOKENS = st.integers(100, 4000)

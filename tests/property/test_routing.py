@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from naive import chain_cost, chains, petals_cost
 from swarms import placements, requests, states
 
-from bprr.errors import InfeasibleError
-from bprr.performance import blocks_processed, chain_times_ms
+from bprr.ground.errors import InfeasibleError
+from bprr.ground.performance import blocks_processed, chain_times_ms
 from bprr.routing.base import PetalsSettings, RoutingContext, routing_policies
 
 
@@ -40,7 +40,7 @@ def decisions(draw, covering=None):
 
 
 def route_or_none(name, placement, state, request):
-    router = routing_policies[name](RoutingContext(placement, state.ledger, PetalsSettings()))
+    router = routing_policies[name](RoutingContext(placement, state.caches, PetalsSettings()))
     try:
         return router.route(request, state.now_ms)
     except InfeasibleError as error:

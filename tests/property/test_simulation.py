@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from naive import chain_cost, chains
 from swarms import placements, workloads
 
-from bprr.errors import InfeasibleError
+from bprr.ground.errors import InfeasibleError
 from bprr.placement.base import Placement
+from bprr.scenario.workload import Workload
 from bprr.simulation import Delays, simulate
 from bprr.simulation.admission import BackOff
-from bprr.workload import Workload
 
 ROUTINGS = ("exact", "petals", "shortest_path", "ws_rr")
 BACK_OFF = BackOff(first_ms=100.0, longest_ms=800.0)

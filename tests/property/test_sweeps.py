@@ -5,8 +5,8 @@ import multiprocessing
 
 import pytest
 
-from bprr.storage import read_provenance, read_table, write_table
-from bprr.sweep import run_sweep, sweep_provenance
+from bprr.ground.storage import read_provenance, read_table, write_table
+from bprr.study.sweep import run_sweep, sweep_provenance
 
 JOBS = [("fig7", "abovenet"), ("fig9", "bellcanada"), ("table3", "cluster1")]
 AXES = {

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 import yaml
 
-from bprr.cli import main
-from bprr.config import (
+from bprr.commands.main import main
+from bprr.ground.errors import InfeasibleError, InputError, InputErrors
+from bprr.placement.base import Placement
+from bprr.scenario.draw import draw
+from bprr.scenario.workload import Workload
+from bprr.settings.configuration import (
     load_devices,
     load_models,
     load_scenario,
     load_settings,
     with_overrides,
 )
-from bprr.errors import InfeasibleError, InputError, InputErrors
-from bprr.placement.base import Placement
-from bprr.scenario import draw
 from bprr.simulation import simulate
-from bprr.sweep import MethodRunner, check_policies, run_sweep, sweep_points
-from bprr.workload import Workload
+from bprr.study.sweep import MethodRunner, check_policies, run_sweep, sweep_points
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,16 @@ import pandas as pd
 import pytest
 from matplotlib.colors import same_color
 
-from bprr.config import load_settings
-from bprr.errors import InputError
 from bprr.figures import style
 from bprr.figures.headline import draw_headline, headline_table, plot_headline, summary_table
 from bprr.figures.published import artefact_means, published_results
 from bprr.figures.running_times import running_times_layout, running_times_table
 from bprr.figures.sweep import conditions, draw_sweep, plot_sweep, sweep_table
 from bprr.figures.tables import comparison, comparison_layout, render_table
-from bprr.summary import run_means
-from bprr.timing import SETTINGS_TIMED, running_times
+from bprr.ground.errors import InputError
+from bprr.settings.configuration import load_settings
+from bprr.study.summary import run_means
+from bprr.study.timing import SETTINGS_TIMED, running_times
 
 ROOT = Path(__file__).parents[2]
 ARTEFACT = ROOT / "data/published/artefact_sweeps.csv"

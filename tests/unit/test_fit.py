@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bprr.errors import InputError
-from bprr.fit import DeviceFit, fit_device
+from bprr.fit.device import DeviceFit, fit_device
+from bprr.fit.regression import Estimate, huber_relative, robust_fit
+from bprr.ground.errors import InputError
+from bprr.ground.storage import file_hash
 from bprr.measure.trace import COLUMNS, MANIFEST_NAME, Trace, read_trace
-from bprr.regression import Estimate, huber_relative, robust_fit
-from bprr.storage import file_hash
 
 from .synthetic_trace import Truth, write
 
@@ -241,7 +241,10 @@ def test_a_trace_that_cannot_be_fitted_is_refused(tmp_path, change, named):
 
 
 def test_fitting_does_not_import_torch():
-    code = "import sys, bprr.commands.fit, bprr.fit, bprr.profile; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, bprr.commands.fit, bprr.fit.device, bprr.fit.profile;"
+        " sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

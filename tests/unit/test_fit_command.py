@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bprr.cli import main
-from bprr.config import load_devices, load_models, read_yaml
+from bprr.commands.main import main
 from bprr.figures.fit_time import draw_fit
+from bprr.settings.configuration import load_devices, load_models, read_yaml
 
 from .synthetic_trace import Truth, write
 

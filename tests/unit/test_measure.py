@@ -11,8 +11,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="measuring needs torch: make measure-env")
 transformers = pytest.importorskip("transformers", reason="measuring needs transformers")
 
-from bprr.errors import InfeasibleError, InputError  # noqa: E402
-from bprr.fit import fit_device  # noqa: E402
+from bprr.fit.device import fit_device  # noqa: E402
+from bprr.ground.errors import InfeasibleError, InputError  # noqa: E402
 from bprr.measure import hardware as hardware_module  # noqa: E402
 from bprr.measure.activation import from_bytes, to_bytes  # noqa: E402
 from bprr.measure.blocks import (  # noqa: E402

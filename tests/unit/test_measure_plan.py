@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bprr.cli import main
-from bprr.errors import BprrError, InputError
+from bprr.commands.main import main
+from bprr.ground.errors import BprrError, InputError
 from bprr.measure.link import observe_link
 from bprr.measure.network import Peer, parse_address, serving_in_background
 from bprr.measure.plan import FULL, QUICK, REFERENCE, rounds

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bprr.errors import InputError
-from bprr.network import (
+from bprr.ground.errors import InputError
+from bprr.scenario.network import (
     GeoNetwork,
     clustered,
     geo,

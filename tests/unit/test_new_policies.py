@@ -7,13 +7,13 @@ from collections import deque
 import numpy as np
 import pytest
 
-from bprr.ledger import CacheLedger
+from bprr.ground.caches import Caches
+from bprr.ground.swarm import LanguageModel, Swarm
 from bprr.placement.base import Placement
+from bprr.scenario.workload import Workload
 from bprr.simulation import simulate
 from bprr.simulation.admission import AdmissionContext, Grant, admission_policies
 from bprr.simulation.charging import charging_policies
-from bprr.swarm import LanguageModel, Swarm
-from bprr.workload import Workload
 
 
 class CentralQueue:
@@ -44,10 +44,10 @@ class CentralQueue:
         now = context.env.now
         route = context.router.route(request, now)
         needed = context.charging.needed(request, route)
-        if context.ledger.release_ms(route.servers, needed, now) > now:
+        if context.caches.release_ms(route.servers, needed, now) > now:
             return None
         service = context.service(request, route)
-        context.charging.charge(context.ledger, request, route, now, now + service.total_ms)
+        context.charging.charge(context.caches, request, route, now, now + service.total_ms)
         return Grant(route, service, 0.0, 1)
 
 
@@ -60,14 +60,14 @@ class GrowingByHalves:
     def needed(self, request, route):
         return route.processed * (request.cache_tokens // 2)
 
-    def charge(self, ledger: CacheLedger, request, route, now_ms, end_ms) -> None:
+    def charge(self, caches: Caches, request, route, now_ms, end_ms) -> None:
         half = route.processed * (request.cache_tokens // 2)
-        ledger.hold(route.servers, half, end_ms, now_ms)
-        self._env.process(self._grow(ledger, route, half, (now_ms + end_ms) / 2, end_ms))
+        caches.hold(route.servers, half, end_ms, now_ms)
+        self._env.process(self._grow(caches, route, half, (now_ms + end_ms) / 2, end_ms))
 
-    def _grow(self, ledger, route, half, middle_ms, end_ms):
+    def _grow(self, caches, route, half, middle_ms, end_ms):
         yield self._env.timeout(middle_ms - self._env.now)
-        ledger.hold(route.servers, half, end_ms, self._env.now)
+        caches.hold(route.servers, half, end_ms, self._env.now)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from scipy import sparse
 from scipy.optimize import LinearConstraint, milp
 
-from bprr.errors import BprrError, InputError
+from bprr.ground.errors import BprrError, InputError
 from bprr.offline.backends import (
     SOLVERS,
     SolverLicenceError,

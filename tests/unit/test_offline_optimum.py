@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bprr.errors import InfeasibleError, InputError
+from bprr.commands.offline import add_command
+from bprr.ground.errors import InfeasibleError, InputError
+from bprr.ground.swarm import LanguageModel, Swarm
 from bprr.offline import (
     OfflineInstance,
     SolverSettings,
@@ -20,7 +22,6 @@ from bprr.offline import (
     solve_offline,
 )
 from bprr.offline.backends import SolverMissingError, solve_relaxation
-from bprr.offline.command import add_command
 from bprr.offline.experiments import shared_out
 from bprr.offline.formulation_paper import build_paper
 from bprr.offline.formulation_strong import build_strong
@@ -28,8 +29,7 @@ from bprr.offline.heuristics import cg_bprr_plan
 from bprr.offline.packing import Arc, Window, pack_arcs, pack_arcs_by_end
 from bprr.offline.reference import cluster_instance, uniform_instance
 from bprr.placement.cg_bp import cg_bp
-from bprr.scenario import Catalogue
-from bprr.swarm import LanguageModel, Swarm
+from bprr.scenario.draw import Catalogue
 
 HIGHS = SolverSettings("highs", 60, 1)
 
@@ -232,7 +232,7 @@ def test_study_commands_write_tables(at_root: Path, tmp_path: Path) -> None:
     assert command("offline", "optimality", "--scale", "smoke", "-o", str(table)) == 0
     bounds = tmp_path / "theorem_2.parquet"
     assert command("offline", "theorem_2", "--optimality", str(table), "-o", str(bounds)) == 0
-    from bprr.storage import read_provenance, read_table
+    from bprr.ground.storage import read_provenance, read_table
 
     found = read_table(table)
     assert set(found["method"]) == {"optimum", "cg_bprr", "gsa", "petals", "theorem_2"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from bprr.ground.swarm import Swarm
 from bprr.offline.verify import VerificationError, verify_plan, verify_relaxed_plan
-from bprr.swarm import Swarm
 
 # Fixture small_swarm: 1 GB per block, 0.01 GB per token and block; memory 6, 5 and 2 GB.
 FIRST, BLOCKS = [1, 2, 4], [2, 3, 1]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bprr.performance import (
+from bprr.ground.performance import (
     amortised_time_ms,
     blocks_processed,
     chain_times_ms,
@@ -19,8 +19,8 @@ from bprr.performance import (
     max_design_load,
     session_capacity,
 )
+from bprr.ground.swarm import LanguageModel, Swarm, floor_ratio
 from bprr.placement.petals import petals_blocks, pool_cache_tokens
-from bprr.swarm import LanguageModel, Swarm, floor_ratio
 
 TOKENS = 148  # 20 in, 128 out
 

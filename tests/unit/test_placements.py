@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bprr.errors import InfeasibleError, InputError
-from bprr.performance import chain_times_ms
+from bprr.ground.errors import InfeasibleError, InputError
+from bprr.ground.performance import chain_times_ms
+from bprr.ground.registry import Registry
+from bprr.ground.swarm import Device, LanguageModel, Swarm
 from bprr.placement.base import (
     OffloadingHost,
     Placement,
@@ -16,12 +18,10 @@ from bprr.placement.base import (
 )
 from bprr.placement.cg_bp import cg_bp
 from bprr.placement.gsa import gsa
-from bprr.registry import Registry
 from bprr.routing.base import routing_policies
+from bprr.scenario.workload import Workload
 from bprr.simulation import simulate
 from bprr.simulation.admission import admission_policies
-from bprr.swarm import Device, LanguageModel, Swarm
-from bprr.workload import Workload
 
 
 def equal_servers(blocks, *tau_ms):
@@ -165,7 +165,8 @@ def test_a_new_file_is_found_and_a_name_taken_once(tmp_path, monkeypatch):
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "base.py").write_text(
-        "from bprr.registry import Registry\npolicies = Registry('policy', 'found_policies')\n"
+        "from bprr.ground.registry import Registry\n"
+        "policies = Registry('policy', 'found_policies')\n"
     )
     (package / "mine.py").write_text(
         "from found_policies.base import policies\n"

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from bprr.placement.base import Placement
+from bprr.scenario.workload import Workload
 from bprr.simulation import Delays, simulate
 from bprr.simulation.records import Records, peak_concurrency
-from bprr.workload import Workload
 
 
 @pytest.fixture

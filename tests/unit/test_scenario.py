@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bprr.config import load_scenario, with_overrides
-from bprr.scenario import draw, stream
+from bprr.scenario.draw import draw, stream
+from bprr.settings.configuration import load_scenario, with_overrides
 
 
 @pytest.fixture

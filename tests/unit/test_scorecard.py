@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from bprr.cli import main
-from bprr.config import load_settings
-from bprr.errors import BprrError, InputError
+from bprr.commands.main import main
+from bprr.ground.errors import BprrError, InputError
+from bprr.ground.storage import write_table
 from bprr.report.claims import Claims, Comparison, each_claim, load_claims
-from bprr.report.ledger import decomposition, load_ledger
+from bprr.report.discrepancies import decomposition, load_register
 from bprr.report.manifest import differences, write_manifest
 from bprr.report.results import Results
 from bprr.report.scorecard import (
@@ -26,8 +26,8 @@ from bprr.report.scorecard import (
     write_scorecard,
 )
 from bprr.report.verdicts import Verdict, judge
-from bprr.storage import write_table
-from bprr.summary import Estimate
+from bprr.settings.configuration import load_settings
+from bprr.study.summary import Estimate
 
 PUBLISHED = Path("data/published/results.csv")
 CLAIM = "table3.cluster0.petals.rate_0.1.tokens_64.simulator"
@@ -58,8 +58,8 @@ def verdict_with(folder: Path, with_delays_ms: float, without_ms: float) -> str:
     claims = [
         one for one in each_claim(load_claims(Path("claims.yaml")), PUBLISHED) if one.id == CLAIM
     ]
-    ledger = load_ledger(Path("discrepancies.yaml"))
-    card = make_scorecard(claims, ledger, Results(folder, 0.95, PUBLISHED))
+    register = load_register(Path("discrepancies.yaml"))
+    card = make_scorecard(claims, register, Results(folder, 0.95, PUBLISHED))
     return str(card.claims["verdict"].item())
 
 
@@ -83,22 +83,22 @@ def test_every_printed_number_is_a_claim() -> None:
 @pytest.mark.usefixtures("at_root")
 def test_claims_that_nothing_produces_are_refused() -> None:
     claims = each_claim(load_claims(Path("claims.yaml")), PUBLISHED)
-    ledger = load_ledger(Path("discrepancies.yaml"))
+    register = load_register(Path("discrepancies.yaml"))
     rules = {claim.rule for claim in claims}
     files = {name for claim in claims for name in claim.files}
-    check_claims(claims, ledger, rules, files)
+    check_claims(claims, register, rules, files)
     swept = {name for name in files if name.startswith("sweeps/")}
     assert swept <= planned_files(load_settings(Path("config/default.yaml")))
     with pytest.raises(InputError, match="a rule of the workflow"):
-        check_claims(claims, ledger, rules - {"sweep"}, files)
+        check_claims(claims, register, rules - {"sweep"}, files)
     with pytest.raises(InputError, match="file that the workflow produces"):
-        check_claims(claims, ledger, rules, files - {"sweeps/fig9_gts_ce.parquet"})
+        check_claims(claims, register, rules, files - {"sweeps/fig9_gts_ce.parquet"})
     unknown = claims[0].model_copy(update={"measure": "guess"})
     with pytest.raises(InputError, match="guess"):
-        check_claims([unknown], ledger, rules, files)
+        check_claims([unknown], register, rules, files)
     spelled = claims[0].model_copy(update={"arguments": {"mehtod": "petals"}})
     with pytest.raises(InputError, match="its parameters"):
-        check_claims([spelled], ledger, rules, files)
+        check_claims([spelled], register, rules, files)
 
 
 @pytest.mark.parametrize("change", [{"compare": None}, {"value": "much"}, {"colour": "red"}])
@@ -124,19 +124,21 @@ def test_orders_need_the_whole_interval() -> None:
 
 @pytest.mark.usefixtures("at_root")
 def test_decomposition_adds_up(tmp_path: Path) -> None:
-    ledger = load_ledger(Path("discrepancies.yaml"))
-    orders = ledger.decomposition.orders
+    register = load_register(Path("discrepancies.yaml"))
+    orders = register.decomposition.orders
     methods = {step.method for steps in orders.values() for step in steps} - {"proposed"}
     times = {name: 2000.0 + 300 * rank for rank, name in enumerate(sorted(methods))}
     times |= {"petals": 4000.0, "proposed": 1000.0}
     table = requests({"published": times, "none": times}, "decomposition", 0.5)
     write_table(table, tmp_path / "sweeps/decomposition_cluster0.parquet", {})
     results = Results(tmp_path, 0.95, PUBLISHED)
-    found = decomposition(ledger, results)
+    found = decomposition(register, results)
     for _, rows in found.groupby(["allocation_delays", "order"]):
         assert np.isclose(rows["share"].sum(), rows["ratio"].iloc[-1] - 1)
         assert np.isclose(rows["ratio"].iloc[-1], 0.25)
-    card = make_scorecard(each_claim(load_claims(Path("claims.yaml")), PUBLISHED), ledger, results)
+    card = make_scorecard(
+        each_claim(load_claims(Path("claims.yaml")), PUBLISHED), register, results
+    )
     assert "in all -75.0 %" in summary(card)
     written = write_scorecard(card, tmp_path / "scorecard.csv")
     assert all(path.stat().st_size > 0 for path in written)

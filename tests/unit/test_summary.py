@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bprr.errors import InputError
-from bprr.summary import mean_interval, paired_difference, paired_ratio, run_means, summarize
+from bprr.ground.errors import InputError
+from bprr.study.summary import mean_interval, paired_difference, paired_ratio, run_means, summarize
 
 # 0.975 quantile p of Student's t with 2 degrees of freedom, (2p − 1)/√(2p(1 − p)).
 T_95_2 = 0.95 / math.sqrt(2 * 0.975 * 0.025)

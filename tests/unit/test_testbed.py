@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bprr.cli import main
-from bprr.config import read_yaml
-from bprr.errors import BprrError, InfeasibleError, InputError
+from bprr.commands.main import main
+from bprr.ground.errors import BprrError, InfeasibleError, InputError
+from bprr.settings.configuration import read_yaml
 from bprr.testbed import swarm_process
 from bprr.testbed.calibration import Profile, Sample, calibrated, fit_profile, random_chain
 from bprr.testbed.delay_router import DelayLine, destination

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bprr.errors import InputError
-from bprr.workload import Workload, poisson_arrivals_ms, replay_trace
+from bprr.ground.errors import InputError
+from bprr.scenario.workload import Workload, poisson_arrivals_ms, replay_trace
 
 
 def test_poisson_gaps_are_exponential():

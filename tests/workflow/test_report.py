@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from bprr.config import Settings, load_settings
+from bprr.ground.storage import write_table
 from bprr.report.claims import each_claim, load_claims
-from bprr.report.ledger import load_ledger
+from bprr.report.discrepancies import load_register
 from bprr.report.page import write_page
 from bprr.report.results import Results
 from bprr.report.scorecard import make_scorecard
-from bprr.storage import write_table
-from bprr.sweep import run_sweep
+from bprr.settings.configuration import Settings, load_settings
+from bprr.study.sweep import run_sweep
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 PUBLISHED = Path("data/published/results.csv")
@@ -59,10 +59,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = run_sweep(settings, "fig7", "abovenet")
     write_table(table, folder / "sweeps/fig7_abovenet.parquet", {"seed": settings.seed})
     results = Results(folder, settings.confidence, PUBLISHED)
-    ledger = load_ledger(Path("discrepancies.yaml"))
-    card = make_scorecard(each_claim(load_claims(Path("claims.yaml")), PUBLISHED), ledger, results)
+    register = load_register(Path("discrepancies.yaml"))
+    card = make_scorecard(
+        each_claim(load_claims(Path("claims.yaml")), PUBLISHED), register, results
+    )
     output = folder / "report.html"
-    write_page(card, ledger, settings, results, [], output)
+    write_page(card, register, settings, results, [], output)
     return output
 
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
-from bprr.checks import put_in_place
-from bprr.config import Settings, load_settings, validated
-from bprr.errors import BprrError
+from bprr.study.checks import put_in_place
+from bprr.settings.configuration import Settings, load_settings, validated
+from bprr.ground.errors import BprrError
 from bprr.report.claims import each_claim, load_claims
 from bprr.report.ledger import load_ledger
 from bprr.report.scorecard import check_claims, planned_files
-from bprr.storage import file_hash, source_hash, text_hash
+from bprr.ground.storage import file_hash, source_hash, text_hash
 from bprr.testbed.swarm_process import what_is_missing
 
 try:
@@ -34,8 +34,7 @@ SCENARIOS = sorted(
     }
 )
 SIMULATION_ROOMS = (
-    "config", "swarm", "performance", "ledger", "network", "workload", "scenario", "sweep",
-    "placement", "routing", "simulation",
+    "settings", "ground", "scenario", "study", "placement", "routing", "simulation",
 )
 
 # What the commands read: the configuration as merged from files and command line. Before it is put

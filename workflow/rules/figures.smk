@@ -19,7 +19,7 @@ rule figure:
         png=f"{FIGURES}/{{figure}}_{{topology}}.png",
         csv=f"{FIGURES}/{{figure}}_{{topology}}.csv",
     params:
-        source=source_hash("summary", "figures"),
+        source=source_hash("study/summary", "figures"),
     log:
         f"{LOGS}/figure_{{figure}}_{{topology}}.log",
     shell:
@@ -44,7 +44,7 @@ rule headline:
         ),
         others=multiext(f"{FIGURES}/headline", ".png", ".csv", ".md"),
     params:
-        source=source_hash("summary", "figures"),
+        source=source_hash("study/summary", "figures"),
     log:
         f"{LOGS}/headline.log",
     shell:
@@ -69,7 +69,7 @@ rule table:
         ),
         others=multiext(f"{FIGURES}/{{table}}", ".png", ".csv", ".md"),
     params:
-        source=source_hash("summary", "figures"),
+        source=source_hash("study/summary", "figures"),
     log:
         f"{LOGS}/{{table}}.log",
     wildcard_constraints:

@@ -18,7 +18,7 @@ rule fit:
         points="results/fit/{device}/points.csv",
     params:
         folder=lambda wildcards, output: str(Path(output.device).parent),
-        source=source_hash("fit", "regression", "profile", "measure/trace"),
+        source=source_hash("fit", "measure/trace"),
     log:
         "results/logs/fit_{device}.log",
     shell:
@@ -80,7 +80,7 @@ rule measured_sweep_figure:
         png="figures/measured_servers_abovenet.png",
         csv="figures/measured_servers_abovenet.csv",
     params:
-        source=source_hash("summary", "figures"),
+        source=source_hash("study/summary", "figures"),
     log:
         "results/logs/measured_sweep_figure.log",
     shell:

@@ -1,6 +1,6 @@
 # The offline optimum: experiments (in results/offline) and their figures. `snakemake offline_study`
 # runs them on their full scale, for hours, in results/offline_study.
-OFFLINE_ROOMS = ("swarm", "performance", "network", "scenario", "placement", "offline")
+OFFLINE_ROOMS = ("ground", "scenario", "placement", "offline")
 OFFLINE_SOLVED = ("optimality", "solver_race", "relaxed_stopping", "equal_blocks")
 OFFLINE_FIGURES = (*OFFLINE_SOLVED, "theorem_2")
 STUDY_TIME_LIMIT_S = 600

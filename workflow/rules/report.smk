@@ -13,7 +13,7 @@ PRODUCED = {
 try:
     check_claims(
         each_claim(load_claims(Path(CLAIMS)), Path(PUBLISHED_RESULTS)),
-        load_ledger(Path(LEDGER)),
+        load_register(Path(LEDGER)),
         {rule.name for rule in workflow.rules},
         PRODUCED,
     )
@@ -43,7 +43,7 @@ rule scorecard:
         decomposition=f"{RESULTS}/decomposition.csv",
         discrepancies=f"{RESULTS}/discrepancies.csv",
     params:
-        source=source_hash("report", "summary"),
+        source=source_hash("report", "study/summary"),
     log:
         f"{LOGS}/scorecard.log",
     shell:
@@ -129,7 +129,7 @@ rule report_page:
             labels={"table": "report"},
         ),
     params:
-        source=source_hash("report", "summary", "figures"),
+        source=source_hash("report", "study/summary", "figures"),
         template=file_hash(Path("src/bprr/report/page.html")),
     log:
         f"{LOGS}/report_page.log",

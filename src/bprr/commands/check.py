@@ -18,13 +18,13 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from bprr.config import json_schema, load_settings
+    from bprr.settings.configuration import json_schema, load_settings
 
     if arguments.schema:
         print(json.dumps(json_schema(), indent=2, sort_keys=True))
         return 0
 
-    from bprr.checks import check_settings
+    from bprr.study.checks import check_settings
 
     settings = load_settings(arguments.config)
     points = check_settings(settings)

@@ -33,10 +33,10 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 def _fit(arguments: argparse.Namespace) -> int:
     import numpy as np
 
-    from bprr.errors import InputError
-    from bprr.fit import fit_device
+    from bprr.fit.device import fit_device
+    from bprr.fit.profile import write_fit
+    from bprr.ground.errors import InputError
     from bprr.measure.trace import read_trace
-    from bprr.profile import write_fit
 
     memory_gb = arguments.memory_gb
     if memory_gb is not None and not 0 < memory_gb < float("inf"):

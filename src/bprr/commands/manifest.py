@@ -18,7 +18,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _manifest(arguments: argparse.Namespace) -> int:
-    from bprr.errors import InputError
+    from bprr.ground.errors import InputError
     from bprr.report.manifest import differences, write_manifest
 
     if missing := [path for path in arguments.files if not path.is_file()]:

@@ -31,7 +31,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 def _measure(arguments: argparse.Namespace) -> int:
     from importlib.util import find_spec
 
-    from bprr.errors import BprrError, InputError
+    from bprr.ground.errors import BprrError, InputError
     from bprr.measure.plan import FULL, QUICK
     from bprr.measure.shapes import load_shape
     from bprr.measure.trace import default_folder, write_trace

@@ -42,7 +42,7 @@ def _serve(port: int) -> int:
 
 
 def _measure(arguments: argparse.Namespace) -> int:
-    from bprr.errors import InputError
+    from bprr.ground.errors import InputError
     from bprr.measure.link import observe_link
     from bprr.measure.manifest import origin
     from bprr.measure.network import Peer, parse_address

@@ -67,41 +67,41 @@ def _written(paths: list[Path]) -> int:
 
 
 def _sweep(arguments: argparse.Namespace) -> int:
-    from bprr.config import load_settings
     from bprr.figures.sweep import plot_sweep
+    from bprr.settings.configuration import load_settings
 
     settings, stem = load_settings(arguments.config), arguments.output.with_suffix("")
     return _written(plot_sweep(arguments.results, settings, arguments.artefact, stem))
 
 
 def _headline(arguments: argparse.Namespace) -> int:
-    from bprr.config import load_settings
     from bprr.figures.headline import plot_headline
+    from bprr.settings.configuration import load_settings
 
     settings, stem = load_settings(arguments.config), arguments.output.with_suffix("")
     return _written(plot_headline(arguments.results, settings, stem))
 
 
 def _table(arguments: argparse.Namespace) -> int:
-    from bprr.config import load_settings
     from bprr.figures.tables import render_table
+    from bprr.settings.configuration import load_settings
 
     settings, stem = load_settings(arguments.config), arguments.output.with_suffix("")
     return _written(render_table(arguments.results, settings, arguments.published, stem))
 
 
 def _running_times(arguments: argparse.Namespace) -> int:
-    from bprr.config import load_settings
     from bprr.figures.running_times import render_running_times
+    from bprr.settings.configuration import load_settings
 
     settings, stem = load_settings(arguments.config), arguments.output.with_suffix("")
     return _written(render_running_times(arguments.results, settings, arguments.published, stem))
 
 
 def _swarm(arguments: argparse.Namespace) -> int:
-    from bprr.config import load_settings
-    from bprr.errors import InputError
     from bprr.figures.swarm_map import plot_map
+    from bprr.ground.errors import InputError
+    from bprr.settings.configuration import load_settings
 
     settings, stem = load_settings(arguments.config), arguments.output.with_suffix("")
     if arguments.topology not in settings.topologies:

@@ -17,7 +17,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _provenance(arguments: argparse.Namespace) -> int:
-    from bprr.storage import read_provenance
+    from bprr.ground.storage import read_provenance
 
     print(json.dumps(read_provenance(arguments.file), indent=2, sort_keys=True))
     return 0

@@ -22,21 +22,21 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from bprr.config import load_settings
     from bprr.report.claims import each_claim, load_claims
-    from bprr.report.ledger import load_ledger
+    from bprr.report.discrepancies import load_register
     from bprr.report.page import write_page
     from bprr.report.results import Results
     from bprr.report.scorecard import make_scorecard
+    from bprr.settings.configuration import load_settings
 
     settings = load_settings(arguments.config)
     folder = arguments.results or Path(settings.results_dir)
     results = Results(folder, settings.confidence, arguments.published)
-    ledger = load_ledger(arguments.discrepancies)
+    register = load_register(arguments.discrepancies)
     claims = each_claim(load_claims(arguments.claims), arguments.published)
-    card = make_scorecard(claims, ledger, results)
+    card = make_scorecard(claims, register, results)
     pictures = [path.with_suffix(".png") for path in arguments.pictures]
     output = arguments.output or folder / "report.html"
-    write_page(card, ledger, settings, results, pictures, output)
+    write_page(card, register, settings, results, pictures, output)
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
     return 0

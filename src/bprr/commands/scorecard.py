@@ -24,25 +24,25 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def _scorecard(arguments: argparse.Namespace) -> int:
     from bprr.report.claims import Claims, each_claim, load_claims
-    from bprr.report.ledger import Ledger, load_ledger
+    from bprr.report.discrepancies import Register, load_register
 
     if arguments.schema:
         schemas = {
             "claims": Claims.model_json_schema(),
-            "discrepancies": Ledger.model_json_schema(),
+            "discrepancies": Register.model_json_schema(),
         }
         print(json.dumps(schemas, indent=2, sort_keys=True))
         return 0
 
-    from bprr.config import load_settings
     from bprr.report.results import Results
     from bprr.report.scorecard import make_scorecard, summary, write_scorecard
+    from bprr.settings.configuration import load_settings
 
     settings = load_settings(arguments.config)
     folder = arguments.results or Path(settings.results_dir)
     results = Results(folder, settings.confidence, arguments.published)
     claims = each_claim(load_claims(arguments.claims), arguments.published)
-    card = make_scorecard(claims, load_ledger(arguments.discrepancies), results)
+    card = make_scorecard(claims, load_register(arguments.discrepancies), results)
     written = write_scorecard(card, arguments.output or folder / "scorecard.csv")
     print(summary(card))
     print(f"in {written[0].with_suffix('.md')}")

@@ -30,10 +30,10 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 def _simulate(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from bprr.config import load_scenario, load_settings, parse_override
-    from bprr.errors import InputError
-    from bprr.storage import write_table
-    from bprr.sweep import (
+    from bprr.ground.errors import InputError
+    from bprr.ground.storage import write_table
+    from bprr.settings.configuration import load_scenario, load_settings, parse_override
+    from bprr.study.sweep import (
         SweepPoint,
         catalogue,
         check_policies,

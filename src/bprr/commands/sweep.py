@@ -21,9 +21,9 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 def _sweep(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from bprr.config import load_settings
-    from bprr.storage import write_table
-    from bprr.sweep import run_sweep, sweep_provenance
+    from bprr.ground.storage import write_table
+    from bprr.settings.configuration import load_settings
+    from bprr.study.sweep import run_sweep, sweep_provenance
 
     settings = load_settings(arguments.config)
     name, topology = arguments.figure, arguments.topology

@@ -21,10 +21,10 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _time(arguments: argparse.Namespace) -> int:
-    from bprr.config import load_settings
-    from bprr.errors import InputError
-    from bprr.storage import write_table
-    from bprr.timing import running_times
+    from bprr.ground.errors import InputError
+    from bprr.ground.storage import write_table
+    from bprr.settings.configuration import load_settings
+    from bprr.study.timing import running_times
 
     if arguments.repeats < 1:
         raise InputError("command line", "--repeats", arguments.repeats, "at least 1")

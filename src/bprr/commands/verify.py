@@ -18,7 +18,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _golden(arguments: argparse.Namespace) -> int:
-    from bprr.golden import TOLERANCE, replay_file
+    from bprr.study.golden import TOLERANCE, replay_file
 
     reports = replay_file(arguments.file)
     print(f"{'kind':<16} {'cases':>5}  worst relative difference")

@@ -26,7 +26,7 @@ def draw_decomposition(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        From `bprr.report.ledger.decomposition`.
+        From `bprr.report.discrepancies.decomposition`.
     """
     table = table[table["order"] == table["order"].iloc[0]]
     steps = list(dict.fromkeys(table["step"]))

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from bprr.config import read_yaml
 from bprr.figures import style
-from bprr.profile import DEVICE_FILE, POINTS_FILE
+from bprr.fit.profile import DEVICE_FILE, POINTS_FILE
+from bprr.settings.configuration import read_yaml
 
 __all__ = ["draw_fit", "plot_fit"]
 
@@ -131,9 +131,9 @@ def draw_fit(points: pd.DataFrame, profile: dict[str, Any]) -> Figure:
     Parameters
     ----------
     points : DataFrame
-        Observations beside predictions (`bprr.fit.DeviceFit.points`).
+        Observations beside predictions (`bprr.fit.device.DeviceFit.points`).
     profile : dict
-        Device profile with its provenance (`bprr.profile.device_profile`).
+        Device profile with its provenance (`bprr.fit.profile.device_profile`).
     """
     with style.applied():
         figure = style.new_figure(style.TEXT_IN, 5.0)

@@ -17,11 +17,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from bprr.config import Settings
 from bprr.figures import style
 from bprr.figures.labels import topology_label
-from bprr.storage import read_table, replacing
-from bprr.summary import run_means, summarize
+from bprr.ground.storage import read_table, replacing
+from bprr.settings.configuration import Settings
+from bprr.study.summary import run_means, summarize
 
 __all__ = ["draw_headline", "headline_table", "plot_headline", "summary_table"]
 
@@ -46,7 +46,7 @@ def headline_table(means: pd.DataFrame, confidence: float) -> pd.DataFrame:
     Parameters
     ----------
     means : DataFrame
-        Run means of several sweeps (`bprr.summary.run_means`).
+        Run means of several sweeps (`bprr.study.summary.run_means`).
     confidence : float
         Level of the intervals.
 

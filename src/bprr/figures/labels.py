@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bprr.config import Settings
+from bprr.settings.configuration import Settings
 
 __all__ = ["METRIC_LABELS", "delays_label", "figure_title", "topology_label"]
 

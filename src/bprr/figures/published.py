@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bprr.errors import InputError
-from bprr.summary import POINT
+from bprr.ground.errors import InputError
+from bprr.study.summary import POINT
 
 __all__ = ["artefact_means", "published_results"]
 

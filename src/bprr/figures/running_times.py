@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from bprr.config import Settings
 from bprr.figures.labels import topology_label
 from bprr.figures.published import published_results
 from bprr.figures.text_table import TextTable
-from bprr.storage import read_table
+from bprr.ground.storage import read_table
+from bprr.settings.configuration import Settings
 
 __all__ = ["render_running_times", "running_times_layout", "running_times_table"]
 
@@ -25,7 +25,7 @@ def running_times_table(times: pd.DataFrame, published: pd.DataFrame) -> pd.Data
     Parameters
     ----------
     times : DataFrame
-        From `bprr.timing.running_times`.
+        From `bprr.study.timing.running_times`.
     published : DataFrame
         From `bprr.figures.published.published_results`.
 
@@ -107,7 +107,7 @@ def render_running_times(
     Parameters
     ----------
     timing_parquet : Path
-        Rows of `bprr.timing.running_times` (``results/timing/table8.parquet``).
+        Rows of `bprr.study.timing.running_times` (``results/timing/table8.parquet``).
     settings : Settings
         Whole configuration.
     published_csv : Path

@@ -28,7 +28,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from bprr.storage import replacing
+from bprr.ground.storage import replacing
 
 __all__ = [
     "COLUMN_IN",

@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bprr.config import Settings, load_scenario
 from bprr.figures import style
 from bprr.figures.labels import topology_label
-from bprr.network import LinkNetwork
-from bprr.scenario import Instance, draw
-from bprr.sweep import MethodRunner, catalogue
+from bprr.scenario.draw import Instance, draw
+from bprr.scenario.network import LinkNetwork
+from bprr.settings.configuration import Settings, load_scenario
+from bprr.study.sweep import MethodRunner, catalogue
 
 __all__ = ["draw_map", "plot_map", "swarm_table"]
 

@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bprr.config import Settings
 from bprr.figures import style
 from bprr.figures.labels import METRIC_LABELS, delays_label, figure_title, topology_label
 from bprr.figures.published import artefact_means
-from bprr.storage import read_table
-from bprr.summary import METRICS, POINT, run_means, summarize
+from bprr.ground.storage import read_table
+from bprr.settings.configuration import Settings
+from bprr.study.summary import METRICS, POINT, run_means, summarize
 
 __all__ = ["conditions", "draw_sweep", "plot_sweep", "sweep_table"]
 
@@ -40,7 +40,7 @@ def sweep_table(means: pd.DataFrame, settings: Settings, artefact: pd.DataFrame)
     Parameters
     ----------
     means : DataFrame
-        Run means of one sweep on one topology (`bprr.summary.run_means`).
+        Run means of one sweep on one topology (`bprr.study.summary.run_means`).
     settings : Settings
         Names of methods and level of confidence.
     artefact : DataFrame
@@ -50,8 +50,8 @@ def sweep_table(means: pd.DataFrame, settings: Settings, artefact: pd.DataFrame)
     -------
     DataFrame
         One row per point, variant of delays, method and metric, in the order of the
-        configuration: the columns of `bprr.summary.summarize`, ``label``, the artefact's mean and
-        standard error where they exist, and ``z``, the difference to it in combined standard
+        configuration: the columns of `summarize`, ``label``, the artefact's mean and standard
+        error where they exist, and ``z``, the difference to it in combined standard
         errors.
     """
     table = summarize(means, settings.confidence)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bprr.config import Settings
 from bprr.figures.labels import topology_label
 from bprr.figures.published import published_results
 from bprr.figures.text_table import TextTable
-from bprr.storage import read_table
-from bprr.summary import run_means, summarize
+from bprr.ground.storage import read_table
+from bprr.settings.configuration import Settings
+from bprr.study.summary import run_means, summarize
 
 __all__ = ["comparison", "comparison_layout", "render_table"]
 
@@ -41,7 +41,7 @@ def comparison(means: pd.DataFrame, published: pd.DataFrame, confidence: float) 
     Parameters
     ----------
     means : DataFrame
-        Run means of the table's sweeps, on all its settings (`bprr.summary.run_means`).
+        Run means of the table's sweeps, on all its settings (`bprr.study.summary.run_means`).
     published : DataFrame
         From `bprr.figures.published.published_results`.
     confidence : float

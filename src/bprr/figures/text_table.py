@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bprr.figures import style
-from bprr.storage import replacing
+from bprr.ground.storage import replacing
 
 __all__ = ["TextTable"]
 

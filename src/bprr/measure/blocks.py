@@ -11,11 +11,11 @@ from transformers.models.bloom.modeling_bloom import BloomBlock, build_alibi_ten
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRotaryEmbedding
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RotaryEmbedding
 
-from bprr.errors import InfeasibleError
+from bprr.ground.errors import InfeasibleError
+from bprr.ground.swarm import BYTES_PER_GB
 from bprr.measure.hardware import Hardware
 from bprr.measure.quantise import WeightFormat, quantise_linear_layers
 from bprr.measure.shapes import ModelShape
-from bprr.swarm import BYTES_PER_GB
 
 __all__ = [
     "DecoderBlocks",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from bprr.errors import InputError
+from bprr.ground.errors import InputError
 
 __all__ = ["DEVICES", "Hardware", "find_hardware", "pin_threads", "resident_bytes"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bprr.ground.storage import package_versions, source_hash
 from bprr.measure.plan import REFERENCE
-from bprr.storage import package_versions, source_hash
 
 __all__ = ["code_revision", "drift", "origin"]
 

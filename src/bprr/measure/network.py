@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 
-from bprr.errors import BprrError, InputError
+from bprr.ground.errors import BprrError, InputError
 
 __all__ = ["Peer", "parse_address", "serve", "serving_in_background"]
 

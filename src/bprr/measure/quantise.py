@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from bprr.errors import InputError
+from bprr.ground.errors import InputError
 from bprr.measure.hardware import Hardware
 
 __all__ = ["WEIGHT_FORMATS", "WeightFormat", "quantise_linear_layers", "weight_format"]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from bprr.ground.swarm import BYTES_PER_GB
 from bprr.measure import manifest
 from bprr.measure.activation import from_bytes, to_bytes
 from bprr.measure.blocks import DecoderBlocks, SessionCache, require_memory
@@ -24,7 +25,6 @@ from bprr.measure.plan import LEAST_ROUNDS, Plan, Visit, rounds
 from bprr.measure.quantise import WeightFormat
 from bprr.measure.recorder import Recorder
 from bprr.measure.shapes import ModelShape
-from bprr.swarm import BYTES_PER_GB
 
 __all__ = ["measure_device"]
 

@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bprr.errors import InputError
-from bprr.swarm import BYTES_PER_GB, LanguageModel
+from bprr.ground.errors import InputError
+from bprr.ground.swarm import BYTES_PER_GB, LanguageModel
 
 __all__ = ["FAMILIES", "SHAPES", "ModelShape", "load_shape", "shape_from_config"]
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bprr.errors import InputError
-from bprr.storage import file_hash, replacing
+from bprr.ground.errors import InputError
+from bprr.ground.storage import file_hash, replacing
 
 __all__ = [
     "COLUMNS",

@@ -12,8 +12,9 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 
-from bprr.config import Scenario
-from bprr.errors import InfeasibleError
+from bprr.ground.errors import InfeasibleError
+from bprr.ground.performance import conservative_blocks
+from bprr.ground.swarm import Swarm
 from bprr.offline.backends import SolverLicenceError, SolverSettings, installed_solvers
 from bprr.offline.heuristics import cg_bprr_plan, gsa_plan, petals_plan
 from bprr.offline.instance import OfflineInstance
@@ -25,10 +26,9 @@ from bprr.offline.reference import (
     uniform_instance,
 )
 from bprr.offline.solve import evaluate_plan, solve_offline
-from bprr.performance import conservative_blocks
 from bprr.placement.cg_bp import cg_bp
-from bprr.scenario import Catalogue, draw
-from bprr.swarm import Swarm
+from bprr.scenario.draw import Catalogue, draw
+from bprr.settings.configuration import Scenario
 
 __all__ = [
     "EXPERIMENTS",

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bprr.ground.performance import blocks_processed
+from bprr.ground.swarm import FloatArray, IntArray
 from bprr.offline.instance import OfflineInstance
 from bprr.offline.milp import Milp, RowBuilder
 from bprr.offline.plan import Plan, Route
-from bprr.performance import blocks_processed
 from bprr.placement import Placement
-from bprr.swarm import FloatArray, IntArray
 
 __all__ = ["PaperModel", "build_paper"]
 

@@ -31,9 +31,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bprr.ground.swarm import IntArray
 from bprr.offline.instance import OfflineInstance, ServerClass
 from bprr.offline.milp import Milp, RowBuilder
-from bprr.swarm import IntArray
 
 __all__ = ["ClassColumns", "FlowModel", "build", "build_strong", "flow_rows", "window_sizes"]
 

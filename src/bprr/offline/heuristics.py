@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bprr.ground.swarm import IntArray
 from bprr.offline.backends import SolverSettings
 from bprr.offline.instance import OfflineInstance
 from bprr.offline.plan import Plan
@@ -11,7 +12,6 @@ from bprr.offline.routing_ilp import route_exactly
 from bprr.placement.cg_bp import cg_bp
 from bprr.placement.gsa import gsa
 from bprr.placement.petals import petals_blocks, petals_placement
-from bprr.swarm import IntArray
 
 __all__ = ["cg_bprr_plan", "gsa_plan", "petals_plan"]
 

@@ -8,9 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from bprr.errors import InputError
-from bprr.performance import free_cache_tokens
-from bprr.swarm import FloatArray, IntArray, Swarm
+from bprr.ground.errors import InputError
+from bprr.ground.performance import free_cache_tokens
+from bprr.ground.swarm import FloatArray, IntArray, Swarm
 
 __all__ = ["OfflineInstance", "ServerClass"]
 

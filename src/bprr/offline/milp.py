@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bprr.swarm import FloatArray, IntArray
+from bprr.ground.swarm import FloatArray, IntArray
 
 __all__ = ["Milp", "RowBuilder"]
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bprr.ground.swarm import Swarm
 from bprr.offline.instance import OfflineInstance
 from bprr.offline.plan import Plan, Route
 from bprr.placement import Placement
-from bprr.swarm import Swarm
 
 __all__ = [
     "Arc",

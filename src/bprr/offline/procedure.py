@@ -20,7 +20,8 @@ from time import perf_counter
 
 import numpy as np
 
-from bprr.errors import InfeasibleError
+from bprr.ground.errors import InfeasibleError
+from bprr.ground.swarm import FloatArray
 from bprr.offline.backends import (
     MilpResult,
     SolverSettings,
@@ -35,7 +36,6 @@ from bprr.offline.plan import OfflineResult, Plan
 from bprr.offline.routing_ilp import route_exactly
 from bprr.placement import Placement
 from bprr.placement.cg_bp import cg_bp
-from bprr.swarm import FloatArray
 
 __all__ = ["FlowFormulation", "solve_flow_formulation"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from bprr.ground.swarm import FloatArray, Swarm
 from bprr.offline.instance import OfflineInstance
-from bprr.scenario import Catalogue
-from bprr.swarm import FloatArray, Swarm
+from bprr.scenario.draw import Catalogue
 
 __all__ = [
     "SESSION_TOKENS",

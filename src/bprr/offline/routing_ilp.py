@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bprr.errors import InfeasibleError
+from bprr.ground.errors import InfeasibleError
+from bprr.ground.swarm import IntArray
 from bprr.offline.backends import SolverSettings, solve_milp
 from bprr.offline.formulation_strong import flow_rows
 from bprr.offline.instance import OfflineInstance
@@ -16,7 +17,6 @@ from bprr.offline.milp import Milp, RowBuilder
 from bprr.offline.packing import Arc, Window, plan_from_arcs
 from bprr.offline.plan import Plan
 from bprr.placement import Placement
-from bprr.swarm import IntArray
 
 __all__ = ["build_routing", "route_exactly"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import perf_counter
 
-from bprr.errors import InputError
+from bprr.ground.errors import InputError
 from bprr.offline.backends import SolverSettings, require_solver, solve_milp
 from bprr.offline.formulation_paper import build_paper
 from bprr.offline.formulation_relaxed import build_relaxed

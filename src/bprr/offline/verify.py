@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bprr.errors import BprrError
-from bprr.swarm import Swarm
+from bprr.ground.errors import BprrError
+from bprr.ground.swarm import Swarm
 
 __all__ = ["VerificationError", "verify_plan", "verify_relaxed_plan"]
 
-MEMORY_TOLERANCE = 1e-9  # relative; the rounding of sums, as in `bprr.swarm.floor_ratio`
+MEMORY_TOLERANCE = 1e-9  # relative; the rounding of sums, as in `bprr.ground.swarm.floor_ratio`
 
 Chain = tuple[int, Sequence[int], Sequence[int]]  # client, servers, blocks processed
 

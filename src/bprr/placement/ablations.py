@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bprr.performance import conservative_blocks
+from bprr.ground.performance import conservative_blocks
 from bprr.placement.base import Placement, PlacementProblem, placement_policies
 from bprr.placement.cg_bp import cg_bp_order
 from bprr.placement.petals import block_gain, petals_blocks, petals_placement, petals_policy

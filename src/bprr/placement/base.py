@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bprr.performance import free_cache_tokens
-from bprr.registry import Registry
-from bprr.swarm import Device, IntArray, Swarm
+from bprr.ground.performance import free_cache_tokens
+from bprr.ground.registry import Registry
+from bprr.ground.swarm import Device, IntArray, Swarm
 
 __all__ = [
     "OffloadingHost",

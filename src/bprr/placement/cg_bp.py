@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from bprr.errors import InfeasibleError
-from bprr.performance import (
+from bprr.ground.errors import InfeasibleError
+from bprr.ground.performance import (
     amortised_time_ms,
     completion_bound,
     conservative_blocks,
     session_capacity,
 )
+from bprr.ground.swarm import IntArray, Swarm
 from bprr.placement.base import Placement, PlacementProblem, placement_policies
 from bprr.placement.windows import greedy_windows
-from bprr.swarm import IntArray, Swarm
 
 __all__ = ["cg_bp", "cg_bp_order", "cg_bp_policy"]
 

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from bprr.errors import InfeasibleError
-from bprr.performance import amortised_time_ms, conservative_blocks, session_capacity
+from bprr.ground.errors import InfeasibleError
+from bprr.ground.performance import amortised_time_ms, conservative_blocks, session_capacity
+from bprr.ground.swarm import IntArray, Swarm
 from bprr.placement.base import Placement, PlacementProblem, placement_policies
-from bprr.swarm import IntArray, Swarm
 
 __all__ = ["gsa", "gsa_policy"]
 

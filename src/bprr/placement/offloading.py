@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bprr.errors import InfeasibleError, InputError
+from bprr.ground.errors import InfeasibleError, InputError
+from bprr.ground.swarm import LanguageModel, Swarm, floor_ratio
 from bprr.placement.base import OffloadingHost, Placement, PlacementProblem, placement_policies
-from bprr.swarm import LanguageModel, Swarm, floor_ratio
 
 __all__ = ["offloading", "offloading_pcie", "offloading_ssd"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from bprr.ground.swarm import BYTES_PER_GB, FloatArray, IntArray, LanguageModel, Swarm, floor_ratio
 from bprr.placement.base import Placement, PlacementProblem, placement_policies
 from bprr.placement.windows import petals_windows
-from bprr.swarm import BYTES_PER_GB, FloatArray, IntArray, LanguageModel, Swarm, floor_ratio
 
 __all__ = [
     "block_gain",

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, TypeVar
 import pandas as pd
 from pydantic import Field, model_validator
 
-from bprr.config import Refused, Strict, read_yaml, validated
-from bprr.errors import InputError
 from bprr.figures.published import published_results
+from bprr.ground.errors import InputError
+from bprr.settings.configuration import Refused, Strict, read_yaml, validated
 
 __all__ = ["Claim", "Claims", "Comparison", "PublishedTable", "each_claim", "load_claims"]
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from bprr.storage import file_hash, package_versions, replacing, source_hash
+from bprr.ground.storage import file_hash, package_versions, replacing, source_hash
 
 __all__ = ["differences", "manifest", "write_manifest"]
 

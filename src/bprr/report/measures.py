@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from bprr.config import read_yaml
 from bprr.figures.published import published_results
 from bprr.report.results import Results
-from bprr.summary import Estimate, mean_interval, paired_ratio
+from bprr.settings.configuration import read_yaml
+from bprr.study.summary import Estimate, mean_interval, paired_ratio
 
 __all__ = ["MEASURES", "Measure"]
 

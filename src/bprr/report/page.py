@@ -16,11 +16,11 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
-from bprr.config import Settings
-from bprr.errors import BprrError
 from bprr.figures import style
 from bprr.figures.labels import METRIC_LABELS, delays_label, figure_title, topology_label
-from bprr.report.ledger import Ledger
+from bprr.ground.errors import BprrError
+from bprr.ground.storage import package_versions, read_provenance, replacing, source_hash
+from bprr.report.discrepancies import Register
 from bprr.report.results import Results
 from bprr.report.scorecard import (
     Scorecard,
@@ -29,8 +29,8 @@ from bprr.report.scorecard import (
     effects_text,
     with_interval,
 )
-from bprr.storage import package_versions, read_provenance, replacing, source_hash
-from bprr.summary import summarize
+from bprr.settings.configuration import Settings
+from bprr.study.summary import summarize
 
 __all__ = ["write_page"]
 
@@ -234,7 +234,7 @@ def answer(card: Scorecard) -> dict[str, str]:
 
 def write_page(
     card: Scorecard,
-    ledger: Ledger,
+    register: Register,
     settings: Settings,
     results: Results,
     pictures: Iterable[Path],
@@ -246,7 +246,7 @@ def write_page(
     ----------
     card : Scorecard
         The scorecard.
-    ledger : Ledger
+    register : Register
         Discrepancies.
     settings : Settings
         Whole configuration.
@@ -271,8 +271,9 @@ def write_page(
         claims=_claims(card),
         decomposition=_texts(decomposition_text(card.decomposition)),
         effects=_texts(effects_text(card.effects)),
-        ledger=[
-            {**entry.model_dump(), "cause": card.causes[entry.id]} for entry in ledger.discrepancies
+        register=[
+            {**entry.model_dump(), "cause": card.causes[entry.id]}
+            for entry in register.discrepancies
         ],
         groups=shown,
         explorer=_script_json(explorer_data(settings, results)),

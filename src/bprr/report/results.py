@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from bprr.storage import read_table
-from bprr.summary import run_means
+from bprr.ground.storage import read_table
+from bprr.study.summary import run_means
 
 __all__ = ["Results"]
 
@@ -38,7 +38,7 @@ class Results:
         return read_table(self.path(name))
 
     def means(self, *names: str) -> pd.DataFrame:
-        """Run means of one or several sweeps (`bprr.summary.run_means`)."""
+        """Run means of one or several sweeps (`bprr.study.summary.run_means`)."""
         for name in names:
             if name not in self._means:
                 self._means[name] = run_means(self.table(name))

@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bprr.config import Settings
-from bprr.errors import InputError
 from bprr.figures.labels import topology_label
+from bprr.ground.errors import InputError
+from bprr.ground.storage import replacing
 from bprr.report.claims import Claim, Comparison
-from bprr.report.ledger import Ledger, decomposition, effects
+from bprr.report.discrepancies import Register, decomposition, effects
 from bprr.report.measures import MEASURES
 from bprr.report.results import Results
 from bprr.report.verdicts import Verdict, judge
-from bprr.storage import replacing
-from bprr.summary import Estimate
+from bprr.settings.configuration import Settings
+from bprr.study.summary import Estimate
 
 __all__ = [
     "Scorecard",
@@ -46,9 +46,9 @@ class Scorecard:
     claims : DataFrame
         One row per claim, from `make_scorecard`.
     effects, decomposition : DataFrame
-        From `bprr.report.ledger`.
+        From `bprr.report.discrepancies`.
     causes : dict
-        One sentence per entry of the ledger, with its measured numbers.
+        One sentence per entry of the register, with its measured numbers.
     headline_x : float
         Point of the decomposition that the summary shows.
     """
@@ -76,7 +76,7 @@ def planned_files(settings: Settings) -> set[str]:
 
 
 def check_claims(
-    claims: Sequence[Claim], ledger: Ledger, rules: Collection[str], files: Collection[str]
+    claims: Sequence[Claim], register: Register, rules: Collection[str], files: Collection[str]
 ) -> None:
     """Refuse claims that nothing produces, measures that do not exist, and unknown causes.
 
@@ -90,7 +90,7 @@ def check_claims(
     InputError
         At the first claim that cannot be judged.
     """
-    known = {entry.id for entry in ledger.discrepancies}
+    known = {entry.id for entry in register.discrepancies}
     for claim in claims:
         key = f"claims.{claim.id}"
         if claim.rule not in rules:
@@ -112,10 +112,10 @@ def check_claims(
             raise InputError("claims", f"{key}.arguments", str(error), "its parameters") from None
 
 
-def causes(ledger: Ledger, measured: pd.DataFrame) -> dict[str, str]:
+def causes(register: Register, measured: pd.DataFrame) -> dict[str, str]:
     """One sentence per entry, its numbers filled in: means over networks with the delays."""
     sentences = {}
-    for entry in ledger.discrepancies:
+    for entry in register.discrepancies:
         numbers = {"before": np.nan, "after": np.nan, "effect": np.nan}
         if len(measured):
             own = measured[measured["discrepancy"] == entry.id]
@@ -126,23 +126,23 @@ def causes(ledger: Ledger, measured: pd.DataFrame) -> dict[str, str]:
     return sentences
 
 
-def make_scorecard(claims: Sequence[Claim], ledger: Ledger, results: Results) -> Scorecard:
+def make_scorecard(claims: Sequence[Claim], register: Register, results: Results) -> Scorecard:
     """Judge every claim.
 
     Parameters
     ----------
     claims : sequence of Claim
         From `bprr.report.claims.each_claim`.
-    ledger : Ledger
+    register : Register
         Discrepancies.
     results : Results
         What there is; a claim whose file is missing is not testable here.
     """
-    measured = effects(ledger, results)
-    sentences = causes(ledger, measured)
+    measured = effects(register, results)
+    sentences = causes(register, measured)
     rows = [_row(claim, results, sentences) for claim in claims]
-    parts = decomposition(ledger, results)
-    return Scorecard(pd.DataFrame(rows), measured, parts, sentences, ledger.decomposition.x)
+    parts = decomposition(register, results)
+    return Scorecard(pd.DataFrame(rows), measured, parts, sentences, register.decomposition.x)
 
 
 def _row(claim: Claim, results: Results, sentences: dict[str, str]) -> dict[str, object]:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from math import isnan
 
 from bprr.report.claims import Comparison
-from bprr.summary import Estimate
+from bprr.study.summary import Estimate
 
 __all__ = ["Verdict", "agrees", "contradicts", "judge"]
 

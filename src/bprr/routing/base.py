@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from bprr.ledger import CacheLedger
+from bprr.ground.caches import Caches
+from bprr.ground.registry import Registry
+from bprr.ground.request import Request, Route
 from bprr.placement.base import Placement
-from bprr.registry import Registry
-from bprr.swarm import IntArray
 
-__all__ = ["PetalsSettings", "Request", "Route", "Router", "RoutingContext", "routing_policies"]
-
-
-class Request(NamedTuple):
-    """One request as routing sees it."""
-
-    client: int
-    input_tokens: int
-    output_tokens: int
-    cache_tokens: int  # tokens for which it reserves cache in every block it uses
-
-
-class Route(NamedTuple):
-    """A chain of servers and the blocks that each of them processes."""
-
-    servers: IntArray
-    processed: IntArray
-    cost_ms: float  # what the policy minimised
+__all__ = ["PetalsSettings", "Router", "RoutingContext", "routing_policies"]
 
 
 @dataclass(frozen=True)
@@ -54,19 +37,19 @@ class RoutingContext:
     ----------
     placement : Placement
         Blocks and cache of every server.
-    ledger : CacheLedger
+    caches : Caches
         The state of the caches, shared with the simulation.
     petals : PetalsSettings
         Constants of PETALS' routing.
     """
 
     placement: Placement
-    ledger: CacheLedger
+    caches: Caches
     petals: PetalsSettings = field(default_factory=PetalsSettings)
 
 
 class Router(Protocol):
-    """A routing policy bound to a placement and a ledger."""
+    """A routing policy bound to a placement and a caches."""
 
     def __init__(self, context: RoutingContext) -> None: ...
 

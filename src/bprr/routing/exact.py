@@ -13,4 +13,4 @@ class ExactRouting(PositionRouter):
     """Chain of the earliest estimated completion."""
 
     def __init__(self, context: RoutingContext) -> None:
-        super().__init__(context.placement, context.ledger, shortest_with_worst_wait)
+        super().__init__(context.placement, context.caches, shortest_with_worst_wait)

@@ -6,11 +6,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from bprr.errors import InputError
-from bprr.ledger import drop_ended
-from bprr.routing.base import Request, Route, RoutingContext, routing_policies
+from bprr.ground.caches import drop_ended
+from bprr.ground.errors import InputError
+from bprr.ground.request import Request, Route
+from bprr.ground.swarm import IntArray
+from bprr.routing.base import RoutingContext, routing_policies
 from bprr.routing.positions import no_chain
-from bprr.swarm import IntArray
 
 __all__ = ["PetalsOversubscriptionRouting", "PetalsRouting"]
 
@@ -61,7 +62,7 @@ class PetalsRouting:
                 f"{placement.swarm.servers} servers",
                 "fewer servers: it needs the round trips between all pairs of them",
             )
-        self._placement, self._ledger, self._settings = placement, context.ledger, context.petals
+        self._placement, self._ledger, self._settings = placement, context.caches, context.petals
         used = np.flatnonzero(placement.blocks > 0)
         self._order = used[np.argsort(placement.last_block[used], kind="stable")]
         self._low = placement.first_block - 1

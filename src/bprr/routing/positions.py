@@ -19,17 +19,17 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from bprr.errors import InfeasibleError
-from bprr.ledger import (
-    CacheLedger,
+from bprr.ground.caches import (
+    Caches,
     drop_ended_at,
     first_entry_with_room,
     release_ms,
     units_before,
 )
+from bprr.ground.errors import InfeasibleError
+from bprr.ground.request import Request, Route
+from bprr.ground.swarm import FloatArray, IntArray
 from bprr.placement.base import Placement
-from bprr.routing.base import Request, Route
-from bprr.swarm import FloatArray, IntArray
 
 __all__ = [
     "ChainGraph",
@@ -290,7 +290,7 @@ def shortest_with_worst_wait(  # type: ignore[no-untyped-def]
         The links.
     view : ClientView
         The client's distances.
-    state : LedgerState
+    state : CacheState
         Who holds how much cache.
     request : tuple
         Input tokens, output tokens, units of cache per block, and what t^I_cj adds for the input
@@ -446,14 +446,14 @@ class PositionRouter:
     ----------
     placement : Placement
         Blocks and cache of every server.
-    ledger : CacheLedger
+    caches : Caches
         State of the caches.
     kernel : callable
         `shortest_with_waits` or `shortest_with_worst_wait`.
     """
 
-    def __init__(self, placement: Placement, ledger: CacheLedger, kernel) -> None:  # type: ignore[no-untyped-def]
-        self._placement, self._ledger, self._kernel = placement, ledger, kernel
+    def __init__(self, placement: Placement, caches: Caches, kernel) -> None:  # type: ignore[no-untyped-def]
+        self._placement, self._ledger, self._kernel = placement, caches, kernel
         self._graph = ChainGraph.of(placement)
         self._views: dict[int, ClientView] = {}
         self._servers = np.empty(placement.swarm.model.blocks, dtype=np.int64)

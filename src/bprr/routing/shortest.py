@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bprr.ledger import CacheLedger
-from bprr.routing.base import Request, Route, RoutingContext, routing_policies
+from bprr.ground.caches import Caches
+from bprr.ground.request import Request, Route
+from bprr.routing.base import RoutingContext, routing_policies
 from bprr.routing.positions import PositionRouter, shortest_with_worst_wait
 
 __all__ = ["ShortestPath"]
@@ -14,7 +15,7 @@ class ShortestPath(PositionRouter):
     """Fastest chain of an idle swarm, whatever is held now."""
 
     def __init__(self, context: RoutingContext) -> None:
-        idle = CacheLedger(context.placement.cache_tokens)
+        idle = Caches(context.placement.cache_tokens)
         super().__init__(context.placement, idle, shortest_with_worst_wait)
         self._routes: dict[Request, Route] = {}
 

@@ -13,4 +13,4 @@ class WsRr(PositionRouter):
     """Shortest chain under time plus the sum of the links' waits."""
 
     def __init__(self, context: RoutingContext) -> None:
-        super().__init__(context.placement, context.ledger, shortest_with_waits)
+        super().__init__(context.placement, context.caches, shortest_with_waits)

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple, Protocol
 
 from simpy import Environment
 
-from bprr.errors import InfeasibleError
-from bprr.ledger import CacheLedger
+from bprr.ground.caches import Caches
+from bprr.ground.errors import InfeasibleError
+from bprr.ground.registry import Registry
+from bprr.ground.request import Request, Route
+from bprr.ground.swarm import IntArray
 from bprr.placement.base import Placement
-from bprr.registry import Registry
-from bprr.routing.base import Request, Route, Router
+from bprr.routing.base import Router
 from bprr.simulation.charging import CacheCharging
-from bprr.swarm import IntArray
 
 __all__ = [
     "Admission",
@@ -99,7 +100,7 @@ class AdmissionContext:
         Blocks and cache of every server, for policies that compose chains beforehand.
     router : Router
         Routing policy.
-    ledger : CacheLedger
+    caches : Caches
         State of the caches.
     charging : CacheCharging
         How a session's cache is charged.
@@ -112,7 +113,7 @@ class AdmissionContext:
     env: Environment
     placement: Placement
     router: Router
-    ledger: CacheLedger
+    caches: Caches
     charging: CacheCharging
     back_off: BackOff
     service: Callable[[Request, Route], Service]
@@ -149,9 +150,9 @@ def _wait_ms(context: AdmissionContext, route: Route, needed: IntArray) -> float
         the shortest path) may lead there.
     """
     now = context.env.now
-    wait = context.ledger.release_ms(route.servers, needed, now) - now
+    wait = context.caches.release_ms(route.servers, needed, now) - now
     if math.isinf(wait):
-        capacity = context.ledger.state.capacity[route.servers]
+        capacity = context.caches.state.capacity[route.servers]
         worst = int((needed - capacity).argmax())
         raise InfeasibleError(
             "attention cache",
@@ -178,7 +179,7 @@ class Reserve:
         wait = context.back_off.instant_ms(raw_wait)
         service = context.service(request, route)
         end = now + wait + service.total_ms
-        context.charging.charge(context.ledger, request, route, now, end)
+        context.charging.charge(context.caches, request, route, now, end)
         if wait > 0:
             yield context.env.timeout(wait)
         return Grant(route, service, raw_wait, 1)
@@ -206,7 +207,7 @@ class Retry:
             if wait <= 0:
                 service = context.service(request, route)
                 end = now + service.total_ms
-                context.charging.charge(context.ledger, request, route, now, end)
+                context.charging.charge(context.caches, request, route, now, end)
                 return Grant(route, service, raw_wait, attempt)
             yield context.env.timeout(gap)
         raise AssertionError("gaps never end")

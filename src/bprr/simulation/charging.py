@@ -6,10 +6,10 @@ from typing import Protocol
 
 from simpy import Environment
 
-from bprr.ledger import CacheLedger
-from bprr.registry import Registry
-from bprr.routing.base import Request, Route
-from bprr.swarm import IntArray
+from bprr.ground.caches import Caches
+from bprr.ground.registry import Registry
+from bprr.ground.request import Request, Route
+from bprr.ground.swarm import IntArray
 
 __all__ = ["CacheCharging", "Whole", "charging_policies"]
 
@@ -27,7 +27,7 @@ class CacheCharging(Protocol):
         ...
 
     def charge(
-        self, ledger: CacheLedger, request: Request, route: Route, now_ms: float, end_ms: float
+        self, caches: Caches, request: Request, route: Route, now_ms: float, end_ms: float
     ) -> None:
         """Enter the session's holds from now to its end."""
         ...
@@ -48,7 +48,7 @@ class Whole:
         return route.processed * request.cache_tokens
 
     def charge(
-        self, ledger: CacheLedger, request: Request, route: Route, now_ms: float, end_ms: float
+        self, caches: Caches, request: Request, route: Route, now_ms: float, end_ms: float
     ) -> None:
         """One hold per server, from now to the end."""
-        ledger.hold(route.servers, self.needed(request, route), end_ms, now_ms)
+        caches.hold(route.servers, self.needed(request, route), end_ms, now_ms)

@@ -10,17 +10,13 @@ from typing import Any
 import numpy as np
 from simpy import Environment
 
-from bprr.ledger import CacheLedger
-from bprr.performance import chain_times_ms
+from bprr.ground.caches import Caches
+from bprr.ground.performance import chain_times_ms
+from bprr.ground.request import Request, Route
+from bprr.ground.swarm import IntArray, Swarm
 from bprr.placement.base import Placement
-from bprr.routing.base import (
-    PetalsSettings,
-    Request,
-    Route,
-    Router,
-    RoutingContext,
-    routing_policies,
-)
+from bprr.routing.base import PetalsSettings, Router, RoutingContext, routing_policies
+from bprr.scenario.workload import Workload
 from bprr.simulation.admission import (
     Admission,
     AdmissionContext,
@@ -30,8 +26,6 @@ from bprr.simulation.admission import (
 )
 from bprr.simulation.charging import charging_policies
 from bprr.simulation.records import Records
-from bprr.swarm import IntArray, Swarm
-from bprr.workload import Workload
 
 __all__ = ["Delays", "simulate"]
 
@@ -107,13 +101,13 @@ def simulate(
     InfeasibleError
         If a request has no chain.
     """
-    env, ledger = Environment(), CacheLedger(placement.cache_tokens)
+    env, caches = Environment(), Caches(placement.cache_tokens)
     build = routing_policies[routing] if isinstance(routing, str) else routing
-    router = build(RoutingContext(placement, ledger, petals))
+    router = build(RoutingContext(placement, caches, petals))
     service = _ServiceTimes(placement.swarm, delays)
     policy = admission_policies[admission](
         AdmissionContext(
-            env, placement, router, ledger, charging_policies[charging](env), back_off, service
+            env, placement, router, caches, charging_policies[charging](env), back_off, service
         )
     )
     run = _Run(env, policy, workload, progress)

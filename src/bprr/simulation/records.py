@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bprr.swarm import FloatArray, IntArray
-from bprr.workload import Workload
+from bprr.ground.swarm import FloatArray, IntArray
+from bprr.scenario.workload import Workload
 
 __all__ = ["Records", "peak_concurrency"]
 

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from bprr.errors import InfeasibleError
-from bprr.swarm import FloatArray, Swarm
+from bprr.ground.errors import InfeasibleError
+from bprr.ground.swarm import FloatArray, Swarm
 
 __all__ = ["Profile", "Sample", "calibrated", "fit_profile", "random_chain"]
 

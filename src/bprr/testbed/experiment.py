@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bprr.config import ClusteredNetwork
-from bprr.errors import BprrError
+from bprr.ground.errors import BprrError
+from bprr.ground.swarm import FloatArray, Swarm
 from bprr.placement.base import Placement
-from bprr.scenario import Catalogue, Instance
-from bprr.swarm import FloatArray, Swarm
+from bprr.scenario.draw import Catalogue, Instance
+from bprr.settings.configuration import ClusteredNetwork
 from bprr.testbed.calibration import Profile, Sample, calibrated, fit_profile, random_chain
 from bprr.testbed.hosts import PORT, address_of, server_host
 from bprr.testbed.prediction import (

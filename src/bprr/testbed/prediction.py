@@ -7,7 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bprr.config import (
+from bprr.ground.errors import InputError
+from bprr.ground.swarm import IntArray, Swarm
+from bprr.placement.base import Placement
+from bprr.routing.base import PetalsSettings
+from bprr.scenario.draw import Catalogue, Instance, draw
+from bprr.settings.configuration import (
     ModelSettings,
     Scenario,
     load_devices,
@@ -15,14 +20,9 @@ from bprr.config import (
     validated,
     with_overrides,
 )
-from bprr.errors import InputError
-from bprr.placement.base import Placement
-from bprr.routing.base import PetalsSettings
-from bprr.scenario import Catalogue, Instance, draw
 from bprr.simulation import Records, simulate
 from bprr.simulation.admission import BackOff
-from bprr.swarm import IntArray, Swarm
-from bprr.sweep import MethodRunner
+from bprr.study.sweep import MethodRunner
 from bprr.testbed.settings import TestbedMethod, TestbedSettings
 
 __all__ = ["Case", "cases_of", "chain_of", "instance_of", "placement_of", "predict", "profiles_of"]

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from bprr.errors import InputError
 from bprr.figures import style
 from bprr.figures.text_table import TextTable
-from bprr.storage import replacing
+from bprr.ground.errors import InputError
+from bprr.ground.storage import replacing
 from bprr.testbed.experiment import Run
 from bprr.testbed.records import COLUMNS
 

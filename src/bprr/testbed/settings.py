@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from bprr.config import (
+from bprr.settings.configuration import (
     ClusteredNetwork,
     Count,
     Positive,

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 import bprr
-from bprr.errors import BprrError
+from bprr.ground.errors import BprrError
 
 __all__ = ["ENVIRONMENT", "SwarmError", "SwarmProcess", "machine_lacks", "what_is_missing"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bprr.errors import InputError
+from bprr.ground.errors import InputError
 from bprr.offline.backends import cbc, gurobi, highs, scip
 from bprr.offline.backends.base import (
     Backend,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bprr.errors import BprrError
+from bprr.ground.errors import BprrError
+from bprr.ground.swarm import FloatArray
 from bprr.offline.milp import Milp
-from bprr.swarm import FloatArray
 
 __all__ = [
     "Backend",

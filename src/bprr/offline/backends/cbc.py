@@ -15,6 +15,7 @@ from time import perf_counter
 
 import numpy as np
 
+from bprr.ground.swarm import FloatArray
 from bprr.offline.backends.base import (
     Backend,
     MilpResult,
@@ -24,7 +25,6 @@ from bprr.offline.backends.base import (
     SolverSettings,
 )
 from bprr.offline.milp import Milp
-from bprr.swarm import FloatArray
 
 __all__ = ["BACKEND", "read_progress", "read_solution"]
 

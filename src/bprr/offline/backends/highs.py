@@ -8,6 +8,7 @@ from time import perf_counter
 import highspy
 import numpy as np
 
+from bprr.ground.swarm import FloatArray
 from bprr.offline.backends.base import (
     Backend,
     MilpResult,
@@ -17,7 +18,6 @@ from bprr.offline.backends.base import (
     SolverSettings,
 )
 from bprr.offline.milp import Milp
-from bprr.swarm import FloatArray
 
 __all__ = ["BACKEND", "load_model", "solve_relaxation"]
 

@@ -30,7 +30,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 def run_plot(arguments: argparse.Namespace) -> int:
     """Draw one figure."""
     from bprr.figures import offline_optimality, offline_race, offline_variants, style
-    from bprr.storage import read_table
+    from bprr.ground.storage import read_table
 
     draw: dict[str, Callable[[pd.DataFrame], Figure]] = {
         "optimality": offline_optimality.draw_optimality,

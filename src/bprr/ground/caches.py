@@ -18,11 +18,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from bprr.swarm import FloatArray, IntArray
+from bprr.ground.swarm import FloatArray, IntArray
 
 __all__ = [
-    "CacheLedger",
-    "LedgerState",
+    "CacheState",
+    "Caches",
     "drop_ended",
     "drop_ended_at",
     "first_entry_with_room",
@@ -33,8 +33,8 @@ __all__ = [
 INITIAL_ROOM = 8
 
 
-class LedgerState(NamedTuple):
-    """Arrays of a ledger as the kernels see them; S servers, entries of all servers in one buffer.
+class CacheState(NamedTuple):
+    """Arrays of a caches as the kernels see them; S servers, entries of all servers in one buffer.
 
     Entries of server j lie in ``[head[j], tail[j])`` of the buffer, by increasing end. What is
     said of a server is true once `drop_ended` or `drop_ended_at` has brought it up to date.
@@ -180,7 +180,7 @@ def _make_room(state, used, server):  # type: ignore[no-untyped-def]
     return used
 
 
-class CacheLedger:
+class Caches:
     """Cache held at every server, in tokens of one block.
 
     Parameters
@@ -198,7 +198,7 @@ class CacheLedger:
 
         room = INITIAL_ROOM * servers
         self._used = 1  # place 0 stays empty: the servers' first rooms are [0, 0)
-        self.state = LedgerState(
+        self.state = CacheState(
             capacity,
             capacity.copy(),
             zeros(),

@@ -17,8 +17,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from bprr.errors import InputError, InputErrors
-from bprr.swarm import BYTES_PER_GB, Device, LanguageModel
+from bprr.ground.errors import InputError, InputErrors
+from bprr.ground.swarm import BYTES_PER_GB, Device, LanguageModel
 
 __all__ = [
     "DeviceProfile",

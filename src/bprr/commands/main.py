@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import bprr
-from bprr.errors import BprrError
+from bprr.ground.errors import BprrError
 
 __all__ = ["main"]
 
@@ -25,8 +25,8 @@ COMMANDS = (
     "bprr.commands.measure_network",
     "bprr.commands.fit",
     "bprr.commands.time",
-    "bprr.offline.command",
-    "bprr.figures.offline_command",
+    "bprr.commands.offline",
+    "bprr.commands.plot_offline",
     "bprr.commands.scorecard",
     "bprr.commands.report",
     "bprr.commands.manifest",

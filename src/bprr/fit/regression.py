@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from bprr.swarm import FloatArray, IntArray
+from bprr.ground.swarm import FloatArray, IntArray
 
 __all__ = [
     "CONFIDENCE",

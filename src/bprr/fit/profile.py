@@ -1,7 +1,7 @@
 """A fit as files that scenarios refer to by name: a device profile and the model it was timed on.
 
-The files have the form of ``data/published/devices.yaml`` and ``models.yaml``; `bprr.config` reads
-them.
+The files have the form of ``data/published/devices.yaml`` and ``models.yaml`` that
+scenarios read.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from bprr.fit import DeviceFit, LinearModel
+from bprr.fit.device import DeviceFit, LinearModel
+from bprr.fit.regression import CONFIDENCE, Estimate
+from bprr.ground.storage import replacing
 from bprr.measure.trace import Trace
-from bprr.regression import CONFIDENCE, Estimate
-from bprr.storage import replacing
 
 __all__ = [
     "DEVICE_FILE",

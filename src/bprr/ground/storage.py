@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import bprr
-from bprr.errors import InputError
+from bprr.ground.errors import InputError
 
 __all__ = [
     "file_hash",
@@ -67,7 +67,7 @@ def source_hash(*rooms: str) -> str:
     Snakemake does not rerun a rule when the code under ``src/`` changes; rules put this into their
     parameters.
     """
-    root = Path(__file__).parent
+    root = Path(__file__).parents[1]
     files: set[Path] = set()
     for room in rooms or (".",):
         path = root / room

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from bprr.config import Settings
-from bprr.storage import replacing, source_hash
+from bprr.ground.storage import replacing, source_hash
+from bprr.settings.configuration import Settings
 
 __all__ = ["check_settings", "put_in_place"]
 
@@ -28,8 +28,8 @@ def check_settings(settings: Settings) -> int:
         At the first thing that cannot be used.
     """
     # Imported here: they compile kernels, and a configuration checked before needs none of them.
-    from bprr.scenario import draw
-    from bprr.sweep import catalogue, check_policies, sweep_points
+    from bprr.scenario.draw import draw
+    from bprr.study.sweep import catalogue, check_policies, sweep_points
 
     profiles = catalogue(settings)
     points = 0

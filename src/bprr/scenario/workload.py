@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bprr.errors import InputError
-from bprr.swarm import FloatArray, IntArray
+from bprr.ground.errors import InputError
+from bprr.ground.swarm import FloatArray, IntArray
 
 __all__ = ["TRACE_COLUMNS", "Workload", "poisson_arrivals_ms", "replay_trace"]
 

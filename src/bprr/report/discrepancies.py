@@ -1,4 +1,4 @@
-"""The ledger of discrepancies (``discrepancies.yaml``): switches, their effects, the decomposition.
+"""The register of discrepancies (``discrepancies.yaml``): switches, effects, decomposition.
 
 The headline ratio is the time per token of the proposed method over PETALS'.
 """
@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
-from bprr.config import Refused, Strict, read_yaml, validated
 from bprr.report.measures import at, by_variant, point_ratios, wide
 from bprr.report.results import Results
-from bprr.summary import Estimate, paired_ratio
+from bprr.settings.configuration import Refused, Strict, read_yaml, validated
+from bprr.study.summary import Estimate, paired_ratio
 
-__all__ = ["Discrepancy", "Ledger", "decomposition", "effects", "load_ledger"]
+__all__ = ["Discrepancy", "Register", "decomposition", "effects", "load_register"]
 
 METRIC = "per_token_ms"
 
@@ -73,14 +73,14 @@ class Decomposition(Strict):
     )
 
 
-class Ledger(Strict):
+class Register(Strict):
     """The whole file."""
 
     decomposition: Decomposition
     discrepancies: list[Discrepancy]
 
     @model_validator(mode="after")
-    def _ids_once(self) -> Ledger:
+    def _ids_once(self) -> Register:
         ids = [entry.id for entry in self.discrepancies]
         twice = sorted({name for name in ids if ids.count(name) > 1})
         if twice:
@@ -88,9 +88,9 @@ class Ledger(Strict):
         return self
 
 
-def load_ledger(path: Path) -> Ledger:
-    """Read and check the ledger."""
-    return validated(Ledger, read_yaml(path), path)
+def load_register(path: Path) -> Register:
+    """Read and check the register."""
+    return validated(Register, read_yaml(path), path)
 
 
 def sweep_files(results: Results, sweep: str) -> list[str]:
@@ -99,7 +99,7 @@ def sweep_files(results: Results, sweep: str) -> list[str]:
     return [f"sweeps/{path.name}" for path in found]
 
 
-def effects(ledger: Ledger, results: Results) -> pd.DataFrame:
+def effects(register: Register, results: Results) -> pd.DataFrame:
     """Measured effect of every switch on the headline ratio.
 
     Returns
@@ -109,7 +109,7 @@ def effects(ledger: Ledger, results: Results) -> pd.DataFrame:
         intervals, and ``effect``, the difference.
     """
     rows = []
-    for entry in ledger.discrepancies:
+    for entry in register.discrepancies:
         if entry.effect is None:
             continue
         for name in sweep_files(results, entry.effect.sweep):
@@ -143,7 +143,7 @@ def _columns(name: str, estimate: Estimate) -> dict[str, float]:
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
-def decomposition(ledger: Ledger, results: Results) -> pd.DataFrame:
+def decomposition(register: Register, results: Results) -> pd.DataFrame:
     """What each step adds, as a share of PETALS' time per token.
 
     The shares of a point add up to its headline ratio minus 1, over the runs feasible in all
@@ -155,7 +155,7 @@ def decomposition(ledger: Ledger, results: Results) -> pd.DataFrame:
         One row per network, point, variant, order and step: ``share`` with its interval (negative:
         faster), ``ratio`` to the baseline after the step, ``step_s`` (s per token), ``runs``.
     """
-    wanted = ledger.decomposition
+    wanted = register.decomposition
     rows = []
     for name in sweep_files(results, wanted.sweep):
         for variant, means in by_variant(results.means(name)):

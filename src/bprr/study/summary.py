@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
-from bprr.errors import InputError
+from bprr.ground.errors import InputError
 
 __all__ = [
     "CONDITIONS",
@@ -51,7 +51,7 @@ def run_means(requests: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     requests : DataFrame
-        One row per request, as `bprr.sweep.run_sweep` returns them.
+        One row per request, as `bprr.study.sweep.run_sweep` returns them.
 
     Returns
     -------

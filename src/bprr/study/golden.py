@@ -14,18 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from bprr.errors import InfeasibleError, InputError
-from bprr.performance import design_load, max_design_load
+from bprr.ground.errors import InfeasibleError, InputError
+from bprr.ground.performance import design_load, max_design_load
+from bprr.ground.request import Request
+from bprr.ground.swarm import IntArray, LanguageModel, Swarm, floor_ratio
 from bprr.placement.base import Placement
 from bprr.placement.cg_bp import cg_bp
 from bprr.placement.petals import block_gain, petals_blocks, petals_placement, pool_cache_tokens
-from bprr.routing.base import PetalsSettings, Request
-from bprr.routing.design_load import single_request_ms
+from bprr.routing.base import PetalsSettings
+from bprr.scenario.workload import Workload
 from bprr.simulation.admission import NoBackOff
 from bprr.simulation.engine import Delays, simulate
 from bprr.simulation.records import Records
-from bprr.swarm import IntArray, LanguageModel, Swarm, floor_ratio
-from bprr.workload import Workload
+from bprr.study.design_load import single_request_ms
 
 __all__ = ["TOLERANCE", "KindReport", "replay", "replay_file", "worst_difference"]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from bprr.errors import InfeasibleError
-from bprr.ledger import CacheLedger
-from bprr.performance import chain_times_ms, design_load, max_design_load
+from bprr.ground.caches import Caches
+from bprr.ground.errors import InfeasibleError
+from bprr.ground.performance import chain_times_ms, design_load, max_design_load
+from bprr.ground.request import Request
+from bprr.ground.swarm import IntArray, Swarm
 from bprr.placement.cg_bp import cg_bp
-from bprr.routing.base import Request, RoutingContext
+from bprr.routing.base import RoutingContext
 from bprr.routing.shortest import ShortestPath
-from bprr.swarm import IntArray, Swarm
 
 __all__ = ["choose_design_load", "single_request_ms"]
 
@@ -30,7 +31,7 @@ def single_request_ms(
         Most blocks a server may host; the artefact leaves it out here (discrepancy 4).
     """
     placement = cg_bp(swarm, 1, request.cache_tokens, block_cap)
-    router = ShortestPath(RoutingContext(placement, CacheLedger(placement.cache_tokens)))
+    router = ShortestPath(RoutingContext(placement, Caches(placement.cache_tokens)))
     route = router.route(request, 0.0)
     first_ms, remaining_ms = chain_times_ms(
         swarm, request.client, route.servers, route.processed,

@@ -9,20 +9,14 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from bprr.config import MethodSettings, Settings
+from bprr.ground.request import Request, Route
 from bprr.placement.base import Placement
-from bprr.routing.base import (
-    PetalsSettings,
-    Request,
-    Route,
-    Router,
-    RoutingContext,
-    routing_policies,
-)
-from bprr.scenario import Catalogue, Instance, draw
+from bprr.routing.base import PetalsSettings, Router, RoutingContext, routing_policies
+from bprr.scenario.draw import Catalogue, Instance, draw
+from bprr.settings.configuration import MethodSettings, Settings
 from bprr.simulation.admission import BackOff
 from bprr.simulation.engine import Delays, simulate
-from bprr.sweep import MethodRunner, catalogue, sweep_points
+from bprr.study.sweep import MethodRunner, catalogue, sweep_points
 
 __all__ = ["SETTINGS_TIMED", "running_times"]
 

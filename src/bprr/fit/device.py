@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bprr.errors import InputError
+from bprr.fit.regression import CONFIDENCE, Estimate, RobustFit, medians_by_round, robust_fit
+from bprr.ground.errors import InputError
+from bprr.ground.swarm import BYTES_PER_GB, Device, FloatArray, IntArray
 from bprr.measure.trace import Trace
-from bprr.regression import CONFIDENCE, Estimate, RobustFit, medians_by_round, robust_fit
-from bprr.swarm import BYTES_PER_GB, Device, FloatArray, IntArray
 
 __all__ = ["DeviceFit", "LinearModel", "Verdict", "fit_device"]
 

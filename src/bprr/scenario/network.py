@@ -16,8 +16,8 @@ import pandas as pd
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from bprr.errors import InputError
-from bprr.swarm import FloatArray, IntArray
+from bprr.ground.errors import InputError
+from bprr.ground.swarm import FloatArray, IntArray
 
 __all__ = [
     "EARTH_RADIUS_KM",

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from bprr.swarm import FloatArray, IntArray, Swarm, floor_ratio
+from bprr.ground.swarm import FloatArray, IntArray, Swarm, floor_ratio
 
 __all__ = [
     "amortised_time_ms",

@@ -14,16 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bprr.config import (
-    MethodSettings,
-    Scenario,
-    Settings,
-    SweepSettings,
-    load_devices,
-    load_models,
-    load_scenario,
-)
-from bprr.errors import InfeasibleError, InputError
+from bprr.ground.errors import InfeasibleError, InputError
+from bprr.ground.storage import text_hash
 from bprr.placement.base import (
     OffloadingHost,
     Placement,
@@ -32,13 +24,21 @@ from bprr.placement.base import (
     placement_policies,
 )
 from bprr.routing.base import PetalsSettings, routing_policies
-from bprr.routing.design_load import choose_design_load
-from bprr.scenario import Catalogue, Instance, draw
+from bprr.scenario.draw import Catalogue, Instance, draw
+from bprr.settings.configuration import (
+    MethodSettings,
+    Scenario,
+    Settings,
+    SweepSettings,
+    load_devices,
+    load_models,
+    load_scenario,
+)
 from bprr.simulation.admission import BackOff, admission_policies
 from bprr.simulation.charging import charging_policies
 from bprr.simulation.engine import Delays, simulate
 from bprr.simulation.records import Records
-from bprr.storage import text_hash
+from bprr.study.design_load import choose_design_load
 
 __all__ = [
     "MethodRunner",

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bprr.config import Scenario, Settings
     from bprr.offline.backends import SolverSettings
     from bprr.offline.instance import OfflineInstance
     from bprr.offline.plan import OfflineResult
-    from bprr.scenario import Catalogue
+    from bprr.scenario.draw import Catalogue
+    from bprr.settings.configuration import Scenario, Settings
 
 __all__ = [
     "add_command",
@@ -86,9 +86,9 @@ def add_offline_command(subparsers: argparse._SubParsersAction[argparse.Argument
 
 def solver_settings(arguments: argparse.Namespace, settings: Settings) -> SolverSettings:
     """Settings of the solver, checked before any work is done."""
-    from bprr.config import parse_override
-    from bprr.errors import InputError
+    from bprr.ground.errors import InputError
     from bprr.offline.backends import SolverSettings, require_solver
+    from bprr.settings.configuration import parse_override
 
     for name, value in (("--time-limit", arguments.time_limit), ("--threads", arguments.threads)):
         if not value > 0:
@@ -112,7 +112,7 @@ def read_requests(text: str, clients: int) -> tuple[int, ...]:
     InputError
         If they are not whole numbers, or neither one nor one per client.
     """
-    from bprr.errors import InputError
+    from bprr.ground.errors import InputError
     from bprr.offline.experiments import shared_out
 
     try:
@@ -133,8 +133,8 @@ def scenario_instance(
     """Offline instance of one draw of a scenario; R is its design load unless given."""
     from bprr.offline.experiments import shared_out
     from bprr.offline.instance import OfflineInstance
-    from bprr.routing.design_load import choose_design_load
-    from bprr.scenario import draw
+    from bprr.scenario.draw import draw
+    from bprr.study.design_load import choose_design_load
 
     drawn = draw(scenario, catalogue, seed, number)
     request = drawn.design_request
@@ -196,10 +196,10 @@ def result_record(instance: OfflineInstance, result: OfflineResult) -> dict[str,
 
 def run_solve(arguments: argparse.Namespace) -> int:
     """Solve one scenario and print the result."""
-    from bprr.config import load_scenario, load_settings, parse_override
-    from bprr.errors import InfeasibleError
+    from bprr.ground.errors import InfeasibleError
     from bprr.offline.solve import solve_offline
-    from bprr.sweep import catalogue
+    from bprr.settings.configuration import load_scenario, load_settings, parse_override
+    from bprr.study.sweep import catalogue
 
     settings = load_settings(arguments.config)
     solver = solver_settings(arguments, settings)
@@ -250,11 +250,11 @@ def print_result(record: dict[str, Any]) -> None:
 
 def run_offline(arguments: argparse.Namespace) -> int:
     """Run one experiment and write its table."""
-    from bprr.config import load_scenario, load_settings
-    from bprr.errors import InputError
+    from bprr.ground.errors import InputError
+    from bprr.ground.storage import read_table, write_table
     from bprr.offline.experiments import EXPERIMENTS, SCALES, Study, theorem_2
-    from bprr.storage import read_table, write_table
-    from bprr.sweep import catalogue
+    from bprr.settings.configuration import load_scenario, load_settings
+    from bprr.study.sweep import catalogue
 
     if arguments.experiment == THEOREM_2:
         if arguments.optimality is None:

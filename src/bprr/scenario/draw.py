@@ -9,7 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from bprr.config import (
+from bprr.ground.errors import InfeasibleError, InputError
+from bprr.ground.request import Request
+from bprr.ground.swarm import FloatArray, IntArray, Swarm
+from bprr.scenario.network import (
+    LinkNetwork,
+    Network,
+    clustered,
+    geo,
+    read_repetita,
+    read_tables,
+    read_topohub,
+)
+from bprr.scenario.workload import Workload, poisson_arrivals_ms, replay_trace
+from bprr.settings.configuration import (
     ClusteredNetwork,
     DeviceProfile,
     GeoNetworkSettings,
@@ -20,19 +33,6 @@ from bprr.config import (
     Scenario,
     TopologyNetwork,
 )
-from bprr.errors import InfeasibleError, InputError
-from bprr.network import (
-    LinkNetwork,
-    Network,
-    clustered,
-    geo,
-    read_repetita,
-    read_tables,
-    read_topohub,
-)
-from bprr.routing.base import Request
-from bprr.swarm import FloatArray, IntArray, Swarm
-from bprr.workload import Workload, poisson_arrivals_ms, replay_trace
 
 __all__ = ["Catalogue", "Instance", "draw"]
 

@@ -1,0 +1,1 @@
+"""Models, devices, swarms and caches: formulas and state that everything else stands on."""

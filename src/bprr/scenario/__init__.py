@@ -1,0 +1,1 @@
+"""From settings to one random draw: a network, servers and clients in it, requests."""

@@ -1,0 +1,1 @@
+"""Methods on draws: design load, sweeps, summaries; what commands and figures stand on."""
