@@ -138,9 +138,7 @@ def session_capacity(swarm: Swarm, blocks: NDArray[np.integer], session_tokens: 
     return np.where(blocks > 0, slots // np.maximum(blocks, 1), 0)
 
 
-def conservative_blocks(
-    swarm: Swarm, load: int, session_tokens: int, block_cap: IntArray | None = None
-) -> IntArray:
+def conservative_blocks(swarm: Swarm, load: int, session_tokens: int) -> IntArray:
     """Blocks m_j = min(⌊M_j/(s_m + s_c R)⌋, L) that leave cache for R sessions (Algorithm 1).
 
     Parameters
@@ -149,20 +147,15 @@ def conservative_blocks(
         R, concurrent requests to make room for.
     session_tokens : int
         Tokens for which a session reserves cache.
-    block_cap : ndarray of int64, shape (S,), optional
-        Most blocks a server may host (the artefact's MIG cap, discrepancy 9).
     """
     model = swarm.model
     unit_gb = model.block_gb + model.session_cache_gb(session_tokens) * load
-    blocks = np.minimum(floor_ratio(swarm.memory_gb, unit_gb), model.blocks)
-    return blocks if block_cap is None else np.minimum(blocks, block_cap)
+    return swarm.capped(floor_ratio(swarm.memory_gb, unit_gb))
 
 
-def conservative_blocks_suffice(
-    swarm: Swarm, load: int, session_tokens: int, block_cap: IntArray | None = None
-) -> bool:
+def conservative_blocks_suffice(swarm: Swarm, load: int, session_tokens: int) -> bool:
     """Corollary 1: CG-BP is feasible for R iff Σ_j m_j ≥ L."""
-    blocks = conservative_blocks(swarm, load, session_tokens, block_cap)
+    blocks = conservative_blocks(swarm, load, session_tokens)
     return int(blocks.sum()) >= swarm.model.blocks
 
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
-__all__ = ["BYTES_PER_GB", "Device", "LanguageModel", "Swarm", "floor_ratio"]
+from bprr.ground.schema import Count, MemoryGb, Milliseconds, Positive, Refused, Strict
+
+__all__ = ["BYTES_PER_GB", "Device", "LanguageModel", "Overheads", "Swarm", "floor_ratio"]
 
 BYTES_PER_GB = 1e9
 
@@ -41,35 +45,33 @@ def floor_ratio(amount: FloatArray | float, unit: float) -> IntArray:
     return np.maximum(whole, 0).astype(np.int64)
 
 
-@dataclass(frozen=True)
-class LanguageModel:
+class LanguageModel(Strict):
     """A decoder-only transformer of identical consecutive blocks.
 
-    Parameters
-    ----------
-    name : str
-        Name shown to the user.
-    blocks : int
-        Number of blocks, L.
-    d_model : int
-        Width of the hidden state.
-    block_gb : float
-        Memory of one block's parameters, s_m (GB).
-    cache_bytes_per_value : float
-        Bytes of one cached value.
-    key_value_groups : int
-        Query heads that share one key-value head (1 without grouped queries).
-    max_sequence_tokens : int
-        Longest sequence the model accepts.
+    The memory of a block is given, or follows from its parameters and how they are stored.
     """
 
-    name: str
-    blocks: int
-    d_model: int
-    block_gb: float
-    cache_bytes_per_value: float = 2.0
-    key_value_groups: int = 1
-    max_sequence_tokens: int = 2048
+    name: str = Field("", description="set by whoever names the model")
+    blocks: Count = Field(description="L")
+    d_model: Count = Field(description="width of the hidden state")
+    max_sequence_tokens: Count = 2048
+    parameters_per_block: Count | None = None
+    bits_per_parameter: Positive | None = None
+    storage_overhead: Annotated[float, Field(ge=1, strict=True)] = 1.0
+    block_gb: Positive = Field(None, description="s_m (GB)")  # type: ignore[assignment]
+    cache_bytes_per_value: Positive = 2.0
+    key_value_groups: Count = Field(1, description="query heads that share a key-value head")
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _memory_of_a_block(self) -> LanguageModel:
+        if self.block_gb is None:
+            if self.parameters_per_block is None or self.bits_per_parameter is None:
+                allowed = "block_gb, or parameters_per_block with bits_per_parameter"
+                raise Refused("block_gb", "nothing", allowed)
+            stored_bytes = self.parameters_per_block * self.bits_per_parameter / 8
+            self.__dict__["block_gb"] = stored_bytes * self.storage_overhead / BYTES_PER_GB
+        return self
 
     @property
     def cache_gb_per_token(self) -> float:
@@ -82,34 +84,32 @@ class LanguageModel:
         return self.cache_gb_per_token * tokens
 
 
-@dataclass(frozen=True)
-class Device:
-    """Performance profile of one kind of GPU (or CPU), as measured or published.
+class Device(Strict):
+    """Performance profile of one kind of GPU (or CPU), as measured or published."""
 
-    Parameters
-    ----------
-    name : str
-        Name shown to the user.
-    tau_ms : float
-        Time per block and token when decoding, τ (ms).
-    prefill_ms, prefill_ms_per_token : float
-        Time per block to prefill a prompt: τ^I(l_in) = prefill_ms + prefill_ms_per_token · l_in.
-    memory_gb : float
-        Usable memory, M (GB).
-    forward_rps, network_rps : float
-        Throughputs that PETALS announces (requests/s per block; requests/s of the network link).
-    source : str
-        Where the numbers come from.
-    """
-
-    name: str
-    tau_ms: float
-    prefill_ms: float
-    prefill_ms_per_token: float
-    memory_gb: float
-    forward_rps: float
-    network_rps: float
+    name: str = Field("", description="set by whoever names the device")
+    title: str = ""
+    tau_ms: Annotated[float, Field(gt=0, le=100_000, strict=True)] = Field(
+        description="time per block and token when decoding, τ"
+    )
+    prefill_ms: Milliseconds = Field(
+        description="time per block to prefill a prompt: prefill_ms + prefill_ms_per_token · l_in"
+    )
+    prefill_ms_per_token: Milliseconds = 0.0
+    memory_gb: MemoryGb = Field(description="usable memory, M")
+    forward_rps: Positive = Field(description="requests/s per block, as PETALS announces them")
+    network_rps: Positive = Field(description="requests/s of the link, as PETALS announces them")
     source: str = ""
+    provenance: dict[str, Any] = {}
+
+
+class Overheads(Strict):
+    """What is added to raw round trips (docs/constants.md)."""
+
+    token_ms: Milliseconds
+    prompt_ms: Milliseconds
+    prompt_ms_per_token: Milliseconds = 0.0
+    initial_ms: Milliseconds
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,8 @@ class Swarm:
         Throughputs announced to PETALS' placement (requests/s).
     device : sequence of str, optional
         Kind of device of each server.
+    block_cap : ndarray of int64, shape (S,), optional
+        Most blocks each server may host, whatever its memory.
     """
 
     model: LanguageModel
@@ -151,6 +153,47 @@ class Swarm:
     forward_rps: FloatArray | None = None
     network_rps: FloatArray | None = None
     device: Sequence[str] = ()
+    block_cap: IntArray | None = None
+
+    @classmethod
+    def of(
+        cls,
+        model: LanguageModel,
+        devices: Sequence[Device],
+        raw_rtt_ms: FloatArray,
+        overheads: Overheads,
+        **more: Any,
+    ) -> Swarm:
+        """Swarm of these devices, one server each.
+
+        Parameters
+        ----------
+        devices : sequence of Device, length S
+            Device of each server.
+        raw_rtt_ms : ndarray, shape (C, S)
+            Round trips of the bare network between clients and servers (ms).
+        overheads : Overheads
+            What is added to them.
+        more
+            Other fields of the swarm.
+        """
+        profile = {
+            name: np.array([getattr(device, name) for device in devices])
+            for name in (
+                "memory_gb", "tau_ms", "prefill_ms", "prefill_ms_per_token",
+                "forward_rps", "network_rps",
+            )
+        }  # fmt: skip
+        return cls(
+            model,
+            token_rtt_ms=raw_rtt_ms + overheads.token_ms,
+            prompt_rtt_ms=raw_rtt_ms + overheads.prompt_ms,
+            prompt_rtt_ms_per_token=overheads.prompt_ms_per_token,
+            raw_rtt_ms=raw_rtt_ms,
+            device=[device.name for device in devices],
+            **profile,
+            **more,
+        )
 
     def __post_init__(self) -> None:
         """Make every array float64, contiguous and read-only, and check the shapes."""
@@ -177,6 +220,8 @@ class Swarm:
                 raise ValueError(f"Swarm.{name} has shape {array.shape}, expected {shape}")
             array.setflags(write=False)
             object.__setattr__(self, name, array)
+        if self.block_cap is not None:
+            object.__setattr__(self, "block_cap", np.array(self.block_cap, dtype=np.int64))
         object.__setattr__(self, "device", tuple(self.device) or ("server",) * servers)
         if len(self.device) != servers:
             raise ValueError(f"Swarm.device has {len(self.device)} entries, expected {servers}")
@@ -190,6 +235,15 @@ class Swarm:
     def clients(self) -> int:
         """Number of clients, |V_c|."""
         return int(self.token_rtt_ms.shape[0])
+
+    def capped(self, blocks: IntArray) -> IntArray:
+        """Numbers of blocks, none above L or above what a server is capped at."""
+        blocks = np.minimum(blocks, self.model.blocks)
+        return blocks if self.block_cap is None else np.minimum(blocks, self.block_cap)
+
+    def without_block_cap(self) -> Swarm:
+        """Same swarm, servers hosting as many blocks as their memory holds."""
+        return replace(self, block_cap=None)
 
     def decode_only(self) -> Swarm:
         """Same swarm without prefill: a chain's time over l + 1 tokens is then objective (13a)."""

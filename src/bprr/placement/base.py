@@ -1,24 +1,20 @@
-"""What a placement is, what a policy may know when it makes one, and the registry of policies."""
+"""What a placement is, and what a policy may know when it makes one."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from bprr.ground.performance import free_cache_tokens
-from bprr.ground.registry import Registry
+from bprr.ground.registry import PLACEMENT, Policy
+from bprr.ground.schema import Strict
 from bprr.ground.swarm import Device, IntArray, Swarm
 
-__all__ = [
-    "OffloadingHost",
-    "Placement",
-    "PlacementPolicy",
-    "PlacementProblem",
-    "place",
-    "placement_policies",
-]
+__all__ = ["Placement", "PlacementPolicy", "PlacementProblem"]
 
 
 @dataclass(frozen=True)
@@ -66,26 +62,6 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class OffloadingHost:
-    """A device whose weights are streamed from host memory or an SSD.
-
-    Parameters
-    ----------
-    device : Device
-        The device.
-    pcie_gb_per_s, ssd_gb_per_s : float
-        Bandwidth of the stream of weights from host memory and from an SSD (GB/s).
-    buffered_blocks : int
-        Blocks held in device memory at once (two: one computes while the next arrives).
-    """
-
-    device: Device
-    pcie_gb_per_s: float
-    ssd_gb_per_s: float
-    buffered_blocks: int = 2
-
-
-@dataclass(frozen=True)
 class PlacementProblem:
     """All that a placement policy may know.
 
@@ -100,18 +76,15 @@ class PlacementProblem:
         Tokens for which a session reserves cache in each block it uses.
     join_order : ndarray of int64, shape (S,)
         Order in which servers join, for policies that depend on it.
-    block_cap : ndarray of int64, shape (S,), optional
-        Most blocks each server may host.
-    offloading : OffloadingHost, optional
-        The device of the baseline without distribution.
+    devices : mapping
+        Every known device by name, for policies that bring a server of their own.
     """
 
     swarm: Swarm
     choose_load: Callable[[], int]
     session_tokens: int
     join_order: IntArray
-    block_cap: IntArray | None = None
-    offloading: OffloadingHost | None = None
+    devices: Mapping[str, Device] = field(default_factory=dict)
 
     @property
     def load(self) -> int:
@@ -119,10 +92,18 @@ class PlacementProblem:
         return self.choose_load()
 
 
-PlacementPolicy = Callable[[PlacementProblem], Placement]
-placement_policies: Registry[PlacementPolicy] = Registry("placement policy", "bprr.placement")
+class PlacementPolicy(Policy, registry=PLACEMENT):
+    """Base of all placements; a subclass says its options and how it places."""
 
+    def __init__(self, options: Strict | None = None) -> None:
+        self.options: Any = options or self.Options()
 
-def place(name: str, problem: PlacementProblem) -> Placement:
-    """Run the placement policy of this name."""
-    return placement_policies[name](problem)
+    @abstractmethod
+    def place(self, problem: PlacementProblem) -> Placement:
+        """Blocks and cache of every server.
+
+        Raises
+        ------
+        InfeasibleError
+            If no placement exists.
+        """

@@ -12,10 +12,10 @@ from bprr.ground.performance import (
     session_capacity,
 )
 from bprr.ground.swarm import IntArray, Swarm
-from bprr.placement.base import Placement, PlacementProblem, placement_policies
+from bprr.placement.base import Placement, PlacementPolicy, PlacementProblem
 from bprr.placement.windows import greedy_windows
 
-__all__ = ["cg_bp", "cg_bp_order", "cg_bp_policy"]
+__all__ = ["CgBp", "cg_bp", "cg_bp_order"]
 
 
 def cg_bp_order(swarm: Swarm, blocks: IntArray) -> IntArray:
@@ -24,9 +24,7 @@ def cg_bp_order(swarm: Swarm, blocks: IntArray) -> IntArray:
     return order[blocks[order] > 0].astype(np.int64)
 
 
-def cg_bp(
-    swarm: Swarm, load: int, session_tokens: int, block_cap: IntArray | None = None
-) -> Placement:
+def cg_bp(swarm: Swarm, load: int, session_tokens: int) -> Placement:
     """Place blocks for a design load (CG-BP).
 
     Parameters
@@ -35,8 +33,6 @@ def cg_bp(
         R, concurrent requests to serve without waiting; at least 1.
     session_tokens : int
         Tokens for which a session reserves cache.
-    block_cap : ndarray of int64, shape (S,), optional
-        Most blocks a server may host.
 
     Returns
     -------
@@ -50,7 +46,7 @@ def cg_bp(
     """
     if load < 1:
         raise InfeasibleError("GPU memory", "room for a single session", f"design load R = {load}")
-    blocks = conservative_blocks(swarm, load, session_tokens, block_cap)
+    blocks = conservative_blocks(swarm, load, session_tokens)
     order = cg_bp_order(swarm, blocks)
     sessions = session_capacity(swarm, blocks, session_tokens)
     amortised = amortised_time_ms(swarm, blocks)
@@ -83,7 +79,9 @@ def cg_bp(
     )
 
 
-@placement_policies.register("cg_bp")
-def cg_bp_policy(problem: PlacementProblem) -> Placement:
+class CgBp(PlacementPolicy, name="cg_bp"):
     """CG-BP for the problem's design load."""
-    return cg_bp(problem.swarm, problem.load, problem.session_tokens, problem.block_cap)
+
+    def place(self, problem: PlacementProblem) -> Placement:
+        """Blocks and cache of every server."""
+        return cg_bp(problem.swarm, problem.load, problem.session_tokens)

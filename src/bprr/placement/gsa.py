@@ -8,15 +8,13 @@ import numpy as np
 
 from bprr.ground.errors import InfeasibleError
 from bprr.ground.performance import amortised_time_ms, conservative_blocks, session_capacity
-from bprr.ground.swarm import IntArray, Swarm
-from bprr.placement.base import Placement, PlacementProblem, placement_policies
+from bprr.ground.swarm import Swarm
+from bprr.placement.base import Placement, PlacementPolicy, PlacementProblem
 
-__all__ = ["gsa", "gsa_policy"]
+__all__ = ["Gsa", "gsa"]
 
 
-def gsa(
-    swarm: Swarm, load: int, session_tokens: int, block_cap: IntArray | None = None
-) -> Placement:
+def gsa(swarm: Swarm, load: int, session_tokens: int) -> Placement:
     """Assign servers to stages of equally many blocks.
 
     Every server hosts m = min_j m_j(R) blocks, so the model splits into n = ⌈L/m⌉ stages. Servers
@@ -29,8 +27,6 @@ def gsa(
         R, concurrent requests to serve without waiting; at least 1.
     session_tokens : int
         Tokens for which a session reserves cache.
-    block_cap : ndarray of int64, shape (S,), optional
-        Most blocks a server may host.
 
     Returns
     -------
@@ -43,7 +39,7 @@ def gsa(
         If a server has no room for a block, or some stage cannot be served R-fold.
     """
     total = swarm.model.blocks
-    width = int(conservative_blocks(swarm, load, session_tokens, block_cap).min())
+    width = int(conservative_blocks(swarm, load, session_tokens).min())
     if width < 1:
         raise InfeasibleError(
             "GPU memory", "room for one block", f"the smallest server, with design load R = {load}"
@@ -84,7 +80,9 @@ def gsa(
     )
 
 
-@placement_policies.register("gsa")
-def gsa_policy(problem: PlacementProblem) -> Placement:
+class Gsa(PlacementPolicy, name="gsa"):
     """GSA for the problem's design load."""
-    return gsa(problem.swarm, problem.load, problem.session_tokens, problem.block_cap)
+
+    def place(self, problem: PlacementProblem) -> Placement:
+        """Blocks and cache of every server."""
+        return gsa(problem.swarm, problem.load, problem.session_tokens)

@@ -10,27 +10,35 @@ share one stream of weights. Only the work that grows with a prompt's length com
 from __future__ import annotations
 
 import numpy as np
+from pydantic import Field
 
 from bprr.ground.errors import InfeasibleError, InputError
-from bprr.ground.swarm import LanguageModel, Swarm, floor_ratio
-from bprr.placement.base import OffloadingHost, Placement, PlacementProblem, placement_policies
+from bprr.ground.schema import Count, Positive, Strict
+from bprr.ground.swarm import Device, LanguageModel, Swarm, floor_ratio
+from bprr.placement.base import Placement, PlacementPolicy, PlacementProblem
 
-__all__ = ["offloading", "offloading_pcie", "offloading_ssd"]
+__all__ = ["Offloading", "offloading"]
 
 MS_PER_S = 1000.0
 
 
 def offloading(
-    model: LanguageModel, host: OffloadingHost, bandwidth_gb_per_s: float, clients: int = 1
+    model: LanguageModel,
+    device: Device,
+    bandwidth_gb_per_s: float,
+    buffered_blocks: int = 2,
+    clients: int = 1,
 ) -> Placement:
     """Whole model on one device, weights streamed for every token.
 
     Parameters
     ----------
-    host : OffloadingHost
+    device : Device
         The device.
     bandwidth_gb_per_s : float
         Bandwidth of the stream of weights (GB/s).
+    buffered_blocks : int
+        Blocks held in device memory at once (two: one computes while the next arrives).
     clients : int
         Clients at the device.
 
@@ -44,9 +52,8 @@ def offloading(
     InfeasibleError
         If the buffer leaves no memory for a cache.
     """
-    device = host.device
     transfer_ms = model.block_gb / bandwidth_gb_per_s * MS_PER_S
-    cache_gb = device.memory_gb - host.buffered_blocks * model.block_gb
+    cache_gb = device.memory_gb - buffered_blocks * model.block_gb
     if cache_gb <= 0:
         raise InfeasibleError(
             "GPU memory", f"{-cache_gb:.2f} GB", f"offloading on {device.name}: no room for a cache"
@@ -66,21 +73,28 @@ def offloading(
     return Placement(swarm, np.array([1]), np.array([model.blocks]), cache)
 
 
-def _host(problem: PlacementProblem) -> OffloadingHost:
-    if problem.offloading is None:
-        raise InputError("scenario", "offloading.device", "an unknown one", "a known device")
-    return problem.offloading
+class Offloading(PlacementPolicy, name="offloading"):
+    """The whole model on one device of the catalogue."""
 
+    class Options(Strict):
+        """Which device, and how fast its weights arrive."""
 
-@placement_policies.register("offloading_pcie")
-def offloading_pcie(problem: PlacementProblem) -> Placement:
-    """Weights streamed from host memory over PCIe."""
-    host, swarm = _host(problem), problem.swarm
-    return offloading(swarm.model, host, host.pcie_gb_per_s, swarm.clients)
+        device: str = "a100"
+        bandwidth_gb_per_s: Positive = Field(
+            32.0, description="PCIe 4.0 x16, nominal 256 Gbit/s; an SSD on PCIe 4.0 x4 has 8 GB/s"
+        )
+        buffered_blocks: Count = 2
 
-
-@placement_policies.register("offloading_ssd")
-def offloading_ssd(problem: PlacementProblem) -> Placement:
-    """Weights streamed from an SSD."""
-    host, swarm = _host(problem), problem.swarm
-    return offloading(swarm.model, host, host.ssd_gb_per_s, swarm.clients)
+    def place(self, problem: PlacementProblem) -> Placement:
+        """The device as a swarm of its own."""
+        options = self.options
+        if options.device not in problem.devices:
+            known = ", ".join(problem.devices)
+            raise InputError("offloading", "device", options.device, f"a known device: {known}")
+        return offloading(
+            problem.swarm.model,
+            problem.devices[options.device],
+            options.bandwidth_gb_per_s,
+            options.buffered_blocks,
+            problem.swarm.clients,
+        )

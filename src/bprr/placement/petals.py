@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from bprr.ground.swarm import BYTES_PER_GB, FloatArray, IntArray, LanguageModel, Swarm, floor_ratio
-from bprr.placement.base import Placement, PlacementProblem, placement_policies
+from bprr.placement.base import Placement, PlacementPolicy, PlacementProblem
 from bprr.placement.windows import petals_windows
 
 __all__ = [
+    "Petals",
     "block_gain",
     "petals_blocks",
     "petals_placement",
-    "petals_policy",
     "pool_cache_tokens",
     "pool_tokens_per_block",
 ]
@@ -26,13 +26,12 @@ def pool_tokens_per_block(model: LanguageModel) -> int:
     return 4096 if model.key_value_groups == 1 else 16384
 
 
-def petals_blocks(swarm: Swarm, block_cap: IntArray | None = None) -> IntArray:
+def petals_blocks(swarm: Swarm) -> IntArray:
     """Blocks a PETALS server hosts: memory less a reserve, over parameters plus cache pool."""
     model = swarm.model
     reserve_gb = AUTOGRAD_RESERVE_GB * model.d_model / RESERVE_D_MODEL
     unit_gb = model.block_gb + model.session_cache_gb(pool_tokens_per_block(model))
-    blocks = np.minimum(floor_ratio(swarm.memory_gb - reserve_gb, unit_gb), model.blocks)
-    return blocks if block_cap is None else np.minimum(blocks, block_cap)
+    return swarm.capped(floor_ratio(swarm.memory_gb - reserve_gb, unit_gb))
 
 
 def pool_cache_tokens(model: LanguageModel, blocks: IntArray) -> IntArray:
@@ -85,10 +84,12 @@ def petals_placement(
     )
 
 
-@placement_policies.register("petals")
-def petals_policy(problem: PlacementProblem) -> Placement:
+class Petals(PlacementPolicy, name="petals"):
     """PETALS as modelled: its own number of blocks, random joining order, fixed cache pool."""
-    swarm = problem.swarm
-    blocks = petals_blocks(swarm, problem.block_cap)
-    pool = pool_cache_tokens(swarm.model, blocks)
-    return petals_placement(swarm, blocks, block_gain(swarm, blocks), problem.join_order, pool)
+
+    def place(self, problem: PlacementProblem) -> Placement:
+        """Blocks and cache of every server."""
+        swarm = problem.swarm
+        blocks = petals_blocks(swarm)
+        pool = pool_cache_tokens(swarm.model, blocks)
+        return petals_placement(swarm, blocks, block_gain(swarm, blocks), problem.join_order, pool)

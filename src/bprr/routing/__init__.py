@@ -1,5 +1,1 @@
-"""Through which chain of servers a request goes: one module per policy, found by name."""
-
-from bprr.routing.base import Router, RoutingContext, routing_policies
-
-__all__ = ["Router", "RoutingContext", "routing_policies"]
+"""Through which chain of servers a request goes: one policy per module, found by its name."""

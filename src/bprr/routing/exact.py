@@ -1,16 +1,13 @@
-"""Exact routing: the true wait of a chain is the largest of its links' (paper, sections 5, 15)."""
+"""Exact routing: the true wait of a chain is the largest of its links' (docs/model.md)."""
 
 from __future__ import annotations
 
-from bprr.routing.base import RoutingContext, routing_policies
 from bprr.routing.positions import PositionRouter, shortest_with_worst_wait
 
 __all__ = ["ExactRouting"]
 
 
-@routing_policies.register("exact")
-class ExactRouting(PositionRouter):
+class ExactRouting(PositionRouter, name="exact"):
     """Chain of the earliest estimated completion."""
 
-    def __init__(self, context: RoutingContext) -> None:
-        super().__init__(context.placement, context.caches, shortest_with_worst_wait)
+    kernel = shortest_with_worst_wait

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from bprr.ground.caches import drop_ended
 from bprr.ground.errors import InputError
 from bprr.ground.request import Request, Route
+from bprr.ground.schema import Milliseconds, Strict
 from bprr.ground.swarm import IntArray
-from bprr.routing.base import RoutingContext, routing_policies
+from bprr.routing.base import RoutingContext, RoutingPolicy
 from bprr.routing.positions import no_chain
 
-__all__ = ["PetalsOversubscriptionRouting", "PetalsRouting"]
+__all__ = ["PetalsRouting"]
 
 
 @njit(cache=True)
@@ -49,11 +50,17 @@ def _shortest_hops(  # type: ignore[no-untyped-def]
     return last, best, previous
 
 
-@routing_policies.register("petals")
-class PetalsRouting:
+class PetalsRouting(RoutingPolicy, name="petals"):
     """Shortest path under half round trips between servers, with a penalty where one looks full."""
 
-    def __init__(self, context: RoutingContext) -> None:
+    class Options(Strict):
+        """Constants of PETALS' routing (docs/baselines.md)."""
+
+        hop_overhead_ms: Milliseconds = 18.0
+        full_penalty_ms: Milliseconds = 10_000.0
+
+    def __init__(self, context: RoutingContext, options: Strict | None = None) -> None:
+        super().__init__(context, options)
         placement = context.placement
         if placement.swarm.server_rtt_ms is None:
             raise InputError(
@@ -62,7 +69,6 @@ class PetalsRouting:
                 f"{placement.swarm.servers} servers",
                 "fewer servers: it needs the round trips between all pairs of them",
             )
-        self._placement, self._ledger, self._settings = placement, context.caches, context.petals
         used = np.flatnonzero(placement.blocks > 0)
         self._order = used[np.argsort(placement.last_block[used], kind="stable")]
         self._low = placement.first_block - 1
@@ -76,11 +82,12 @@ class PetalsRouting:
         InfeasibleError
             If some block is hosted nowhere.
         """
-        placement, swarm, state = self._placement, self._placement.swarm, self._ledger.state
+        placement, state = self.context.placement, self.context.caches.state
+        swarm = placement.swarm
         drop_ended(state, float(now_ms))
         slots = placement.cache_tokens // request.cache_tokens
         capacity = slots // np.maximum(placement.blocks, 1)
-        looks_full = self._looks_full(capacity - state.sessions)
+        looks_full = self.looks_full(capacity - state.sessions)
         last, cost_ms, previous = _shortest_hops(
             self._order,
             self._low,
@@ -88,8 +95,8 @@ class PetalsRouting:
             swarm.tau_ms,
             swarm.raw_rtt_ms[request.client],
             swarm.server_rtt_ms,
-            np.where(looks_full, self._settings.full_penalty_ms, 0.0),
-            self._settings.hop_overhead_ms,
+            np.where(looks_full, self.options.full_penalty_ms, 0.0),
+            self.options.hop_overhead_ms,
             swarm.model.blocks,
         )
         if last < 0:
@@ -101,14 +108,6 @@ class PetalsRouting:
         ends = self._end[servers]
         return Route(servers, np.diff(ends, prepend=0), cost_ms)
 
-    def _looks_full(self, free_sessions: IntArray) -> NDArray[np.bool_]:
-        # Exactly zero, so an oversubscribed server looks free again (discrepancy 5).
+    def looks_full(self, free_sessions: IntArray) -> NDArray[np.bool_]:
+        """Exactly zero, so an oversubscribed server looks free again (discrepancy 5)."""
         return free_sessions == 0
-
-
-@routing_policies.register("petals_oversubscription")
-class PetalsOversubscriptionRouting(PetalsRouting):
-    """PETALS' routing whose penalty also holds at oversubscribed servers (discrepancy 5)."""
-
-    def _looks_full(self, free_sessions: IntArray) -> NDArray[np.bool_]:
-        return free_sessions <= 0

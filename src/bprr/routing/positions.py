@@ -14,13 +14,13 @@ one with room for all its blocks is the best, and those beyond it are never look
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from bprr.ground.caches import (
-    Caches,
     drop_ended_at,
     first_entry_with_room,
     release_ms,
@@ -28,8 +28,10 @@ from bprr.ground.caches import (
 )
 from bprr.ground.errors import InfeasibleError
 from bprr.ground.request import Request, Route
+from bprr.ground.schema import Strict
 from bprr.ground.swarm import FloatArray, IntArray
 from bprr.placement.base import Placement
+from bprr.routing.base import RoutingContext, RoutingPolicy
 
 __all__ = [
     "ChainGraph",
@@ -439,24 +441,16 @@ def _waiting_link(  # type: ignore[no-untyped-def]
     return best, origin
 
 
-class PositionRouter:
-    """Base of the policies that search over block positions.
+class PositionRouter(RoutingPolicy):
+    """Base of the policies that search over block positions, each with its ``kernel``."""
 
-    Parameters
-    ----------
-    placement : Placement
-        Blocks and cache of every server.
-    caches : Caches
-        State of the caches.
-    kernel : callable
-        `shortest_with_waits` or `shortest_with_worst_wait`.
-    """
+    kernel: ClassVar[Callable[..., tuple[int, float]]]
 
-    def __init__(self, placement: Placement, caches: Caches, kernel) -> None:  # type: ignore[no-untyped-def]
-        self._placement, self._ledger, self._kernel = placement, caches, kernel
-        self._graph = ChainGraph.of(placement)
+    def __init__(self, context: RoutingContext, options: Strict | None = None) -> None:
+        super().__init__(context, options)
+        self._graph = ChainGraph.of(context.placement)
         self._views: dict[int, ClientView] = {}
-        self._servers = np.empty(placement.swarm.model.blocks, dtype=np.int64)
+        self._servers = np.empty(context.placement.swarm.model.blocks, dtype=np.int64)
         self._processed = np.empty_like(self._servers)
 
     def route(self, request: Request, now_ms: float) -> Route:
@@ -468,23 +462,23 @@ class PositionRouter:
             If no chain of servers hosts every block with room for the session.
         """
         client, input_tokens, output_tokens, cache_tokens = request
-        swarm = self._placement.swarm
+        swarm = self.context.placement.swarm
         view = self._views.get(client)
         if view is None:
             rtt_ms, prompt_rtt_ms = swarm.token_rtt_ms[client], swarm.prompt_rtt_ms[client]
             view = self._views[client] = ClientView.of(self._graph, rtt_ms, prompt_rtt_ms)
         extra_ms = float(swarm.prompt_rtt_ms_per_token * input_tokens)
-        length, cost_ms = self._kernel(
+        length, cost_ms = type(self).kernel(
             self._graph,
             view,
-            self._ledger.state,
+            self.context.caches.state,
             (input_tokens, output_tokens, cache_tokens, extra_ms),
             float(now_ms),
             self._servers,
             self._processed,
         )
         if length == 0:
-            raise no_chain(self._placement, request)
+            raise no_chain(self.context.placement, request)
         return Route(self._servers[:length].copy(), self._processed[:length].copy(), cost_ms)
 
 

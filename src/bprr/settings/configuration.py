@@ -1,340 +1,93 @@
-"""Settings: the only reader of YAML, and the only place with defaults.
-
-Every key a user may write is a field here, with its unit in its name and its range; an unknown or
-unusable one is refused with file, key, value and what is allowed, before anything runs.
-"""
+"""The whole configuration: what is swept, by which methods, with which delays."""
 
 from __future__ import annotations
 
-import difflib
 import itertools
-import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, model_validator
 
-from bprr.ground.errors import InputError, InputErrors
-from bprr.ground.swarm import BYTES_PER_GB, Device, LanguageModel
+from bprr.ground.errors import InputError
+from bprr.ground.registry import (
+    ADMISSION,
+    CHARGING,
+    PLACEMENT,
+    ROUTING,
+    SERVICE,
+    Choice,
+    ChoiceOf,
+    load_policy_file,
+)
+from bprr.ground.schema import Count, Milliseconds, Refused, Strict
+from bprr.ground.swarm import Device, LanguageModel
+from bprr.settings.messages import Loaded, validated
+from bprr.settings.offline import OfflineSettings, SolverName
+from bprr.settings.overrides import located, overlaid, with_overrides
+from bprr.settings.shipped import DEFAULT
+from bprr.settings.yaml_file import read_yaml
 
-__all__ = [
-    "DeviceProfile",
-    "MethodSettings",
-    "ModelSettings",
-    "Scenario",
-    "Settings",
-    "SweepSettings",
-    "json_schema",
-    "load_devices",
-    "load_models",
-    "load_scenario",
-    "load_settings",
-    "parse_override",
-    "validated",
-    "with_overrides",
-]
-
-# Numbers are never read out of text or truth values: a quoted "10" or a `yes` is a mistake.
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
-Milliseconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False, strict=True)]
-# No server has so much; a value beyond it is most likely in MB.
-MemoryGb = Annotated[float, Field(gt=0, le=5_000, strict=True, description="GB = 1e9 bytes")]
-Count = Annotated[int, Field(ge=1, strict=True)]
-Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+__all__ = ["DelayVariant", "Method", "Settings", "Sweep", "load_settings", "settings_of"]
 
 
-class Refused(ValueError):
-    """What a check over several keys refuses: the key (below the checked mapping) and its value."""
+class Method(Strict):
+    """A method: policies of every kind; the scenario's where it names none."""
 
-    def __init__(self, key: str, value: object, allowed: str) -> None:
-        super().__init__(f"{key}: {allowed}")
-        self.key, self.value, self.allowed = key, value, allowed
-
-
-class Strict(BaseModel):
-    """Base of all settings: unknown keys are refused, values are never silently converted."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-    _where: str = PrivateAttr("settings")
-
-    @property
-    def where(self) -> str:
-        """File (or what else) the settings were read from, for messages."""
-        return self._where
+    label: str = ""
+    placement: Annotated[Choice, ChoiceOf(PLACEMENT)]
+    routing: Annotated[Choice, ChoiceOf(ROUTING)]
+    admission: Annotated[Choice, ChoiceOf(ADMISSION)] | None = None
+    charging: Annotated[Choice, ChoiceOf(CHARGING)] | None = None
+    service: Annotated[Choice, ChoiceOf(SERVICE)] | None = None
 
 
-class ModelSettings(Strict):
-    """A language model (``data/published/models.yaml``)."""
+class DelayVariant(Strict):
+    """An assumption on the delay that every request pays while its caches are allocated."""
 
-    blocks: Count
-    d_model: Count
-    max_sequence_tokens: Count
-    parameters_per_block: Count
-    bits_per_parameter: Positive
-    storage_overhead: Annotated[float, Field(ge=1, strict=True)] = 1.0
-    cache_bytes_per_value: Positive = 2.0
-    key_value_groups: Count = 1
-    source: str
+    label: str = ""
+    source: str = ""
+    per_method_ms: dict[str, Milliseconds] = {}
+    all_ms: Milliseconds = Field(0.0, description="of the methods that per_method_ms leaves out")
+    in_every_sweep: bool = Field(True, description="or only in the sweeps that name it")
 
-    def language_model(self, name: str) -> LanguageModel:
-        """The model with its memory in GB."""
-        block_bytes = self.parameters_per_block * self.bits_per_parameter / 8
-        return LanguageModel(
-            name=name,
-            blocks=self.blocks,
-            d_model=self.d_model,
-            block_gb=block_bytes * self.storage_overhead / BYTES_PER_GB,
-            cache_bytes_per_value=self.cache_bytes_per_value,
-            key_value_groups=self.key_value_groups,
-            max_sequence_tokens=self.max_sequence_tokens,
-        )
+    def of(self, method: str) -> float:
+        """Allocation delay of a method (ms)."""
+        return self.per_method_ms.get(method, self.all_ms)
 
 
-class DeviceProfile(Strict):
-    """A kind of device (``data/published/devices.yaml``, or the output of ``bprr fit``)."""
+class Compared(Strict):
+    """The pair of methods that the answer is about."""
+
+    method: str = "proposed"
+    baseline: str = "petals"
+
+
+class Topology(Strict):
+    """Where a sweep takes place: keys of its scenario."""
+
+    label: str = ""
+    set: dict[str, Any]
+
+
+class Sweep(Strict):
+    """A scenario, and what varies.
+
+    Keys of axes and ``set`` are those of the scenario, or begin with ``methods.`` or ``delays.``.
+    """
 
     title: str = ""
-    tau_ms: Annotated[float, Field(gt=0, le=100_000, strict=True)]
-    prefill_ms: Milliseconds
-    prefill_ms_per_token: Milliseconds = 0.0
-    memory_gb: MemoryGb
-    forward_rps: Positive
-    network_rps: Positive
-    source: str
-    provenance: dict[str, Any] = {}
-
-    def device(self, name: str) -> Device:
-        """The profile under the name a scenario uses."""
-        return Device(
-            name,
-            self.tau_ms,
-            self.prefill_ms,
-            self.prefill_ms_per_token,
-            self.memory_gb,
-            self.forward_rps,
-            self.network_rps,
-            self.source,
-        )
-
-
-class TopologyNetwork(Strict):
-    """A backbone network of ``data/topologies``."""
-
-    kind: Literal["topology"]
-    name: str
-
-
-class RepetitaNetwork(Strict):
-    """A REPETITA ``.graph`` file."""
-
-    kind: Literal["repetita"]
-    file: Path
-
-
-class TopohubNetwork(Strict):
-    """A topology of the ``topohub`` package, e.g. ``topozoo/Abilene``."""
-
-    kind: Literal["topohub"]
-    name: str
-    us_per_km: Positive = 1.67  # as in the tables of data/topologies
-
-
-class GeoNetworkSettings(Strict):
-    """Random places on Earth with great-circle delays."""
-
-    kind: Literal["geo"]
-    nodes: Count
-    us_per_km: Positive = 5.0  # light in fibre
-
-
-class ClusteredNetwork(Strict):
-    """Clusters of servers; a client sits in one of them."""
-
-    kind: Literal["clustered"]
-    clusters: dict[str, dict[str, Annotated[int, Field(ge=0, strict=True)]]]
-    client: str | list[str]
-    intra_rtt_ms: Milliseconds = 5.0
-    inter_rtt_ms: Milliseconds = 100.0
-
-    @model_validator(mode="after")
-    def _client_in_a_cluster(self) -> ClusteredNetwork:
-        for name in self.client_clusters:
-            if name not in self.clusters:
-                raise Refused("client", name, f"one of the clusters {', '.join(self.clusters)}")
-        return self
-
-    @property
-    def client_clusters(self) -> list[str]:
-        """Cluster of each client."""
-        return [self.client] if isinstance(self.client, str) else self.client
-
-
-NetworkSettings = Annotated[
-    TopologyNetwork | RepetitaNetwork | TopohubNetwork | GeoNetworkSettings | ClusteredNetwork,
-    Field(discriminator="kind"),
-]
-
-
-class FleetSettings(Strict):
-    """Which servers there are. In a clustered network the clusters say it."""
-
-    servers: Count | None = None
-    servers_per_node: Annotated[float, Field(gt=0, le=1, strict=True)] | None = None
-    share: dict[str, Share] = {}
-    rest: str | None = None
-    memory_gb: dict[str, MemoryGb] = {}
-
-    @model_validator(mode="after")
-    def _shares_fit(self) -> FleetSettings:
-        if sum(self.share.values()) > 1 + 1e-9:
-            raise Refused("share", self.share, "shares that add up to at most 1")
-        if self.servers is not None and self.servers_per_node is not None:
-            both = f"{self.servers} with servers_per_node: {self.servers_per_node}"
-            raise Refused("servers", both, "servers or servers_per_node, not both")
-        return self
-
-
-class OverheadSettings(Strict):
-    """What is added to raw round trips (paper, section 9)."""
-
-    token_ms: Milliseconds
-    prompt_ms: Milliseconds
-    prompt_ms_per_token: Milliseconds = 0.0
-    initial_ms: Milliseconds
-
-
-class PoissonWorkload(Strict):
-    """Poisson arrivals of equal requests."""
-
-    kind: Literal["poisson"] = "poisson"
-    rate_per_s: Annotated[float, Field(gt=0, le=1e6, strict=True)]
-    requests: Count | None = None
-    duration_s: Positive | None = None
-    input_tokens: Count
-    output_tokens: Count
-    per_servers: Count | None = Field(
-        None, description="rate_per_s and requests are meant for so many servers, and scale"
-    )
-
-    @model_validator(mode="after")
-    def _one_length(self) -> PoissonWorkload:
-        if (self.requests is None) == (self.duration_s is None):
-            both = f"{self.requests} with duration_s: {self.duration_s}"
-            raise Refused("requests", both, "requests or duration_s, one of them and not both")
-        return self
-
-
-class TraceWorkload(Strict):
-    """Replay of a CSV of timestamp, input tokens, output tokens."""
-
-    kind: Literal["trace"]
-    file: Path
-    requests: Count | None = None
-    speed: Positive = 1.0
-
-
-class DesignLoadSettings(Strict):
-    """How the design load R of CG-BP is chosen."""
-
-    load: Count | None = Field(None, description="R itself, instead of the estimate")
-    rate_per_s: Positive | None = Field(None, description="plan for this rate, not the actual one")
-    count_allocation_delay: bool = Field(False, description="the artefact leaves it out (§12.4)")
-    count_block_cap: bool = Field(False, description="the artefact leaves it out (§12.4)")
-
-
-class PetalsRoutingSettings(Strict):
-    """Constants of PETALS' routing (paper, section 6)."""
-
-    hop_overhead_ms: Milliseconds = 18.0
-    full_penalty_ms: Milliseconds = 10_000.0
-
-
-class BackOffSettings(Strict):
-    """Binary exponential back-off of a request that must wait (paper, section 5)."""
-
-    first_ms: Positive = 1_000.0
-    longest_ms: Positive = 60_000.0
-
-
-class OffloadingSettings(Strict):
-    """The baseline without distribution: one GPU, weights streamed for every token."""
-
-    device: str = "a100"
-    pcie_gb_per_s: Positive = Field(32.0, description="PCIe 4.0 x16, nominal 256 Gbit/s")
-    ssd_gb_per_s: Positive = Field(8.0, description="NVMe on PCIe 4.0 x4, nominal 64 Gbit/s")
-    buffered_blocks: Count = 2
-
-
-class Scenario(Strict):
-    """A swarm, its network and its load: all that a placement and a simulation start from."""
-
-    model: str = "bloom_176b"
-    network: NetworkSettings
-    fleet: FleetSettings = FleetSettings()
-    clients: Count = 1
-    overheads: OverheadSettings
-    workload: Annotated[PoissonWorkload | TraceWorkload, Field(discriminator="kind")]
-    session_tokens: Count | None = Field(
-        None, description="tokens of cache per session; input plus output tokens if not given"
-    )
-    block_cap: dict[str, Count] = Field({}, description="most blocks on a device (§12.9)")
-    design_load: DesignLoadSettings = DesignLoadSettings()
-    petals: PetalsRoutingSettings = PetalsRoutingSettings()
-    back_off: BackOffSettings = BackOffSettings()
-    offloading: OffloadingSettings = OffloadingSettings()
-    admission: str = "reserve"
-    charging: str = "whole"
-
-    @model_validator(mode="after")
-    def _servers_named_once(self) -> Scenario:
-        fleet = self.fleet
-        counted = fleet.servers is not None or fleet.servers_per_node is not None
-        given = fleet.model_dump(exclude_defaults=True)
-        if self.network.kind == "clustered":
-            if counted or fleet.share or fleet.rest:
-                allowed = "in a clustered network only memory_gb; the clusters say the rest"
-                raise Refused("fleet", given, allowed)
-        elif not counted:
-            raise Refused("fleet", given, "servers or servers_per_node, one of them")
-        elif fleet.rest is None and not fleet.share:
-            raise Refused("fleet", given, "rest (a device), share (a share per device), or both")
-        return self
-
-
-class MethodSettings(Strict):
-    """A method: a placement, a routing, and the delay the artefact sets by hand."""
-
-    label: str
-    placement: str
-    routing: str
-    admission: str | None = Field(None, description="instead of the scenario's")
-    allocation_delay_ms: Milliseconds = Field(
-        0.0, description="published allocation delay (§12.1); 0 in the variant 'none'"
-    )
-
-
-class SweepSettings(Strict):
-    """One figure or table of the paper: a scenario, and what varies."""
-
-    title: str
+    x_label: str = ""
+    paper: str = Field("", description="figure or table of the paper that it reproduces")
     scenario: str
     topologies: Annotated[list[str], Field(min_length=1)]
     axes: dict[str, list[Any] | dict[str, list[Any]]] = Field(
-        description="dotted key of the scenario: values, or values per topology"
+        description="dotted key: values, or values per topology"
     )
-    set: dict[str, Any] = Field({}, description="dotted keys of the scenario to set beforehand")
+    set: dict[str, Any] = Field({}, description="dotted keys to set beforehand")
     methods: Annotated[list[str], Field(min_length=1)]
-    replace_placement: dict[str, str] = Field(
-        {}, description="method: placement, where the artefact runs another one in this figure"
-    )
-    replace_allocation_delay_ms: dict[str, Milliseconds] = Field(
-        {}, description="method: published delay, where the artefact sets another one here"
-    )
-    x_label: str = ""
+    delays: list[str] | None = Field(None, description="delay variants; if not all of the usual")
     runs: Count | None = None
 
     def points(self, topology: str) -> list[dict[str, Any]]:
@@ -346,19 +99,6 @@ class SweepSettings(Strict):
         return [dict(zip(self.axes, point, strict=True)) for point in itertools.product(*values)]
 
 
-SolverName = Literal["highs", "cbc", "gurobi", "scip"]
-
-
-class OfflineSettings(Strict):
-    """Experiments on the offline optimum."""
-
-    scale: Literal["smoke", "main", "study"] = "main"
-    network: str = Field("bellcanada", description="where the scattered swarms are")
-    time_limit_s: Positive = 60.0
-    threads: Count = 2
-    options: dict[SolverName, dict[str, Any]] = Field({}, description="per solver, its own names")
-
-
 class Settings(Strict):
     """The whole configuration (``config/default.yaml``)."""
 
@@ -367,32 +107,65 @@ class Settings(Strict):
     seed: Annotated[int, Field(ge=0, strict=True)]
     runs: Count
     confidence: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.95
-    allocation_delays: list[Literal["published", "none"]] = ["published", "none"]
-    device_files: list[Path] = [Path("data/published/devices.yaml")]
-    model_files: list[Path] = [Path("data/published/models.yaml")]
+    compared: Compared = Compared()
+    policy_files: list[Path] = Field([], description="Python files with policies of your own")
+    device_files: list[Path] = []
+    model_files: list[Path] = []
+    devices: dict[str, Device] = Field({}, description="beside those of device_files")
+    models: dict[str, LanguageModel] = Field({}, description="beside those of model_files")
     topology_dir: Path = Path("data/topologies")
     scenario_dir: Path = Path("config/scenarios")
+    scenarios: dict[str, dict[str, Any]] = Field({}, description="beside those of scenario_dir")
     solver: SolverName = "highs"
     offline: OfflineSettings = OfflineSettings()
-    topologies: dict[str, dict[str, Any]]
-    methods: dict[str, MethodSettings]
-    sweeps: dict[str, SweepSettings]
+    delays: dict[str, DelayVariant]
+    topologies: dict[str, Topology]
+    methods: dict[str, Method]
+    sweeps: dict[str, Sweep]
 
     @model_validator(mode="after")
     def _names_exist(self) -> Settings:
         for name, sweep in self.sweeps.items():
-            for key, known in (("methods", self.methods), ("topologies", self.topologies)):
-                for entry in getattr(sweep, key):
+            named = {
+                "methods": (sweep.methods, self.methods),
+                "topologies": (sweep.topologies, self.topologies),
+                "delays": (sweep.delays or [], self.delays),
+            }
+            for key, (entries, known) in named.items():
+                for entry in entries:
                     if entry not in known:
                         raise Refused(f"sweeps.{name}.{key}", entry, f"any of {', '.join(known)}")
-            for entry in {*sweep.replace_placement, *sweep.replace_allocation_delay_ms}:
-                if entry not in sweep.methods:
-                    allowed = f"methods of this sweep: {', '.join(sweep.methods)}"
-                    raise Refused(f"sweeps.{name}", f"a replacement for {entry}", allowed)
             for axis, values in sweep.axes.items():
                 key = f"sweeps.{name}.axes.{axis}"
                 _check_axis(key, values, sweep.topologies, list(self.topologies))
+        for variant, delays in self.delays.items():
+            for method in delays.per_method_ms:
+                if method not in self.methods:
+                    allowed = f"methods: {', '.join(self.methods)}"
+                    raise Refused(f"delays.{variant}.per_method_ms", method, allowed)
         return self
+
+    def variants_of(self, sweep: Sweep) -> list[str]:
+        """Delay variants that a sweep runs under."""
+        usual = [name for name, variant in self.delays.items() if variant.in_every_sweep]
+        return usual if sweep.delays is None else sweep.delays
+
+    @cached_property
+    def all_devices(self) -> dict[str, Device]:
+        """Devices by name, those of the files too."""
+        return _named(self.device_files, Device, self.devices)
+
+    @cached_property
+    def all_models(self) -> dict[str, LanguageModel]:
+        """Language models by name, those of the files too."""
+        return _named(self.model_files, LanguageModel, self.models)
+
+    def scenario(self, name: str) -> tuple[Mapping[str, Any], str]:
+        """Content of a scenario, and where it was read from."""
+        if name in self.scenarios:
+            return self.scenarios[name], f"scenarios.{name} of {self.where}"
+        path = self.scenario_dir / f"{name}.yaml"
+        return located(read_yaml(path), path.parent), str(path)
 
 
 def _check_axis(
@@ -415,291 +188,45 @@ def _check_axis(
             raise Refused(key, ", ".join(per_topology), allowed)
 
 
-Loaded = TypeVar("Loaded", bound=Strict)
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML loader that refuses a key written twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        found: list[Any] = []
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=deep)
-            if key in found:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} a second time", key_node.start_mark
-                )
-            found.append(key)
-        return super().construct_mapping(node, deep)
-
-
-# YAML 1.1, which PyYAML reads, takes 1e5 for text; everyone means a number.
-_UniqueKeys.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"),
-    list("-+0123456789."),
-)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Mapping in a YAML file.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, is no YAML, or is no mapping.
-    """
-    try:
-        content = yaml.load(path.read_text(), Loader=_UniqueKeys)
-    except OSError as error:
-        raise InputError(path, "file", error.strerror, "a readable YAML file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(path, "file", str(error), "a YAML file in UTF-8") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f"line {mark.line + 1}" if mark else "file"
-        raise InputError(path, line, error.problem or "no YAML", "valid YAML") from None
-    except yaml.YAMLError as error:
-        raise InputError(path, "file", " ".join(str(error).split()), "valid YAML") from None
-    if content is None:
-        raise InputError(path, "file", "nothing", "a mapping of keys to values")
-    if not isinstance(content, dict):
-        raise InputError(path, "file", type(content).__name__, "a mapping of keys to values")
-    return content
-
-
-def validated(kind: type[Loaded], content: Mapping[str, Any], where: object) -> Loaded:
-    """Settings object of a mapping.
-
-    Raises
-    ------
-    InputErrors
-        One line per key that is unknown or holds an unusable value.
-    """
-    try:
-        settings = kind.model_validate(content)
-    except ValidationError as error:
-        found = [_readable(kind, where, detail) for detail in error.errors()]
-        raise InputErrors(found) from None
-    settings._where = str(where)
-    return settings
-
-
-def _readable(kind: type[BaseModel], where: object, detail: ErrorDetails) -> InputError:
-    location, allowed, value = _as_written(kind, detail["loc"]), detail["msg"], detail["input"]
-    context = detail.get("ctx", {})
-    refused = context.get("error")
-    known = _known_keys(kind, [str(part) for part in detail["loc"]])
-    match detail["type"]:
-        case "extra_forbidden":
-            known = _known_keys(kind, [str(part) for part in detail["loc"][:-1]])
-            close = difflib.get_close_matches(location[-1], known, n=1)
-            allowed = f"one of the keys {', '.join(known)}" if known else "no such key"
-            if close:
-                allowed = f"did you mean {close[0]}? {allowed}"
-        case "missing":
-            value, allowed = "nothing", "this key is required"
-        case "value_error" if isinstance(refused, Refused):
-            location = [*location, refused.key]
-            value, allowed = refused.value, refused.allowed
-        case "union_tag_invalid":
-            location = [*location, "kind"]
-            value, allowed = context["tag"], f"one of {context['expected_tags']}"
-        case "union_tag_not_found":
-            location, value = [*location, "kind"], "nothing"
-            allowed = "this key is required: it says which of the kinds is meant"
-        case "model_type" | "model_attributes_type" | "dict_type":
-            allowed = f"a mapping with the keys {', '.join(known)}" if known else "a mapping"
-        case "int_type" | "int_from_float":
-            allowed = "a whole number, without quotes"
-        case "float_type":
-            allowed = "a number, without quotes or a unit (the key names the unit)"
-        case "finite_number":
-            allowed = "a finite number"
-        case "greater_than":
-            allowed = f"a number above {context['gt']:g}"
-        case "greater_than_equal":
-            allowed = f"a number of at least {context['ge']:g}"
-        case "less_than":
-            allowed = f"a number below {context['lt']:g}"
-        case "less_than_equal":
-            allowed = f"a number of at most {context['le']:g}"
-            if "_gb" in ".".join(location):
-                allowed += "; the unit is GB = 1e9 bytes"
-        case "too_short":
-            allowed = "at least one entry"
-        case "literal_error":
-            allowed = f"one of {context['expected']}"
-        case "string_type":
-            allowed = "a text"
-        case "list_type":
-            allowed = "a list"
-    return InputError(where, ".".join(location) or "(whole file)", value, allowed)
-
-
-def _as_written(kind: type[BaseModel], location: Sequence[int | str]) -> list[str]:
-    """Keys of a location as the user wrote them, without pydantic's names of union members."""
-    schema = kind.model_json_schema()
-    written: list[str] = []
-    for depth, part in enumerate(location):
-        before = _nodes(schema, [str(earlier) for earlier in location[:depth]])
-        tags = {_tag(option) for node in before for option in _options(schema, node)}
-        if part not in tags and not str(part).endswith("]"):
-            written.append(str(part))
-    return written
-
-
-def _known_keys(kind: type[BaseModel], location: Sequence[str]) -> list[str]:
-    """Fields of the settings class at a location, looking through dicts and unions."""
-    schema = kind.model_json_schema()
-    options = [option for node in _nodes(schema, location) for option in _options(schema, node)]
-    return sorted({key for option in options for key in option.get("properties", {})})
-
-
-def _nodes(schema: dict[str, Any], location: Sequence[str]) -> list[dict[str, Any]]:
-    """Parts of a schema that a location can lead to."""
-    nodes = [schema]
-    for part in location:
-        following: list[dict[str, Any]] = []
-        for node in nodes:
-            for option in _options(schema, node):
-                if part in option.get("properties", {}):
-                    following.append(option["properties"][part])
-                elif isinstance(option.get("additionalProperties"), dict):
-                    following.append(option["additionalProperties"])
-                elif part == _tag(option):
-                    following.append(option)  # pydantic names the chosen member of a union
-                elif "items" in option:
-                    following.append(option["items"])
-        nodes = following
-    return nodes
-
-
-def _tag(option: Mapping[str, Any]) -> str | None:
-    return option.get("properties", {}).get("kind", {}).get("const")
-
-
-def _options(schema: Mapping[str, Any], node: Mapping[str, Any]) -> list[dict[str, Any]]:
-    if "$ref" in node:
-        return _options(schema, schema["$defs"][node["$ref"].rsplit("/", 1)[-1]])
-    members = [*node.get("oneOf", []), *node.get("anyOf", []), *node.get("allOf", [])]
-    if members:
-        return [option for member in members for option in _options(schema, member)]
-    return [dict(node)]
-
-
-def with_overrides(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy of a nested mapping with dotted keys set, e.g. ``{"fleet.servers": 10}``.
-
-    Setting ``fleet.servers`` or ``fleet.servers_per_node`` takes the other's place.
-
-    Raises
-    ------
-    InputError
-        If a key leads through a value that is no mapping.
-    """
-    result: dict[str, Any] = {
-        key: with_overrides(value, {}) if isinstance(value, Mapping) else value
-        for key, value in content.items()
-    }
-    for dotted, value in overrides.items():
-        *parents, last = dotted.split(".")
-        node = result
-        for depth, parent in enumerate(parents, start=1):
-            node = node.setdefault(parent, {})
-            if not isinstance(node, dict):
-                allowed = f"a key of the scenario; {'.'.join(parents[:depth])} is {node!r}"
-                raise InputError("overrides", dotted, value, allowed)
-        for rival in RIVAL_KEYS.get(last, ()):
-            node.pop(rival, None)
-        node[last] = value
-    return result
-
-
-RIVAL_KEYS = {
-    "servers": ("servers_per_node",),
-    "servers_per_node": ("servers",),
-    "requests": ("duration_s",),
-    "duration_s": ("requests",),
-}
-
-
-def parse_override(text: str) -> tuple[str, Any]:
-    """Dotted key and value of ``KEY=VALUE``, the value read as YAML.
-
-    Raises
-    ------
-    InputError
-        If there is no ``=`` or the value is no YAML.
-    """
-    key, equals, value = text.partition("=")
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        equals = ""
-    if not key or not equals:
-        raise InputError("command line", "--set", text, "KEY=VALUE, e.g. fleet.servers=12")
-    return key, parsed
-
-
-def json_schema() -> dict[str, Any]:
-    """JSON schema of the configuration, of scenarios, and of device and model files."""
-    kinds: dict[str, type[BaseModel]] = {
-        "configuration": Settings,
-        "scenario": Scenario,
-        "device": DeviceProfile,
-        "model": ModelSettings,
-    }
-    return {name: kind.model_json_schema() for name, kind in kinds.items()}
-
-
-def load_settings(path: Path) -> Settings:
-    """Read and check the whole configuration."""
-    return validated(Settings, read_yaml(path), path)
-
-
-def load_scenario(
-    path: Path, overrides: Mapping[str, Any] | None = None, where: str | None = None
-) -> Scenario:
-    """Read and check one scenario file, with dotted keys set beforehand.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    overrides : mapping, optional
-        Dotted keys and their values.
-    where : str, optional
-        Who sets them, for messages.
-    """
-    source = f"{path} as set by {where}" if where else str(path)
-    try:
-        content = with_overrides(read_yaml(path), overrides or {})
-    except InputError as error:
-        if error.where != str(path):
-            raise InputError(source, error.key, error.value, error.allowed) from None
-        raise
-    return validated(Scenario, content, source)
-
-
-def _load_named(files: Sequence[Path], kind: type[Loaded]) -> dict[str, Loaded]:
-    named: dict[str, Loaded] = {}
+def _named(
+    files: Sequence[Path], kind: type[Loaded], given: Mapping[str, Loaded]
+) -> dict[str, Loaded]:
+    """Entries of some files by name, beside given ones, each knowing its name."""
+    named = {name: entry.model_copy(update={"name": name}) for name, entry in given.items()}
     for path in files:
         for name, content in read_yaml(path).items():
             if name in named:
                 raise InputError(path, name, "defined twice", "each name once over all files")
             if not isinstance(content, dict):
-                keys = ", ".join(_known_keys(kind, []))
-                raise InputError(path, str(name), content, f"a mapping with the keys {keys}")
-            named[name] = validated(kind, content, f"{path}: {name}")
+                raise InputError(path, str(name), content, "a mapping")
+            entry = validated(kind, content, f"{path}: {name}")
+            named[name] = entry.model_copy(update={"name": name})
     return named
 
 
-def load_devices(files: Sequence[Path]) -> dict[str, DeviceProfile]:
-    """Device profiles by name."""
-    return _load_named(files, DeviceProfile)
+def settings_of(content: Mapping[str, Any], where: object) -> Settings:
+    """Settings in a mapping; its policy files are imported first, its policies must be known."""
+    for path in content.get("policy_files", []):
+        load_policy_file(Path(path))
+    return validated(Settings, content, where)
 
 
-def load_models(files: Sequence[Path]) -> dict[str, ModelSettings]:
-    """Language models by name."""
-    return _load_named(files, ModelSettings)
+def load_settings(*files: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Shipped defaults, overlaid by files in their order, and by single keys.
+
+    Relative paths in a file begin at its folder, those of single keys at the working folder.
+
+    Raises
+    ------
+    InputError, InputErrors
+        One line per mistake.
+    """
+    content = located(read_yaml(DEFAULT), DEFAULT.parent)
+    where = str(DEFAULT)
+    for path in files:
+        if not (path.exists() and path.samefile(DEFAULT)):
+            content = overlaid(content, located(read_yaml(path), path.parent))
+        where = str(path)
+    if overrides:
+        content = with_overrides(content, located(overrides, Path()))
+    return settings_of(content, where)

@@ -11,20 +11,13 @@ import numpy as np
 from simpy import Environment
 
 from bprr.ground.caches import Caches
-from bprr.ground.performance import chain_times_ms
-from bprr.ground.request import Request, Route
-from bprr.ground.swarm import IntArray, Swarm
+from bprr.ground.registry import ADMISSION, CHARGING, ROUTING, SERVICE, Choice
+from bprr.ground.request import Request
+from bprr.ground.swarm import IntArray
 from bprr.placement.base import Placement
-from bprr.routing.base import PetalsSettings, Router, RoutingContext, routing_policies
+from bprr.routing.base import RoutingContext, RoutingPolicy
 from bprr.scenario.workload import Workload
-from bprr.simulation.admission import (
-    Admission,
-    AdmissionContext,
-    BackOff,
-    Service,
-    admission_policies,
-)
-from bprr.simulation.charging import charging_policies
+from bprr.simulation.admission.base import AdmissionContext, AdmissionPolicy
 from bprr.simulation.records import Records
 
 __all__ = ["Delays", "simulate"]
@@ -39,9 +32,9 @@ class Delays:
     Parameters
     ----------
     initial_ms : float
-        Initial delay of the network setting (paper, section 9).
+        Initial delay of the network setting (docs/constants.md).
     allocation_ms : float
-        Hand-set allocation delay of the method (paper, section 12.1); 0 without.
+        Hand-set allocation delay of the method (docs/discrepancies.md#d1); 0 without.
     """
 
     initial_ms: float = 0.0
@@ -54,20 +47,18 @@ class Delays:
 
 
 NO_DELAYS = Delays()
-PAPER_BACK_OFF = BackOff()
-PAPER_PETALS = PetalsSettings()
 
 
 def simulate(
     placement: Placement,
     workload: Workload,
-    routing: str | Callable[[RoutingContext], Router],
+    routing: Choice | str,
     *,
-    admission: str = "reserve",
-    charging: str = "whole",
+    admission: Choice | str = "reserve",
+    charging: Choice | str = "whole",
+    service: Choice | str = "independent",
     delays: Delays = NO_DELAYS,
-    back_off: BackOff = PAPER_BACK_OFF,
-    petals: PetalsSettings = PAPER_PETALS,
+    watch: Callable[[RoutingPolicy], RoutingPolicy] | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Records:
     """Serve a workload on a placement.
@@ -78,16 +69,12 @@ def simulate(
         Blocks and cache of every server.
     workload : Workload
         Requests by time of arrival.
-    routing : str or callable
-        Name of a policy, or one that is built from a `RoutingContext`.
-    admission, charging : str
-        Names of policies.
+    routing, admission, charging, service : Choice or str
+        Policies; a name alone stands for the policy with its default options.
     delays : Delays
         Delays that every request pays.
-    back_off : BackOff
-        Gaps between attempts.
-    petals : PetalsSettings
-        Constants of PETALS' routing.
+    watch : callable, optional
+        Puts something around the routing policy, to see what it is asked.
     progress : callable, optional
         Called with 1 whenever a request completes.
 
@@ -102,37 +89,19 @@ def simulate(
         If a request has no chain.
     """
     env, caches = Environment(), Caches(placement.cache_tokens)
-    build = routing_policies[routing] if isinstance(routing, str) else routing
-    router = build(RoutingContext(placement, caches, petals))
-    service = _ServiceTimes(placement.swarm, delays)
-    policy = admission_policies[admission](
-        AdmissionContext(
-            env, placement, router, caches, charging_policies[charging](env), back_off, service
-        )
+    router = ROUTING.build(routing, RoutingContext(placement, caches))
+    context = AdmissionContext(
+        env,
+        placement,
+        watch(router) if watch else router,
+        caches,
+        CHARGING.build(charging, env),
+        SERVICE.build(service, placement.swarm, delays.total_ms),
     )
-    run = _Run(env, policy, workload, progress)
+    run = _Run(env, ADMISSION.build(admission, context), workload, progress)
     env.process(run.arrivals())
     env.run()
     return run.records()
-
-
-class _ServiceTimes:
-    """Times of a session on its chain, with the delays that every request pays."""
-
-    def __init__(self, swarm: Swarm, delays: Delays) -> None:
-        self._swarm, self._delay_ms = swarm, delays.total_ms
-
-    def __call__(self, request: Request, route: Route) -> Service:
-        first_ms, remaining_ms = chain_times_ms(
-            self._swarm,
-            request.client,
-            route.servers,
-            route.processed,
-            request.input_tokens,
-            request.output_tokens,
-        )
-        first_token_ms = self._delay_ms + first_ms
-        return Service(first_token_ms, first_token_ms + remaining_ms)
 
 
 class _Run:
@@ -141,7 +110,7 @@ class _Run:
     def __init__(
         self,
         env: Environment,
-        admission: Admission,
+        admission: AdmissionPolicy,
         workload: Workload,
         progress: Callable[[int], object] | None,
     ) -> None:

@@ -78,6 +78,7 @@ class Records:
                 "request": np.arange(len(self)),
                 "client": self.workload.client,
                 "input_tokens": self.workload.input_tokens,
+                "output_tokens": output,
                 "arrival_ms": self.workload.arrival_ms,
                 "per_token_ms": self.completion_ms / output,
                 "ttft_ms": self.ttft_ms,

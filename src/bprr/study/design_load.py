@@ -1,4 +1,4 @@
-"""Design load R from the arrival rate (paper, section 5)."""
+"""Design load R from the arrival rate (docs/model.md)."""
 
 from __future__ import annotations
 
@@ -8,29 +8,18 @@ from bprr.ground.caches import Caches
 from bprr.ground.errors import InfeasibleError
 from bprr.ground.performance import chain_times_ms, design_load, max_design_load
 from bprr.ground.request import Request
-from bprr.ground.swarm import IntArray, Swarm
+from bprr.ground.swarm import Swarm
 from bprr.placement.cg_bp import cg_bp
 from bprr.routing.base import RoutingContext
-from bprr.routing.shortest import ShortestPath
+from bprr.routing.shortest_path import ShortestPath
+from bprr.scenario.draw import Instance
 
-__all__ = ["choose_design_load", "single_request_ms"]
+__all__ = ["choose_design_load", "design_load_of", "single_request_ms"]
 
 
-def single_request_ms(
-    swarm: Swarm, request: Request, delay_ms: float, block_cap: IntArray | None = None
-) -> float:
-    """Time T₁ of a single request under CG-BPRR with R = 1 (ms).
-
-    Parameters
-    ----------
-    request : Request
-        The request.
-    delay_ms : float
-        Delay that the request pays; the artefact counts the initial one only (discrepancy 4).
-    block_cap : ndarray of int64, shape (S,), optional
-        Most blocks a server may host; the artefact leaves it out here (discrepancy 4).
-    """
-    placement = cg_bp(swarm, 1, request.cache_tokens, block_cap)
+def single_request_ms(swarm: Swarm, request: Request, delay_ms: float) -> float:
+    """Time T₁ of a single request under CG-BPRR with R = 1, with a delay that it pays (ms)."""
+    placement = cg_bp(swarm, 1, request.cache_tokens)
     router = ShortestPath(RoutingContext(placement, Caches(placement.cache_tokens)))
     route = router.route(request, 0.0)
     first_ms, remaining_ms = chain_times_ms(
@@ -40,13 +29,7 @@ def single_request_ms(
     return delay_ms + first_ms + remaining_ms
 
 
-def choose_design_load(
-    swarm: Swarm,
-    request: Request,
-    rate_per_s: float,
-    delay_ms: float,
-    block_cap: IntArray | None = None,
-) -> int:
+def choose_design_load(swarm: Swarm, request: Request, rate_per_s: float, delay_ms: float) -> int:
     """Design load R = min(round(λT₁ + √(λT₁)), R_max); T₁ averaged over the clients.
 
     Raises
@@ -59,9 +42,31 @@ def choose_design_load(
         model = swarm.model
         unit_gb = model.block_gb + model.session_cache_gb(request.cache_tokens)
         lacking_gb = unit_gb * (model.blocks + swarm.servers) - float(swarm.memory_gb.sum())
-        raise InfeasibleError("GPU memory", f"{lacking_gb:.2f} GB", "R_max < 1 (section 5)")
+        raise InfeasibleError("GPU memory", f"{lacking_gb:.2f} GB", "R_max < 1 (docs/model.md)")
     times = [
-        single_request_ms(swarm, request._replace(client=client), delay_ms, block_cap)
+        single_request_ms(swarm, request._replace(client=client), delay_ms)
         for client in range(swarm.clients)
     ]
     return max(design_load(rate_per_s, float(np.mean(times)), largest), 1)
+
+
+def design_load_of(instance: Instance, allocation_ms: float) -> int:
+    """Design load of a draw, as its scenario wants it chosen, if requests pay a delay.
+
+    Raises
+    ------
+    InfeasibleError
+        If there is none.
+    """
+    scenario = instance.scenario
+    settings = scenario.design_load
+    if settings.load is not None:
+        return settings.load
+    counted_ms = allocation_ms if settings.count_allocation_delay else 0.0
+    swarm = instance.swarm
+    return choose_design_load(
+        swarm if settings.count_block_cap else swarm.without_block_cap(),
+        instance.design_request,
+        settings.rate_per_s or instance.rate_per_s,
+        scenario.overheads.initial_ms + counted_ms,
+    )

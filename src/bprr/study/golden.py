@@ -16,14 +16,14 @@ import numpy as np
 
 from bprr.ground.errors import InfeasibleError, InputError
 from bprr.ground.performance import design_load, max_design_load
+from bprr.ground.registry import ROUTING, Choice
 from bprr.ground.request import Request
 from bprr.ground.swarm import IntArray, LanguageModel, Swarm, floor_ratio
 from bprr.placement.base import Placement
 from bprr.placement.cg_bp import cg_bp
 from bprr.placement.petals import block_gain, petals_blocks, petals_placement, pool_cache_tokens
-from bprr.routing.base import PetalsSettings
+from bprr.routing.petals import PetalsRouting
 from bprr.scenario.workload import Workload
-from bprr.simulation.admission import NoBackOff
 from bprr.simulation.engine import Delays, simulate
 from bprr.simulation.records import Records
 from bprr.study.design_load import single_request_ms
@@ -42,16 +42,16 @@ def _swarm(case: Case) -> Swarm:
     zeros = np.zeros(count)
     tokens = case["lc"] + case["lc_in"]
     model = LanguageModel(
-        "case",
-        case["L"],
-        case.get("d_model", 14336),
-        case["sm"],
+        blocks=case["L"],
+        d_model=case.get("d_model", 14336),
+        block_gb=case["sm"],
         key_value_groups=case.get("num_key_value_groups", 1),
     )
     if "sc" in case:
         # Choose the bytes of a cached value so that a session's cache is the recorded one.
         factor = case["sc"] / model.session_cache_gb(tokens)
-        model = replace(model, cache_bytes_per_value=model.cache_bytes_per_value * factor)
+        cached_bytes = model.cache_bytes_per_value * factor
+        model = model.model_copy(update={"cache_bytes_per_value": cached_bytes})
     raw = np.array(case["RTT_raw"], dtype=float) if "RTT_raw" in case else None
     throughput = np.array(case.get("throughput", np.zeros((count, 2))), dtype=float)
     if throughput.ndim == 1:
@@ -75,11 +75,22 @@ def _request(case: Case) -> Request:
     return Request(0, case["lc_in"], case["lc"], case["lc_in"] + case["lc"])
 
 
-def _block_cap(case: Case) -> IntArray | None:
+def _capped_swarm(case: Case) -> Swarm:
     if "server_types" not in case:
-        return None
+        return _swarm(case)
     mig = np.array(case["server_types"]) == "MIG"
-    return np.where(mig, ARTEFACT_MIG_CAP, case["L"]).astype(np.int64)
+    return replace(_swarm(case), block_cap=np.where(mig, ARTEFACT_MIG_CAP, case["L"]))
+
+
+def _routing(case: Case, name: str) -> Choice:
+    """Routing policy; PETALS' with the constants of the case."""
+    if name != "petals":
+        return Choice(name, ROUTING[name].Options())
+    hop_ms, penalty_ms = case.get("overhead_delay_petals", 0), case.get("alloc_delay", 0)
+    options = PetalsRouting.Options(
+        hop_overhead_ms=float(hop_ms), full_penalty_ms=float(penalty_ms)
+    )
+    return Choice(name, options)
 
 
 def _join_order(case: Case) -> IntArray:
@@ -106,9 +117,8 @@ def _online(case: Case, placement: Placement, routing: str) -> dict[str, Any]:
     records = simulate(
         placement,
         workload,
-        routing,
+        _routing(case, routing),
         delays=Delays(case["initial_delay"], case["allocation_delay"]),
-        petals=PetalsSettings(case.get("overhead_delay_petals", 0.0), case.get("alloc_delay", 0.0)),
     )
     return {
         **_placed(placement),
@@ -134,9 +144,8 @@ def _offline(case: Case, placement: Placement, routing: str) -> dict[str, Any]:
     records = simulate(
         replace(placement, swarm=swarm),
         workload,
-        routing,
-        back_off=NoBackOff(),
-        petals=PetalsSettings(case.get("overhead_delay_petals", 0.0), case.get("alloc_delay", 0.0)),
+        _routing(case, routing),
+        admission="at_release",
     )
     durations = records.completion_ms - records.wait_ms
     return {
@@ -160,23 +169,23 @@ def _bprr_ext(case: Case) -> dict[str, Any]:
 
 
 def _cg_bp(case: Case) -> dict[str, Any]:
-    placement = cg_bp(_swarm(case), case["R"], _request(case).cache_tokens, _block_cap(case))
+    placement = cg_bp(_capped_swarm(case), case["R"], _request(case).cache_tokens)
     details = placement.details
     order = np.asarray(details["order"]) + 1
     return {**_placed(placement), "soln_val": details["bound_ms"], "order": order}
 
 
 def _petals_place(case: Case) -> dict[str, Any]:
-    swarm = _swarm(case)
-    blocks = petals_blocks(swarm, _block_cap(case))
+    swarm = _capped_swarm(case)
+    blocks = petals_blocks(swarm)
     placement = petals_placement(swarm, blocks, block_gain(swarm, blocks), _join_order(case))
     throughput = placement.details["block_throughput"]
     return {**_placed(placement), "block_throughput": throughput}
 
 
 def _petals_online(case: Case) -> dict[str, Any]:
-    swarm = _swarm(case)
-    blocks = petals_blocks(swarm, _block_cap(case))
+    swarm = _capped_swarm(case)
+    blocks = petals_blocks(swarm)
     pool = pool_cache_tokens(swarm.model, blocks)
     gain = block_gain(swarm, blocks)
     placement = petals_placement(swarm, blocks, gain, _join_order(case), pool)

@@ -31,6 +31,8 @@ __all__ = [
 
 METRICS = ("per_token_ms", "ttft_ms", "remaining_per_token_ms", "wait_ms", "max_concurrent")
 CONDITIONS = ("servers", "eta", "rate_per_s", "output_tokens", "requests")
+# Metrics that are times per token, and how many output tokens of a request they leave out.
+SKIPPED_TOKENS = {"per_token_ms": 0, "remaining_per_token_ms": 1}
 POINT = ("figure", "topology", "x", "allocation_delays", "method")
 
 
@@ -45,8 +47,7 @@ class Estimate(NamedTuple):
 def run_means(requests: pd.DataFrame) -> pd.DataFrame:
     """Mean of every metric over the requests of each run.
 
-    All requests of a sweep have the same length, so the mean time per token over requests is the
-    mean over all tokens.
+    Times per token are means over all tokens, so a long request counts for more than a short one.
 
     Parameters
     ----------
@@ -70,10 +71,20 @@ def run_means(requests: pd.DataFrame) -> pd.DataFrame:
         raise InputError("requests", "columns", f"no {', '.join(missing)}", ", ".join(required))
     # A table of infeasible runs alone has no metrics at all.
     known = requests.reindex(columns=[*POINT, "run", *METRICS, *constant, "status"])
-    keyed = known.assign(feasible=known["status"].astype(str) == "ok")
+    tokens = {name: known["output_tokens"] - skipped for name, skipped in SKIPPED_TOKENS.items()}
+    keyed = known.assign(
+        feasible=known["status"].astype(str) == "ok",
+        **{name: known[name] * count for name, count in tokens.items()},
+        **{f"{name}_tokens": count for name, count in tokens.items()},
+    )
     grouped = keyed.groupby([*POINT, "run"], observed=True)
     parts = (grouped[list(METRICS)].mean(), grouped[constant].first(), grouped["feasible"].all())
-    table = pd.concat(parts, axis=1).reset_index()
+    table = pd.concat(parts, axis=1)
+    for name in tokens:
+        total = grouped[f"{name}_tokens"].sum()
+        table[name] = grouped[name].sum(min_count=1) / total.where(total > 0)
+    table["output_tokens"] = grouped["output_tokens"].mean().round()
+    table = table.reset_index()
     return table.astype(dict.fromkeys(("figure", "topology", "allocation_delays", "method"), str))
 
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from time import perf_counter
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from bprr.ground.request import Request, Route
-from bprr.placement.base import Placement
-from bprr.routing.base import PetalsSettings, Router, RoutingContext, routing_policies
-from bprr.scenario.draw import Catalogue, Instance, draw
-from bprr.settings.configuration import MethodSettings, Settings
-from bprr.simulation.admission import BackOff
-from bprr.simulation.engine import Delays, simulate
-from bprr.study.sweep import MethodRunner, catalogue, sweep_points
+from bprr.routing.base import RoutingPolicy
+from bprr.scenario.draw import Instance, draw
+from bprr.settings.configuration import Method, Settings
+from bprr.study.method import MethodRunner
+from bprr.study.points import catalogue, sweep_points
 
 __all__ = ["SETTINGS_TIMED", "running_times"]
 
@@ -28,8 +24,6 @@ SETTINGS_TIMED = {
     "gts_ce": ("table6", "gts_ce"),
 }
 METHODS = ("petals", "proposed")
-
-Result = TypeVar("Result")
 
 
 def running_times(settings: Settings, repeats: int = 20) -> pd.DataFrame:
@@ -63,8 +57,8 @@ def running_times(settings: Settings, repeats: int = 20) -> pd.DataFrame:
             for method_name in METHODS:
                 method = settings.methods[method_name]
                 if repeat == 0:
-                    _time_method(method, instance, profiles)  # compiles and fills caches
-                placement_s, decisions_s = _time_method(method, instance, profiles)
+                    _time_method(method, instance)  # compiles and fills caches
+                placement_s, decisions_s = _time_method(method, instance)
                 decision_s = float(np.median(decisions_s))
                 rows.append(
                     {
@@ -81,55 +75,28 @@ def running_times(settings: Settings, repeats: int = 20) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _time_method(
-    method: MethodSettings, instance: Instance, profiles: Catalogue
-) -> tuple[float, list[float]]:
-    """Time of the placement, and of every routing decision (s)."""
-    runner = MethodRunner(instance, profiles)
-    # The choice of the design load is part of the placement where the policy reads it.
-    placement, placement_s = _timed(lambda: runner.placement(method.placement, 0.0))
-    return placement_s, _time_decisions(method, placement, instance)
-
-
-def _timed(work: Callable[[], Result]) -> tuple[Result, float]:
+def _time_method(method: Method, instance: Instance) -> tuple[float, list[float]]:
+    """Time of the placement, and of every routing decision while sessions come and go (s)."""
     start = perf_counter()
-    result = work()
-    return result, perf_counter() - start
+    # The choice of the design load is part of the placement where the policy reads it.
+    runner = MethodRunner(instance)
+    runner.placement(method.placement, 0.0)
+    placement_s = perf_counter() - start
+    taken_s: list[float] = []
+    runner.run(method, 0.0, watch=lambda router: _TimedRouter(router, taken_s))
+    return placement_s, taken_s
 
 
-class _TimedRouter:
+class _TimedRouter(RoutingPolicy):
     """A router that notes how long each of its decisions takes."""
 
-    def __init__(self, router: Router) -> None:
-        self._router = router
-        self.taken_s: list[float] = []
+    def __init__(self, router: RoutingPolicy, taken_s: list[float]) -> None:
+        super().__init__(router.context, router.options)
+        self._router, self._taken_s = router, taken_s
 
     def route(self, request: Request, now_ms: float) -> Route:
-        route, taken_s = _timed(lambda: self._router.route(request, now_ms))
-        self.taken_s.append(taken_s)
+        """Chain that the router under the clock finds."""
+        start = perf_counter()
+        route = self._router.route(request, now_ms)
+        self._taken_s.append(perf_counter() - start)
         return route
-
-
-def _time_decisions(
-    method: MethodSettings, placement: Placement, instance: Instance
-) -> list[float]:
-    """Time of every routing decision while sessions come and go as in a simulation (s)."""
-    scenario = instance.scenario
-    policy = routing_policies[method.routing]
-    timed: list[_TimedRouter] = []
-
-    def timed_policy(context: RoutingContext) -> Router:
-        timed.append(_TimedRouter(policy(context)))
-        return timed[0]
-
-    simulate(
-        placement,
-        instance.workload,
-        timed_policy,
-        admission=method.admission or scenario.admission,
-        charging=scenario.charging,
-        delays=Delays(scenario.overheads.initial_ms),
-        back_off=BackOff(scenario.back_off.first_ms, scenario.back_off.longest_ms),
-        petals=PetalsSettings(scenario.petals.hop_overhead_ms, scenario.petals.full_penalty_ms),
-    )
-    return timed[0].taken_s

@@ -1,22 +1,26 @@
-"""Shortest path regardless of load (paper, section 4, step 3, under section 2's total time)."""
+"""Shortest path regardless of load (step 3 of CG-BPRR, under a request's total time)."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bprr.ground.caches import Caches
 from bprr.ground.request import Request, Route
-from bprr.routing.base import RoutingContext, routing_policies
+from bprr.ground.schema import Strict
+from bprr.routing.base import RoutingContext
 from bprr.routing.positions import PositionRouter, shortest_with_worst_wait
 
 __all__ = ["ShortestPath"]
 
 
-@routing_policies.register("shortest_path")
-class ShortestPath(PositionRouter):
+class ShortestPath(PositionRouter, name="shortest_path"):
     """Fastest chain of an idle swarm, whatever is held now."""
 
-    def __init__(self, context: RoutingContext) -> None:
+    kernel = shortest_with_worst_wait
+
+    def __init__(self, context: RoutingContext, options: Strict | None = None) -> None:
         idle = Caches(context.placement.cache_tokens)
-        super().__init__(context.placement, idle, shortest_with_worst_wait)
+        super().__init__(replace(context, caches=idle), options)
         self._routes: dict[Request, Route] = {}
 
     def route(self, request: Request, now_ms: float) -> Route:

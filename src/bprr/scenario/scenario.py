@@ -1,0 +1,104 @@
+"""A scenario: a swarm, its network and its load, as a user writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from bprr.ground.errors import InputError
+from bprr.ground.registry import ADMISSION, CHARGING, SERVICE, Choice, ChoiceOf
+from bprr.ground.schema import Count, Positive, Refused, Strict
+from bprr.ground.swarm import Overheads
+from bprr.scenario.demand import Demand
+from bprr.scenario.fleet import Fleet
+from bprr.scenario.places import ClusteredNetwork, ScenarioNetwork
+from bprr.settings.messages import validated
+from bprr.settings.overrides import located, with_overrides
+from bprr.settings.yaml_file import read_yaml
+
+__all__ = ["DesignLoad", "Scenario", "load_scenario", "scenario_of"]
+
+
+class DesignLoad(Strict):
+    """How the design load R of CG-BP is chosen."""
+
+    load: Count | None = Field(None, description="R itself, instead of the estimate")
+    rate_per_s: Positive | None = Field(None, description="plan for this rate, not the actual one")
+    count_allocation_delay: bool = Field(
+        False, description="the artefact leaves it out (docs/discrepancies.md#d4)"
+    )
+    count_block_cap: bool = Field(
+        False, description="the artefact leaves it out (docs/discrepancies.md#d4)"
+    )
+
+
+class Scenario(Strict):
+    """All that a placement and a simulation start from."""
+
+    model: str = "bloom_176b"
+    network: ScenarioNetwork
+    fleet: Fleet = Fleet()
+    clients: Count = 1
+    overheads: Overheads
+    workload: Demand
+    session_tokens: Count | None = Field(
+        None, description="tokens of cache per session; input plus output tokens if not given"
+    )
+    design_load: DesignLoad = DesignLoad()
+    # What servers do, unless a method says otherwise.
+    admission: Annotated[Choice, ChoiceOf(ADMISSION)] = Field("reserve", validate_default=True)
+    charging: Annotated[Choice, ChoiceOf(CHARGING)] = Field("whole", validate_default=True)
+    service: Annotated[Choice, ChoiceOf(SERVICE)] = Field("independent", validate_default=True)
+
+    @model_validator(mode="after")
+    def _servers_named_once(self) -> Scenario:
+        fleet = self.fleet
+        counted = fleet.servers is not None or fleet.servers_per_node is not None
+        given = fleet.model_dump(exclude_defaults=True)
+        if isinstance(self.network, ClusteredNetwork):
+            if counted or fleet.share or fleet.rest:
+                allowed = "in a clustered network the clusters say how many of which device"
+                raise Refused("fleet", given, allowed)
+            clients = len(self.network.client_clusters)
+            if "clients" in self.model_fields_set and self.clients != clients:
+                allowed = f"{clients}, or nothing: network.client says where clients sit"
+                raise Refused("clients", self.clients, allowed)
+        elif not counted:
+            raise Refused("fleet", given, "servers or servers_per_node, one of them")
+        elif fleet.rest is None and not fleet.share:
+            raise Refused("fleet", given, "rest (a device), share (a share per device), or both")
+        return self
+
+    def devices(self) -> Iterator[tuple[str, str]]:
+        """Key and name of every device that the scenario names."""
+        fleet = self.fleet
+        yield from (("fleet.share", name) for name in fleet.share)
+        if fleet.rest:
+            yield "fleet.rest", fleet.rest
+        yield from (("fleet.memory_gb", name) for name in fleet.memory_gb)
+        yield from (("fleet.block_cap", name) for name in fleet.block_cap)
+        if isinstance(self.network, ClusteredNetwork):
+            for cluster, devices in self.network.clusters.items():
+                yield from ((f"network.clusters.{cluster}", name) for name in devices)
+
+
+def scenario_of(content: Mapping[str, Any], overrides: Mapping[str, Any], where: str) -> Scenario:
+    """Scenario in a mapping, with dotted keys set beforehand.
+
+    Raises
+    ------
+    InputError, InputErrors
+        If it cannot be used.
+    """
+    try:
+        return validated(Scenario, with_overrides(content, overrides), where)
+    except InputError as error:
+        raise InputError(where, error.key, error.value, error.allowed) from None
+
+
+def load_scenario(path: Path, overrides: Mapping[str, Any] | None = None) -> Scenario:
+    """Scenario in a file, whose relative paths begin at its folder; see `scenario_of`."""
+    return scenario_of(located(read_yaml(path), path.parent), overrides or {}, str(path))

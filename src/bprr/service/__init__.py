@@ -1,0 +1,1 @@
+"""How a server computes: one policy per module, found by its name."""

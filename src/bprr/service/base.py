@@ -1,0 +1,40 @@
+"""What a model of a server's computing must answer."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+from bprr.ground.registry import SERVICE, Policy
+from bprr.ground.request import Request, Route
+from bprr.ground.schema import Strict
+from bprr.ground.swarm import Swarm
+
+__all__ = ["ServicePolicy", "ServiceTimes"]
+
+
+class ServiceTimes(NamedTuple):
+    """Times of a session from its start on, allocation and initial delay included."""
+
+    first_token_ms: float
+    total_ms: float
+
+
+class ServicePolicy(Policy, registry=SERVICE):
+    """How long sessions take on their chains, once they have started.
+
+    Parameters
+    ----------
+    swarm : Swarm
+        Servers and clients.
+    delay_ms : float
+        What every request pays before its first token: allocation and initial delay.
+    """
+
+    def __init__(self, swarm: Swarm, delay_ms: float, options: Strict | None = None) -> None:
+        self.swarm, self.delay_ms = swarm, delay_ms
+        self.options: Any = options or self.Options()
+
+    @abstractmethod
+    def times(self, request: Request, route: Route) -> ServiceTimes:
+        """Times of a session, for a request and its route."""

@@ -1,0 +1,125 @@
+"""Settings laid over others: single keys, whole files, and where their paths begin."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bprr.ground.errors import InputError
+from bprr.ground.registry import REGISTRIES
+
+__all__ = ["located", "overlaid", "parse_override", "with_overrides"]
+
+RIVAL_KEYS = {
+    "servers": ("servers_per_node",),
+    "servers_per_node": ("servers",),
+    "requests": ("duration_s",),
+    "duration_s": ("requests",),
+}
+PATH_KEYS = {
+    "file",
+    "device_files",
+    "model_files",
+    "policy_files",
+    "topology_dir",
+    "scenario_dir",
+}
+
+
+def overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Mapping with another one laid over it: mappings merge, anything else is replaced.
+
+    The choice of a policy is replaced whole, options and all.
+    """
+    result = dict(below)
+    for key, value in above.items():
+        under = result.get(key)
+        both = isinstance(under, Mapping) and isinstance(value, Mapping)
+        if both and key not in REGISTRIES:
+            result[key] = overlaid(under, value)  # type: ignore[arg-type]
+        else:
+            result[key] = value
+    return result
+
+
+def located(content: Any, folder: Path, key: str = "") -> Any:
+    """Content in which every path that is relative begins at a folder."""
+    if isinstance(content, Mapping):
+        return {name: located(value, folder, str(name)) for name, value in content.items()}
+    if key.rpartition(".")[2] not in PATH_KEYS:
+        return content
+    if isinstance(content, list):
+        return [located(value, folder, key) for value in content]
+    return _from(folder, content) if isinstance(content, str) else content
+
+
+def _from(folder: Path, path: str) -> str:
+    """Path seen from the working folder, if it lies in there."""
+    whole = os.path.normpath(Path.cwd() / folder / path)
+    here = str(Path.cwd())
+    return os.path.relpath(whole, here) if whole.startswith(here + os.sep) else whole
+
+
+def with_overrides(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy of a nested mapping with dotted keys set, e.g. ``{"fleet.servers": 10}``.
+
+    Setting ``fleet.servers`` or ``fleet.servers_per_node`` takes the other's place. Below the
+    choice of a policy a key means an option: ``methods.mine.placement.c``.
+
+    Raises
+    ------
+    InputError
+        If a key leads through a value that is no mapping.
+    """
+    result: dict[str, Any] = {
+        key: with_overrides(value, {}) if isinstance(value, Mapping) else value
+        for key, value in content.items()
+    }
+    for dotted, value in overrides.items():
+        *parents, last = dotted.split(".")
+        node = result
+        for depth, parent in enumerate(parents, start=1):
+            node = _entered(node, parent)
+            if not isinstance(node, dict):
+                allowed = f"a key of the scenario; {'.'.join(parents[:depth])} is {node!r}"
+                raise InputError("overrides", dotted, value, allowed)
+        for rival in RIVAL_KEYS.get(last, ()):
+            node.pop(rival, None)
+        node[last] = value
+    return result
+
+
+def _entered(node: dict[str, Any], key: str) -> Any:
+    """What is below a key; below the choice of a policy, its options."""
+    below = node.setdefault(key, {})
+    if key not in REGISTRIES:
+        return below
+    if isinstance(below, str):
+        below = node[key] = {below: {}}
+    if not isinstance(below, dict) or len(below) != 1:
+        return below
+    (name,) = below
+    below[name] = dict(below[name] or {})
+    return below[name]
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Dotted key and value of ``KEY=VALUE``, the value read as YAML.
+
+    Raises
+    ------
+    InputError
+        If there is no ``=`` or the value is no YAML.
+    """
+    key, equals, value = text.partition("=")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        equals = ""
+    if not key or not equals:
+        raise InputError("command line", "--set", text, "KEY=VALUE, e.g. fleet.servers=12")
+    return key, located(parsed, Path(), key)

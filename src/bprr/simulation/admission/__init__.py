@@ -1,0 +1,1 @@
+"""When a session may start: one policy per module, found by its name."""

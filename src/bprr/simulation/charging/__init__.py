@@ -1,0 +1,1 @@
+"""How a session's cache is charged: one policy per module, found by its name."""

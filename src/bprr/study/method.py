@@ -1,0 +1,91 @@
+"""Methods on one draw, sharing what they have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from bprr.ground.registry import PLACEMENT, Choice
+from bprr.placement.base import Placement, PlacementProblem
+from bprr.routing.base import RoutingPolicy
+from bprr.scenario.draw import Instance
+from bprr.settings.configuration import Method
+from bprr.simulation.engine import Delays, simulate
+from bprr.simulation.records import Records
+from bprr.study.design_load import design_load_of
+
+__all__ = ["MethodRunner"]
+
+
+class MethodRunner:
+    """Runs methods on one instance.
+
+    Parameters
+    ----------
+    instance : Instance
+        The draw that every method meets.
+    """
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self._placements: dict[tuple[str, float], Placement] = {}
+        self._loads: dict[float, int] = {}
+
+    def placement(self, policy: Choice, allocation_ms: float) -> Placement:
+        """Placement by a policy, computed once for every delay that its design load counts.
+
+        Raises
+        ------
+        InfeasibleError
+            If no placement exists.
+        """
+        instance = self._instance
+        instance.check_lengths()
+        counts = instance.scenario.design_load.count_allocation_delay
+        counted_ms = allocation_ms if counts else 0.0
+        key = (json.dumps(policy.content(), sort_keys=True), counted_ms)
+        if key not in self._placements:
+            problem = PlacementProblem(
+                instance.swarm,
+                lambda: self._design_load(counted_ms),
+                instance.design_request.cache_tokens,
+                instance.join_order,
+                instance.devices,
+            )
+            policy_class = PLACEMENT[policy.name]
+            self._placements[key] = policy_class(policy.options).place(problem)
+        return self._placements[key]
+
+    def _design_load(self, counted_ms: float) -> int:
+        if counted_ms not in self._loads:
+            self._loads[counted_ms] = design_load_of(self._instance, counted_ms)
+        return self._loads[counted_ms]
+
+    def run(
+        self,
+        method: Method,
+        allocation_ms: float,
+        progress: Callable[[int], object] | None = None,
+        watch: Callable[[RoutingPolicy], RoutingPolicy] | None = None,
+    ) -> tuple[Records, Placement]:
+        """Place and simulate one method.
+
+        Raises
+        ------
+        InfeasibleError
+            If no placement exists, a request has no chain, or is longer than the model accepts.
+        """
+        scenario = self._instance.scenario
+        placement = self.placement(method.placement, allocation_ms)
+        records = simulate(
+            placement,
+            self._instance.workload,
+            method.routing,
+            admission=method.admission or scenario.admission,
+            charging=method.charging or scenario.charging,
+            service=method.service or scenario.service,
+            delays=Delays(scenario.overheads.initial_ms, allocation_ms),
+            progress=progress,
+            watch=watch,
+        )
+        return records, placement
