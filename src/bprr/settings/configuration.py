@@ -1,4 +1,4 @@
-"""Settings: the only reader of YAML, and the only place with defaults.
+"""Settings: what a user may write, and the only place with defaults.
 
 Every key a user may write is a field here, with its unit in its name and its range; an unknown or
 unusable one is refused with file, key, value and what is allowed, before anything runs.
@@ -6,18 +6,14 @@ unusable one is refused with file, key, value and what is allowed, before anythi
 
 from __future__ import annotations
 
-import difflib
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, Field, model_validator
 
-from bprr.ground.errors import InputError, InputErrors
+from bprr.ground.errors import InputError
 from bprr.ground.schema import (
     Count,
     MemoryGb,
@@ -28,6 +24,9 @@ from bprr.ground.schema import (
     Strict,
 )
 from bprr.ground.swarm import BYTES_PER_GB, Device, LanguageModel
+from bprr.settings.messages import Loaded, known_keys, validated
+from bprr.settings.overrides import parse_override, with_overrides
+from bprr.settings.yaml_file import read_yaml
 
 __all__ = [
     "DeviceProfile",
@@ -45,6 +44,7 @@ __all__ = [
     "validated",
     "with_overrides",
 ]
+
 
 class ModelSettings(Strict):
     """A language model (``data/published/models.yaml``)."""
@@ -394,233 +394,6 @@ def _check_axis(
             raise Refused(key, ", ".join(per_topology), allowed)
 
 
-Loaded = TypeVar("Loaded", bound=Strict)
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML loader that refuses a key written twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        found: list[Any] = []
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=deep)
-            if key in found:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} a second time", key_node.start_mark
-                )
-            found.append(key)
-        return super().construct_mapping(node, deep)
-
-
-# YAML 1.1, which PyYAML reads, takes 1e5 for text; everyone means a number.
-_UniqueKeys.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"),
-    list("-+0123456789."),
-)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Mapping in a YAML file.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, is no YAML, or is no mapping.
-    """
-    try:
-        content = yaml.load(path.read_text(), Loader=_UniqueKeys)
-    except OSError as error:
-        raise InputError(path, "file", error.strerror, "a readable YAML file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(path, "file", str(error), "a YAML file in UTF-8") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f"line {mark.line + 1}" if mark else "file"
-        raise InputError(path, line, error.problem or "no YAML", "valid YAML") from None
-    except yaml.YAMLError as error:
-        raise InputError(path, "file", " ".join(str(error).split()), "valid YAML") from None
-    if content is None:
-        raise InputError(path, "file", "nothing", "a mapping of keys to values")
-    if not isinstance(content, dict):
-        raise InputError(path, "file", type(content).__name__, "a mapping of keys to values")
-    return content
-
-
-def validated(kind: type[Loaded], content: Mapping[str, Any], where: object) -> Loaded:
-    """Settings object of a mapping.
-
-    Raises
-    ------
-    InputErrors
-        One line per key that is unknown or holds an unusable value.
-    """
-    try:
-        settings = kind.model_validate(content)
-    except ValidationError as error:
-        found = [_readable(kind, where, detail) for detail in error.errors()]
-        raise InputErrors(found) from None
-    settings._where = str(where)
-    return settings
-
-
-def _readable(kind: type[BaseModel], where: object, detail: ErrorDetails) -> InputError:
-    location, allowed, value = _as_written(kind, detail["loc"]), detail["msg"], detail["input"]
-    context = detail.get("ctx", {})
-    refused = context.get("error")
-    known = _known_keys(kind, [str(part) for part in detail["loc"]])
-    match detail["type"]:
-        case "extra_forbidden":
-            known = _known_keys(kind, [str(part) for part in detail["loc"][:-1]])
-            close = difflib.get_close_matches(location[-1], known, n=1)
-            allowed = f"one of the keys {', '.join(known)}" if known else "no such key"
-            if close:
-                allowed = f"did you mean {close[0]}? {allowed}"
-        case "missing":
-            value, allowed = "nothing", "this key is required"
-        case "value_error" if isinstance(refused, Refused):
-            location = [*location, refused.key]
-            value, allowed = refused.value, refused.allowed
-        case "union_tag_invalid":
-            location = [*location, "kind"]
-            value, allowed = context["tag"], f"one of {context['expected_tags']}"
-        case "union_tag_not_found":
-            location, value = [*location, "kind"], "nothing"
-            allowed = "this key is required: it says which of the kinds is meant"
-        case "model_type" | "model_attributes_type" | "dict_type":
-            allowed = f"a mapping with the keys {', '.join(known)}" if known else "a mapping"
-        case "int_type" | "int_from_float":
-            allowed = "a whole number, without quotes"
-        case "float_type":
-            allowed = "a number, without quotes or a unit (the key names the unit)"
-        case "finite_number":
-            allowed = "a finite number"
-        case "greater_than":
-            allowed = f"a number above {context['gt']:g}"
-        case "greater_than_equal":
-            allowed = f"a number of at least {context['ge']:g}"
-        case "less_than":
-            allowed = f"a number below {context['lt']:g}"
-        case "less_than_equal":
-            allowed = f"a number of at most {context['le']:g}"
-            if "_gb" in ".".join(location):
-                allowed += "; the unit is GB = 1e9 bytes"
-        case "too_short":
-            allowed = "at least one entry"
-        case "literal_error":
-            allowed = f"one of {context['expected']}"
-        case "string_type":
-            allowed = "a text"
-        case "list_type":
-            allowed = "a list"
-    return InputError(where, ".".join(location) or "(whole file)", value, allowed)
-
-
-def _as_written(kind: type[BaseModel], location: Sequence[int | str]) -> list[str]:
-    """Keys of a location as the user wrote them, without pydantic's names of union members."""
-    schema = kind.model_json_schema()
-    written: list[str] = []
-    for depth, part in enumerate(location):
-        before = _nodes(schema, [str(earlier) for earlier in location[:depth]])
-        tags = {_tag(option) for node in before for option in _options(schema, node)}
-        if part not in tags and not str(part).endswith("]"):
-            written.append(str(part))
-    return written
-
-
-def _known_keys(kind: type[BaseModel], location: Sequence[str]) -> list[str]:
-    """Fields of the settings class at a location, looking through dicts and unions."""
-    schema = kind.model_json_schema()
-    options = [option for node in _nodes(schema, location) for option in _options(schema, node)]
-    return sorted({key for option in options for key in option.get("properties", {})})
-
-
-def _nodes(schema: dict[str, Any], location: Sequence[str]) -> list[dict[str, Any]]:
-    """Parts of a schema that a location can lead to."""
-    nodes = [schema]
-    for part in location:
-        following: list[dict[str, Any]] = []
-        for node in nodes:
-            for option in _options(schema, node):
-                if part in option.get("properties", {}):
-                    following.append(option["properties"][part])
-                elif isinstance(option.get("additionalProperties"), dict):
-                    following.append(option["additionalProperties"])
-                elif part == _tag(option):
-                    following.append(option)  # pydantic names the chosen member of a union
-                elif "items" in option:
-                    following.append(option["items"])
-        nodes = following
-    return nodes
-
-
-def _tag(option: Mapping[str, Any]) -> str | None:
-    return option.get("properties", {}).get("kind", {}).get("const")
-
-
-def _options(schema: Mapping[str, Any], node: Mapping[str, Any]) -> list[dict[str, Any]]:
-    if "$ref" in node:
-        return _options(schema, schema["$defs"][node["$ref"].rsplit("/", 1)[-1]])
-    members = [*node.get("oneOf", []), *node.get("anyOf", []), *node.get("allOf", [])]
-    if members:
-        return [option for member in members for option in _options(schema, member)]
-    return [dict(node)]
-
-
-def with_overrides(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy of a nested mapping with dotted keys set, e.g. ``{"fleet.servers": 10}``.
-
-    Setting ``fleet.servers`` or ``fleet.servers_per_node`` takes the other's place.
-
-    Raises
-    ------
-    InputError
-        If a key leads through a value that is no mapping.
-    """
-    result: dict[str, Any] = {
-        key: with_overrides(value, {}) if isinstance(value, Mapping) else value
-        for key, value in content.items()
-    }
-    for dotted, value in overrides.items():
-        *parents, last = dotted.split(".")
-        node = result
-        for depth, parent in enumerate(parents, start=1):
-            node = node.setdefault(parent, {})
-            if not isinstance(node, dict):
-                allowed = f"a key of the scenario; {'.'.join(parents[:depth])} is {node!r}"
-                raise InputError("overrides", dotted, value, allowed)
-        for rival in RIVAL_KEYS.get(last, ()):
-            node.pop(rival, None)
-        node[last] = value
-    return result
-
-
-RIVAL_KEYS = {
-    "servers": ("servers_per_node",),
-    "servers_per_node": ("servers",),
-    "requests": ("duration_s",),
-    "duration_s": ("requests",),
-}
-
-
-def parse_override(text: str) -> tuple[str, Any]:
-    """Dotted key and value of ``KEY=VALUE``, the value read as YAML.
-
-    Raises
-    ------
-    InputError
-        If there is no ``=`` or the value is no YAML.
-    """
-    key, equals, value = text.partition("=")
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        equals = ""
-    if not key or not equals:
-        raise InputError("command line", "--set", text, "KEY=VALUE, e.g. fleet.servers=12")
-    return key, parsed
-
-
 def json_schema() -> dict[str, Any]:
     """JSON schema of the configuration, of scenarios, and of device and model files."""
     kinds: dict[str, type[BaseModel]] = {
@@ -668,7 +441,7 @@ def _load_named(files: Sequence[Path], kind: type[Loaded]) -> dict[str, Loaded]:
             if name in named:
                 raise InputError(path, name, "defined twice", "each name once over all files")
             if not isinstance(content, dict):
-                keys = ", ".join(_known_keys(kind, []))
+                keys = ", ".join(known_keys(kind, []))
                 raise InputError(path, str(name), content, f"a mapping with the keys {keys}")
             named[name] = validated(kind, content, f"{path}: {name}")
     return named
