@@ -7,7 +7,7 @@ time to start and still leave all messages to us.)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,17 @@ import pyarrow.parquet as pq
 from bprr.ground.errors import InputError
 from bprr.ground.files import regular_file
 
-__all__ = ["NUMBER", "TEXT", "TRUTH", "WHOLE", "Column", "Schema", "read_csv", "read_table"]
+__all__ = [
+    "NUMBER",
+    "TEXT",
+    "TRUTH",
+    "WHOLE",
+    "Column",
+    "Schema",
+    "csv_cells",
+    "read_csv",
+    "read_table",
+]
 
 LARGEST_CSV = 256_000_000  # bytes; in memory it takes several times as much
 MOST_ROWS = 50_000_000
@@ -146,6 +156,9 @@ def _misfit(values: pd.Series, column: Column) -> tuple[int, object] | None:
             for value in values
         ]
         bad |= present & np.array(strange, dtype=bool)
+        # One word makes pandas read a whole column as text: name the word, not the first number.
+        words = bad & pd.to_numeric(values.astype("str"), errors="coerce").isna().to_numpy()
+        bad = words if column.kind in ("number", "whole") and words.any() else bad
     elif present.any() and column.kind in ("number", "whole"):
         numbers = values.to_numpy(dtype=float, na_value=np.nan)
         if not column.infinite:
@@ -192,25 +205,49 @@ def read_table(path: Path, schema: Schema | None = None) -> pd.DataFrame:
 
 
 def read_csv(path: Path, schema: Schema) -> pd.DataFrame:
-    """Table of a CSV file; an empty cell is a missing value, and nothing else is.
+    """Table of a CSV file of a known kind.
 
     Raises
     ------
     InputError
         If the file cannot be read or is not a table of this kind; rows are lines of the file.
     """
-    texts = {name: "str" for name, column in schema.columns.items() if column.kind == "text"}
+    texts = [name for name, column in schema.columns.items() if column.kind == "text"]
+    table = csv_cells(path, texts)
+    schema.checked(table, path, "line", 2)  # line 1 is the header
+    return table
+
+
+def csv_cells(path: Path, texts: Iterable[str] = (), blank_lines: bool = False) -> pd.DataFrame:
+    """Cells of a CSV file; an empty one is a missing value, and nothing else is.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    texts : iterable of str
+        Columns whose cells stay text, whatever they look like.
+    blank_lines : bool
+        Keep blank lines as rows without values, so that rows count as lines do.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
     try:
         table: pd.DataFrame = pd.read_csv(
             regular_file(path, "CSV file", LARGEST_CSV),
             encoding="utf-8",
             compression=None,
-            dtype=texts,
+            dtype=dict.fromkeys(texts, "str"),
             keep_default_na=False,
             na_values=[""],
+            skip_blank_lines=not blank_lines,
             low_memory=False,  # or a column could be of two minds
         )
     except (OSError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(path, "file", str(error), "a readable CSV file") from None
-    schema.checked(table, path, "line", 2)  # line 1 is the header
+    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first column for names
+        raise InputError(path, "file", "more cells than the header", "a cell per column")
     return table

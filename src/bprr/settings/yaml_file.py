@@ -111,7 +111,7 @@ class _Document:
             value, size = self._anchors[event.anchor]
             self._count(event, size)
             return value
-        assert isinstance(event, yaml.NodeEvent)
+        assert isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)
         if event.tag is not None:
             raise self._refused(event, event.tag, "no tags")
         if not depth:
@@ -170,4 +170,5 @@ class _Document:
             raise self._refused(event, "more", allowed)
 
     def _refused(self, event: yaml.Event, found: object, allowed: str) -> InputError:
+        assert event.start_mark is not None
         return InputError(self._where, f"line {event.start_mark.line + 1}", found, allowed)
