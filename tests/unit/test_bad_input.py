@@ -271,7 +271,7 @@ def test_an_axis_of_names_numbers_its_points(configuration):
 @pytest.mark.parametrize(
     "text, key, value, allowed",
     [
-        ("a: 1\nb: {c: 1,\n  c: 2}\n", "line 3", "key 'c' a second time", "valid YAML"),
+        ("a: 1\nb: {c: 1,\n  c: 2}\n", "line 3", "key 'c' a second time", "each key once"),
         ("a: [1\n", "line 2", "expected", "valid YAML"),
         ("- 1\n", "file", "list", "a mapping"),
         ("", "file", "nothing", "a mapping"),

@@ -90,7 +90,13 @@ def test_repetita(tmp_path):
         (("edge_3 2 1 10 1000 500", "edge_3"), "line 13"),
         (("1_Rome 12.48 41.89", "1_Rome 12.48"), "line 4"),
         (("NODES 4", "POINTS 4"), "line 1"),
-        (("edge_6 3 2 10 1000 100\n", ""), "links"),
+        (("edge_3 2 1 10 1000 500", "edge_3 2 1 10 1000 inf"), "line 13"),
+        (("edge_6 3 2", "edge_6 2 2"), "links"),
+        (("edge_6 3 2 10 1000 100\n", ""), "EDGES"),
+        (("NODES 4", "NODES 5"), "NODES"),
+        (("NODES 4", "NODES 3"), "NODES"),
+        (("NODES 4", "NODES four"), "line 1"),
+        (("NODES 4", "NODES"), "line 1"),
     ],
 )
 def test_a_bad_repetita_file_is_refused_by_line(tmp_path, change, key):
@@ -106,7 +112,7 @@ def test_a_bad_repetita_file_is_refused_by_line(tmp_path, change, key):
 
 def test_a_disconnected_network_names_who_is_cut_off(tmp_path):
     path = tmp_path / "apart.graph"
-    path.write_text(GRAPH.replace("edge_6 3 2 10 1000 100\n", ""))
+    path.write_text(GRAPH.replace("edge_6 3 2", "edge_6 2 2"))
     with pytest.raises(InputError, match="no path from 0_Oslo to 3_Cork"):
         read_repetita(path)
 
@@ -145,7 +151,11 @@ def test_tables(tmp_path):
         ({"links": "node_a,node_b,delay_ms\n0,1,500\n"}, "columns"),
         ({"links": "node_a,node_b,delay_us\n0,1,500\n"}, "links"),
         ({"nodes": NODES.replace("0,A,1", "0,A,west")}, "longitude_deg (line 2)"),
+        ({"links": "node_a,node_b,delay_us\n0,1,500\n1,2,1e11\n"}, "delay_us (line 3)"),
+        ({"links": "node_a,node_b,delay_us\n0,1,500\n1,2,soon\n"}, "delay_us (line 3)"),
         ({"nodes": "node,city\n0,A\n"}, "columns"),
+        ({"nodes": NODES + "1,D,7,8\n"}, "node (line 5)"),
+        ({"nodes": NODES + "3,D,7,8,9\n"}, "file"),
     ],
 )
 def test_bad_tables_are_refused_by_line(tmp_path, tables, key):

@@ -2,7 +2,17 @@
 
 from collections.abc import Sequence
 
-__all__ = ["BprrError", "InfeasibleError", "InputError", "InputErrors"]
+__all__ = ["BprrError", "InfeasibleError", "InputError", "InputErrors", "one_line"]
+
+LONGEST_VALUE = 500  # characters of a value in a message
+
+
+def one_line(text: str, longest: int = 2_000) -> str:
+    """Text for a message: control characters escaped, and cut if it is very long."""
+    cut = text if len(text) <= longest else f"{text[:longest]}…"
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in cut
+    )
 
 
 class BprrError(Exception):
@@ -29,18 +39,31 @@ class InputError(BprrError):
         self.where, self.key, self.value, self.allowed = str(where), key, value, allowed
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.key}: got {self.value!r}; allowed: {self.allowed}"
+        try:
+            value = one_line(repr(self.value), LONGEST_VALUE)
+        except (ValueError, RecursionError):  # a number of thousands of digits
+            value = type(self.value).__name__
+        return one_line(f"{self.where}: {self.key}: got {value}; allowed: {self.allowed}")
 
 
 class InputErrors(BprrError):
-    """Several pieces of bad input in one file, a line each."""
+    """Several pieces of bad input in one file, a line each.
 
-    def __init__(self, errors: Sequence[InputError]) -> None:
-        super().__init__(errors)
-        self.errors = tuple(errors)
+    Parameters
+    ----------
+    errors : sequence of InputError
+        The first ones.
+    more : int
+        How many there are beside these.
+    """
+
+    def __init__(self, errors: Sequence[InputError], more: int = 0) -> None:
+        super().__init__(errors, more)
+        self.errors, self.more = tuple(errors), more
 
     def __str__(self) -> str:
-        return "\n".join(str(error) for error in self.errors)
+        rest = [f"… and {self.more} more"] if self.more else []
+        return "\n".join([*map(str, self.errors), *rest])
 
 
 class InfeasibleError(BprrError):

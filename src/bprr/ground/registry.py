@@ -205,7 +205,8 @@ class ChoiceOf:
         """
         if isinstance(value, Choice):
             return value
-        name, options = value, {}
+        name: object = value
+        options: object = None
         if isinstance(value, Mapping) and len(value) == 1:
             ((name, options),) = value.items()
         if not isinstance(name, str):

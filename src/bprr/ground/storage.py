@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ import pyarrow.parquet as pq
 
 import bprr
 from bprr.ground.errors import InputError
+from bprr.ground.files import regular_file
+from bprr.ground.tables import read_table
 
 __all__ = [
     "file_hash",
@@ -35,14 +39,52 @@ PACKAGES = ("numpy", "numba", "pandas", "pyarrow", "scipy", "simpy", "pydantic")
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Path to write to; it takes the place of ``path`` only once everything is written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    """Path to write to; it takes the place of ``path`` only once everything is written.
+
+    Raises
+    ------
+    InputError
+        If ``path`` is a folder, or what should be its folder is none.
+    """
+    if path.is_dir():
+        raise InputError(path, "output", "a folder", "a file to write")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(path, "output", error.strerror, "a file in a folder we may make") from None
+    _sweep(path.parent.resolve())
+    unfinished = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.unfinished")
     try:
         yield unfinished
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@functools.cache
+def _sweep(folder: Path) -> None:
+    """Delete what killed processes of this machine left unfinished, once per folder."""
+    ours = re.compile(rf"\..+\.{re.escape(_host())}\.(\d+)\.unfinished")
+    with suppress(OSError):  # a folder that we may not list or tidy
+        for name in os.listdir(folder):
+            if (match := ours.fullmatch(name)) and not _is_running(int(match[1])):
+                (folder / name).unlink(missing_ok=True)
+
+
+@functools.cache
+def _host() -> str:
+    # Folders are shared between machines: a process of another one is not seen here.
+    return re.sub(r"[^A-Za-z0-9-]", "-", os.uname().nodename) or "here"
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
 
 
 def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str]:
@@ -58,7 +100,8 @@ def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str]:
 
 def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def source_hash(*rooms: str) -> str:
@@ -107,20 +150,6 @@ def write_table(table: pd.DataFrame, path: Path, provenance: Mapping[str, Any]) 
         pq.write_table(arrow.replace_schema_metadata(metadata), unfinished, compression="zstd")
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Table of a Parquet file.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read.
-    """
-    try:
-        return pd.read_parquet(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(path, "file", str(error), "a readable Parquet file") from None
-
-
 def read_provenance(path: Path) -> dict[str, Any]:
     """Where a Parquet file comes from.
 
@@ -130,10 +159,15 @@ def read_provenance(path: Path) -> dict[str, Any]:
         If the file cannot be read or carries no provenance.
     """
     try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowInvalid) as error:
+        metadata = pq.read_schema(regular_file(path, "Parquet file")).metadata or {}
+    except (OSError, pa.ArrowException) as error:
         raise InputError(path, "file", str(error), "a readable Parquet file") from None
     if PROVENANCE_KEY not in metadata:
         raise InputError(path, "provenance", "none", "a result of this project")
-    record: dict[str, Any] = json.loads(metadata[PROVENANCE_KEY])
+    try:
+        record = json.loads(metadata[PROVENANCE_KEY])
+    except (ValueError, RecursionError) as error:
+        raise InputError(path, "provenance", str(error), "valid JSON, as bprr writes it") from None
+    if not isinstance(record, dict):
+        raise InputError(path, "provenance", record, "a mapping, as bprr writes it")
     return record

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import pandas as pd
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
 from bprr.ground.errors import InputError
+from bprr.ground.files import read_text
 from bprr.ground.swarm import FloatArray, IntArray
+from bprr.ground.tables import NUMBER, TEXT, Schema, read_csv
 
 __all__ = [
     "EARTH_RADIUS_KM",
@@ -33,6 +34,19 @@ __all__ = [
 
 EARTH_RADIUS_KM = 6371.0
 US_PER_MS = 1000.0
+LONGEST_US = 1e10  # of one link; as long as any delay of a configuration
+MOST_NODES = 5_000  # all pairs are kept
+
+NODES = Schema(
+    "nodes of a network",
+    {
+        "node": TEXT,
+        "city": TEXT.with_gaps,
+        "longitude_deg": NUMBER.with_gaps,
+        "latitude_deg": NUMBER.with_gaps,
+    },
+)
+LINKS = Schema("links of a network", {"node_a": TEXT, "node_b": TEXT, "delay_us": NUMBER})
 
 
 class Network(Protocol):
@@ -161,6 +175,8 @@ def _from_links(
 ) -> LinkNetwork:
     """Network of undirected or directed links with one-way delays in µs."""
     count = len(node_names)
+    if count > MOST_NODES:
+        raise InputError(where, "nodes", count, f"at most {MOST_NODES:,}")
     delay = np.full((count, count), np.inf)
     for a, b, delay_us in links:
         delay[a, b] = min(delay[a, b], delay_us)  # parallel links: the faster one
@@ -191,80 +207,65 @@ def read_tables(folder: Path, name: str) -> LinkNetwork:
     if not nodes_file.exists():
         known = sorted(path.name.split(".")[0] for path in folder.glob("*.nodes.csv"))
         raise InputError(folder, "network.name", name, ", ".join(known) or "a file NAME.nodes.csv")
-    nodes = _read_csv(nodes_file, ("node", "city", "longitude_deg", "latitude_deg"))
-    links = _read_csv(links_file, ("node_a", "node_b", "delay_us"))
-    index = {node: place for place, node in enumerate(nodes["node"])}
-    delays_us = _numbers(links_file, links["delay_us"])
+    nodes, links = read_csv(nodes_file, NODES), read_csv(links_file, LINKS)
+    index: dict[str, int] = {}
+    for line, node in enumerate(nodes["node"], start=2):
+        if node in index:
+            raise InputError(nodes_file, f"node (line {line})", node, "each node once")
+        index[node] = len(index)
     pairs = []
     for line, (a, b, delay_us) in enumerate(
-        zip(links["node_a"], links["node_b"], delays_us, strict=True), start=2
+        zip(links["node_a"], links["node_b"], links["delay_us"], strict=True), start=2
     ):
         for key, node in (("node_a", a), ("node_b", b)):
             if node not in index:
                 raise InputError(
                     links_file, f"{key} (line {line})", node, f"a node of {nodes_file}"
                 )
-        if not (np.isfinite(delay_us) and delay_us > 0):
-            raise InputError(links_file, f"delay_us (line {line})", delay_us, "a number above 0")
+        if not 0 < delay_us <= LONGEST_US:
+            allowed = f"a number above 0, at most {LONGEST_US:g} µs"
+            raise InputError(links_file, f"delay_us (line {line})", delay_us, allowed)
         pairs.append((index[a], index[b], float(delay_us)))
-    places = (
-        _numbers(nodes_file, nodes["longitude_deg"]),
-        _numbers(nodes_file, nodes["latitude_deg"]),
-    )
-    return _from_links(links_file, name, nodes["city"].astype(str).tolist(), places, pairs)
-
-
-def _numbers(path: Path, column: pd.Series) -> FloatArray:
-    """Numbers of a column, NaN where a cell is empty."""
-    numbers = pd.to_numeric(column, errors="coerce")
-    odd = np.flatnonzero(numbers.isna() & column.notna())
-    if odd.size:
-        key = f"{column.name} (line {int(odd[0]) + 2})"
-        raise InputError(path, key, str(column.iloc[odd[0]]), "a number")
-    return np.asarray(numbers, dtype=np.float64)
-
-
-def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(path, "file", str(error), "a readable CSV file") from None
-    for column in columns:
-        if column not in table.columns:
-            raise InputError(path, "columns", list(table.columns), f"a column named {column}")
-    return table
+    places = tuple(nodes[axis].to_numpy(dtype=float) for axis in ("longitude_deg", "latitude_deg"))
+    names = nodes["city"].fillna("").tolist()
+    return _from_links(links_file, name, names, (places[0], places[1]), pairs)
 
 
 def read_repetita(path: Path) -> LinkNetwork:
     """Network of a REPETITA ``.graph`` file (nodes with places; directed edges, delay in µs)."""
-    try:
-        lines = [line.split() for line in path.read_text().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, "file", str(error), "a readable REPETITA .graph file") from None
+    lines = read_text(path, "REPETITA .graph file").splitlines()
     nodes: list[tuple[str, float, float]] = []
     links: list[tuple[int, int, float]] = []
+    announced: dict[str, int] = {}
     section = ""
-    for number, words in enumerate(lines, start=1):
+    for number, words in enumerate(map(str.split, lines), start=1):
         if not words or words[0] == "label":
             continue
-        if words[0] in ("NODES", "EDGES"):
-            section = words[0]
-            continue
         try:
-            if section == "NODES":
+            if words[0] in ("NODES", "EDGES"):
+                section = words[0]
+                announced[section] = int(words[1])
+            elif section == "NODES":
                 nodes.append((words[0], float(words[1]), float(words[2])))
             elif section == "EDGES":
                 a, b, delay_us = int(words[1]), int(words[2]), float(words[-1])
-                if not (0 <= a < len(nodes) and 0 <= b < len(nodes) and delay_us > 0):
+                if not (0 <= a < len(nodes) and 0 <= b < len(nodes) and 0 < delay_us <= LONGEST_US):
                     raise ValueError
                 links.append((a, b, delay_us))
             else:
                 raise ValueError
         except (IndexError, ValueError):
-            allowed = "NODES: label x y; EDGES: label src dest … delay, delay in µs above 0"
+            allowed = (
+                "NODES n: label x y; EDGES m: label src dest … delay, "
+                f"delay in µs above 0, at most {LONGEST_US:g}"
+            )
             raise InputError(path, f"line {number}", " ".join(words), allowed) from None
     if not nodes or not links:
         raise InputError(path, "file", f"{len(nodes)} nodes, {len(links)} edges", "both sections")
+    for name, found in (("NODES", nodes), ("EDGES", links)):
+        if announced[name] != len(found):
+            allowed = f"the number of lines that follow, {len(found)}"
+            raise InputError(path, name, announced[name], allowed)
     places = (np.array([node[1] for node in nodes]), np.array([node[2] for node in nodes]))
     return _from_links(path, path.stem, [node[0] for node in nodes], places, links)
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from bprr.ground.errors import InputError
 from bprr.ground.swarm import FloatArray, IntArray
+from bprr.ground.tables import csv_cells
 
 __all__ = ["TRACE_COLUMNS", "Workload", "poisson_arrivals_ms", "replay_trace"]
 
@@ -20,6 +21,8 @@ TRACE_COLUMNS = {
     "input_tokens": ("ContextTokens", "input_tokens"),
     "output_tokens": ("GeneratedTokens", "output_tokens"),
 }
+LATEST_S = 1e11  # the year 5138 in Unix time; numbers beyond are most likely in ms
+MOST_TOKENS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -109,11 +112,8 @@ def replay_trace(
     InputError
         If the file, a column or a value cannot be used; names the row.
     """
-    try:
-        # Lines of a file, blank ones included, so that a message can name the right one.
-        table = pd.read_csv(path, skip_blank_lines=False).dropna(how="all")
-    except (OSError, ValueError) as error:
-        raise InputError(path, "trace", str(error), "a readable CSV file") from None
+    # Blank lines are kept at first, so that a message can name the right one.
+    table = csv_cells(path, blank_lines=True).dropna(how="all")
     columns = {}
     for meaning, names in TRACE_COLUMNS.items():
         found = [name for name in names if name in table.columns]
@@ -129,6 +129,9 @@ def replay_trace(
     }
     order = np.argsort(seconds, kind="stable")[:limit]
     arrival_ms = (seconds[order] - seconds[order[0]]) * 1000.0 / speed
+    if not arrival_ms[-1] <= LATEST_S * 1000.0:
+        span = f"{np.ptp(seconds[order]):g} s at {speed:g} times the speed"
+        raise InputError(path, "arrival", span, f"a replay of at most {LATEST_S:g} s")
     return Workload(
         arrival_ms,
         np.arange(order.size) % clients,
@@ -141,7 +144,8 @@ def _seconds(path: Path, column: pd.Series) -> FloatArray:
     numbers = pd.to_numeric(column, errors="coerce")
     if 2 * numbers.notna().sum() > len(column):
         seconds = numbers.to_numpy(dtype=float)
-        _refuse(path, "arrival", column, ~np.isfinite(seconds), "seconds or a date and time")
+        allowed = f"a date and time, or seconds, at most {LATEST_S:g}"
+        _refuse(path, "arrival", column, ~(np.abs(seconds) <= LATEST_S), allowed)
         return np.asarray(seconds, dtype=np.float64)
     times = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
     _refuse(path, "arrival", column, times.isna().to_numpy(), "seconds or a date and time")
@@ -150,8 +154,8 @@ def _seconds(path: Path, column: pd.Series) -> FloatArray:
 
 def _whole_tokens(path: Path, name: str, column: pd.Series) -> IntArray:
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
-    bad = ~np.isfinite(numbers) | (numbers < 1) | (numbers != np.floor(numbers))
-    _refuse(path, name, column, bad, "a whole number of tokens, at least 1")
+    bad = ~((numbers >= 1) & (numbers <= MOST_TOKENS)) | (numbers != np.floor(numbers))
+    _refuse(path, name, column, bad, f"a whole number of tokens, from 1 to {MOST_TOKENS:,}")
     return numbers.astype(np.int64)
 
 

@@ -23,7 +23,7 @@ from bprr.ground.registry import (
 )
 from bprr.ground.schema import Count, Milliseconds, Refused, Strict
 from bprr.ground.swarm import Device, LanguageModel
-from bprr.settings.messages import Loaded, validated
+from bprr.settings.messages import Loaded, known_keys, validated
 from bprr.settings.offline import OfflineSettings, SolverName
 from bprr.settings.overrides import located, overlaid, with_overrides
 from bprr.settings.shipped import DEFAULT
@@ -126,7 +126,7 @@ class Settings(Strict):
     @model_validator(mode="after")
     def _names_exist(self) -> Settings:
         for name, sweep in self.sweeps.items():
-            named = {
+            named: dict[str, tuple[Sequence[str], Mapping[str, Any]]] = {
                 "methods": (sweep.methods, self.methods),
                 "topologies": (sweep.topologies, self.topologies),
                 "delays": (sweep.delays or [], self.delays),
@@ -198,7 +198,8 @@ def _named(
             if name in named:
                 raise InputError(path, name, "defined twice", "each name once over all files")
             if not isinstance(content, dict):
-                raise InputError(path, str(name), content, "a mapping")
+                allowed = f"a mapping with the keys {', '.join(known_keys(kind, []))}"
+                raise InputError(path, str(name), content, allowed)
             entry = validated(kind, content, f"{path}: {name}")
             named[name] = entry.model_copy(update={"name": name})
     return named

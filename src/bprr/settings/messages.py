@@ -1,8 +1,9 @@
-"""What is wrong with a setting, in the user's own keys."""
+"""Mappings to settings objects, and what a user reads where that fails."""
 
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -13,9 +14,10 @@ from bprr.ground.errors import InputError, InputErrors
 from bprr.ground.registry import WrongOptions
 from bprr.ground.schema import Refused, Strict
 
-__all__ = ["validated"]
+__all__ = ["Loaded", "known_keys", "validated"]
 
 Loaded = TypeVar("Loaded", bound=Strict)
+MOST_MESSAGES = 20
 
 
 def validated(kind: type[Loaded], content: Mapping[str, Any], where: object) -> Loaded:
@@ -29,7 +31,8 @@ def validated(kind: type[Loaded], content: Mapping[str, Any], where: object) -> 
     try:
         settings = kind.model_validate(content)
     except ValidationError as error:
-        raise InputErrors(_all_readable(kind, where, error)) from None
+        lines = _all_readable(kind, where, error)
+        raise InputErrors(lines[:MOST_MESSAGES], max(len(lines) - MOST_MESSAGES, 0)) from None
     settings._where = str(where)
     return settings
 
@@ -39,7 +42,7 @@ def _all_readable(
 ) -> list[InputError]:
     """A line per mistake; those in the options of a policy stand below its key and name."""
     lines: list[InputError] = []
-    for detail in error.errors():
+    for detail in error.errors(include_url=False):
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, WrongOptions):
             key = ".".join([*_as_written(kind, detail["loc"]), cause.policy])
@@ -54,10 +57,10 @@ def _readable(kind: type[BaseModel], where: object, detail: ErrorDetails) -> Inp
     location, allowed, value = _as_written(kind, detail["loc"]), detail["msg"], detail["input"]
     context = detail.get("ctx", {})
     refused = context.get("error")
-    known = _known_keys(kind, [str(part) for part in detail["loc"]])
+    known = known_keys(kind, [str(part) for part in detail["loc"]])
     match detail["type"]:
         case "extra_forbidden":
-            known = _known_keys(kind, [str(part) for part in detail["loc"][:-1]])
+            known = known_keys(kind, [str(part) for part in detail["loc"][:-1]])
             close = difflib.get_close_matches(location[-1], known, n=1)
             allowed = f"one of the keys {', '.join(known)}" if known else "no such key"
             if close:
@@ -104,7 +107,7 @@ def _readable(kind: type[BaseModel], where: object, detail: ErrorDetails) -> Inp
 
 def _as_written(kind: type[BaseModel], location: Sequence[int | str]) -> list[str]:
     """Keys of a location as the user wrote them, without pydantic's names of union members."""
-    schema = kind.model_json_schema()
+    schema = _schema(kind)
     written: list[str] = []
     for depth, part in enumerate(location):
         before = _nodes(schema, [str(earlier) for earlier in location[:depth]])
@@ -114,11 +117,16 @@ def _as_written(kind: type[BaseModel], location: Sequence[int | str]) -> list[st
     return written
 
 
-def _known_keys(kind: type[BaseModel], location: Sequence[str]) -> list[str]:
+def known_keys(kind: type[BaseModel], location: Sequence[str]) -> list[str]:
     """Fields of the settings class at a location, looking through dicts and unions."""
-    schema = kind.model_json_schema()
+    schema = _schema(kind)
     options = [option for node in _nodes(schema, location) for option in _options(schema, node)]
     return sorted({key for option in options for key in option.get("properties", {})})
+
+
+@functools.cache
+def _schema(kind: type[BaseModel]) -> dict[str, Any]:
+    return kind.model_json_schema()
 
 
 def _nodes(schema: dict[str, Any], location: Sequence[str]) -> list[dict[str, Any]]:

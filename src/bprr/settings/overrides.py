@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bprr.ground.errors import InputError
 from bprr.ground.registry import REGISTRIES
+from bprr.settings.yaml_file import parse_yaml
 
 __all__ = ["located", "overlaid", "parse_override", "with_overrides"]
 
@@ -116,10 +115,10 @@ def parse_override(text: str) -> tuple[str, Any]:
         If there is no ``=`` or the value is no YAML.
     """
     key, equals, value = text.partition("=")
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        equals = ""
     if not key or not equals:
         raise InputError("command line", "--set", text, "KEY=VALUE, e.g. fleet.servers=12")
-    return key, located(parsed, Path(), key)
+    try:
+        return key, located(parse_yaml(value, "command line"), Path(), key)
+    except InputError as error:
+        allowed = f"KEY=VALUE, the value in YAML: {error.allowed}"
+        raise InputError("command line", "--set", text, allowed) from None

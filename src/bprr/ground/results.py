@@ -1,0 +1,138 @@
+"""Schemas of the tables that one stage writes and another reads (columns: ``data/README.md``)."""
+
+from __future__ import annotations
+
+from bprr.ground.tables import NUMBER, TEXT, WHOLE, Column, Schema
+
+__all__ = [
+    "ARTEFACT",
+    "DECOMPOSITION",
+    "EQUAL_BLOCKS",
+    "OPTIMALITY",
+    "PUBLISHED",
+    "REQUESTS",
+    "RUNNING_TIMES",
+    "SOLVER_RACE",
+    "STOPPING",
+    "THEOREM_2",
+]
+
+# What a solver proves may be nothing at all, and an excess over no plan is none.
+PROVEN = Column("number", gaps=True, infinite=True)
+
+_POINT = {"figure": TEXT, "topology": TEXT, "x": NUMBER, "allocation_delays": TEXT, "method": TEXT}
+_CASE = {"family": TEXT, "servers": WHOLE, "clients": WHOLE, "load": WHOLE, "draw": WHOLE}
+
+REQUESTS = Schema(
+    "requests of a sweep (bprr sweep)",
+    {
+        **_POINT,
+        "run": WHOLE,
+        "servers": WHOLE,
+        "eta": NUMBER,
+        "rate_per_s": NUMBER,
+        "output_tokens": WHOLE,
+        "requests": WHOLE,
+        "status": TEXT,
+        # A run that is infeasible has none of these, nor has a table of such runs alone.
+        "input_tokens": WHOLE.optional,
+        "per_token_ms": NUMBER.optional,
+        "ttft_ms": NUMBER.optional,
+        "remaining_per_token_ms": NUMBER.optional,
+        "wait_ms": NUMBER.optional,
+        "max_concurrent": WHOLE.optional,
+        "design_load": NUMBER.optional,
+    },
+)
+
+RUNNING_TIMES = Schema(
+    "running times (bprr time)",
+    {
+        "setting": TEXT,
+        "method": TEXT,
+        "repeat": WHOLE,
+        "servers": WHOLE,
+        "requests": WHOLE,
+        "placement_s": NUMBER,
+        "routing_s_per_request": NUMBER,
+        "total_s": NUMBER,
+    },
+)
+
+OPTIMALITY = Schema(
+    "plans beside the optimum (bprr offline optimality)",
+    {
+        **_CASE,
+        "method": TEXT,
+        "objective_ms": PROVEN,
+        "bound_ms": PROVEN,
+        "above_optimum_percent": PROVEN,
+        "status": TEXT,
+    },
+)
+EQUAL_BLOCKS = Schema(
+    "plans on servers of equal memory (bprr offline equal_blocks)",
+    {**OPTIMALITY.columns, "memory_gb": NUMBER},
+)
+THEOREM_2 = Schema(
+    "bounds of Theorem 2 (bprr offline theorem_2)",
+    {**_CASE, "bound_over_cg_bprr": PROVEN, "bound_over_optimum": PROVEN},
+)
+SOLVER_RACE = Schema(
+    "progress of solvers (bprr offline solver_race)",
+    {
+        **_CASE,
+        "formulation": TEXT,
+        "solver": TEXT,
+        "seconds": NUMBER.with_gaps,
+        "gap": PROVEN,
+        "status": TEXT,
+    },
+)
+STOPPING = Schema(
+    "what stopping early gains (bprr offline relaxed_stopping)",
+    {**_CASE, "gain_percent": PROVEN, "most_gain_percent": PROVEN},
+)
+
+PUBLISHED = Schema(
+    "numbers printed in the paper (data/published/results.csv)",
+    {
+        "table": TEXT,
+        "setting": TEXT,
+        "method": TEXT,
+        "rate_per_s": NUMBER.with_gaps,
+        "output_tokens": WHOLE.with_gaps,
+        "quantity": TEXT,
+        "value_s": NUMBER,
+        "sd_s": NUMBER.with_gaps,
+    },
+)
+ARTEFACT = Schema(
+    "means of the artefact (data/published/artefact_sweeps.csv)",
+    {
+        **_POINT,
+        "servers": WHOLE,
+        "eta": NUMBER,
+        "rate_per_s": NUMBER,
+        "output_tokens": WHOLE,
+        "requests": WHOLE,
+        "runs": WHOLE,
+        "per_token_ms_mean": NUMBER,
+        "per_token_ms_se": NUMBER.with_gaps,
+        "ttft_ms_mean": NUMBER,
+        "wait_ms_mean": NUMBER,
+    },
+)
+DECOMPOSITION = Schema(
+    "steps of the gain (bprr scorecard)",
+    {
+        "topology": TEXT,
+        "x": NUMBER,
+        "allocation_delays": TEXT,
+        "order": TEXT,
+        "step": TEXT,
+        "share": NUMBER.with_gaps,
+        "ratio": NUMBER.with_gaps,
+        "runs": WHOLE,
+    },
+)
