@@ -1,4 +1,4 @@
-"""``bprr check``: refuse a bad configuration before anything runs."""
+"""``bprr check``: refuse a bad configuration or scenario before anything runs."""
 
 from __future__ import annotations
 
@@ -11,22 +11,32 @@ __all__ = ["add_command"]
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("check", help="check a configuration, or print its schema")
-    command.add_argument("config", type=Path, nargs="?", default=Path("config/default.yaml"))
-    command.add_argument("--schema", action="store_true", help="print the JSON schema and stop")
+    command = subparsers.add_parser("check", help="check a configuration or scenario")
+    command.add_argument("file", type=Path, nargs="?", help="the shipped one if not given")
+    command.add_argument("--schema", action="store_true", help="print the JSON schemas and stop")
     command.set_defaults(run=_check)
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from bprr.settings.configuration import json_schema, load_settings
+    from bprr.scenario.draw import draw
+    from bprr.scenario.scenario import load_scenario
+    from bprr.settings.configuration import load_settings
+    from bprr.settings.yaml_file import read_yaml
+    from bprr.study.checks import check_settings, json_schema
+    from bprr.study.points import catalogue
 
     if arguments.schema:
         print(json.dumps(json_schema(), indent=2, sort_keys=True))
         return 0
-
-    from bprr.study.checks import check_settings
-
-    settings = load_settings(arguments.config)
+    path = arguments.file
+    if path is not None and "network" in read_yaml(path):
+        settings = load_settings()
+        drawn = draw(load_scenario(path), catalogue(settings), settings.seed, 0)
+        drawn.check_lengths()
+        swarm = f"{drawn.swarm.servers} servers, {len(drawn.workload)} requests"
+        print(f"{path}: a sound scenario: {swarm} on {drawn.network.name}")
+        return 0
+    settings = load_settings(*([path] if path else []))
     points = check_settings(settings)
-    print(f"{arguments.config}: {len(settings.sweeps)} sweeps with {points} points are sound")
+    print(f"{settings.where}: {len(settings.sweeps)} sweeps with {points} points are sound")
     return 0

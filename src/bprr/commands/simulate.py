@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bprr.commands.arguments import add_config, add_overrides, whole_number
+
 __all__ = ["add_command"]
 
 
@@ -12,17 +14,15 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     """Add the subcommand."""
     command = subparsers.add_parser("simulate", help="simulate one scenario")
     command.add_argument("scenario", type=Path, help="e.g. config/scenarios/scattered.yaml")
+    add_overrides(command)
     command.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. fleet.servers=12"
+        "--method", action="append", metavar="NAME", help="repeatable; default: the compared pair"
     )
     command.add_argument(
-        "--method", action="append", metavar="NAME", help="repeatable; default: petals, proposed"
+        "--runs", type=whole_number, default=10, help="Monte-Carlo runs (default 10)"
     )
-    command.add_argument("--runs", type=int, default=10, help="Monte-Carlo runs (default 10)")
-    command.add_argument(
-        "--delays", choices=("published", "none"), default="none", help="allocation delays"
-    )
-    command.add_argument("--config", type=Path, default=Path("config/default.yaml"))
+    command.add_argument("--delays", metavar="VARIANT", help="delay variant; default: no delays")
+    add_config(command)
     command.add_argument("-o", "--output", type=Path, help="Parquet file of the request records")
     command.set_defaults(run=_simulate)
 
@@ -30,54 +30,36 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 def _simulate(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from bprr.ground.errors import InputError
     from bprr.ground.storage import write_table
-    from bprr.settings.configuration import load_scenario, load_settings, parse_override
-    from bprr.study.sweep import (
-        SweepPoint,
-        catalogue,
-        check_policies,
-        scenario_provenance,
-        simulate_point,
-    )
+    from bprr.study.points import catalogue
+    from bprr.study.single import scenario_provenance, single_point
+    from bprr.study.slices import policy_modules
+    from bprr.study.sweep import simulate_point
 
-    if arguments.runs < 1:
-        raise InputError("command line", "--runs", arguments.runs, "at least 1")
-    settings = load_settings(arguments.config)
-    overrides = dict(parse_override(text) for text in arguments.set)
-    scenario = load_scenario(arguments.scenario, overrides)
-    check_policies(settings, [scenario])
-    names = arguments.method or ["petals", "proposed"]
-    for name in names:
-        if name not in settings.methods:
-            raise InputError(arguments.config, "methods", name, ", ".join(settings.methods))
-    methods = {name: settings.methods[name] for name in names}
-    profiles = catalogue(settings)
+    settings, point = single_point(
+        arguments.scenario, arguments.config, arguments.set, arguments.method, arguments.delays
+    )
     with tqdm(total=arguments.runs, unit="run", disable=arguments.runs < 2) as bar:
         table = simulate_point(
-            SweepPoint(0.0, scenario),
-            profiles,
-            methods,
-            [arguments.delays],
-            settings.seed,
-            arguments.runs,
-            bar.update,
+            point, catalogue(settings), settings.seed, arguments.runs, bar.update
         )
     print(f"{'method':<28} {'runs':>4} {'s per token':>12} {'TTFT (s)':>9} {'wait (s)':>9}")
-    for name, method in methods.items():
+    for name, method in point.methods.items():
         rows = table[table["method"] == name]
         served = rows[rows["status"] == "ok"]
+        label = method.label or name
         for status in sorted(set(rows["status"]) - {"ok"}):
-            print(f"{method.label:<28} {status}")
+            print(f"{label:<28} {status}")
         if len(served):
-            means = served[["per_token_ms", "ttft_ms", "wait_ms"]].mean() / 1000.0
-            runs = served["run"].nunique()
+            tokens = served["output_tokens"]
+            per_token_ms = (served["per_token_ms"] * tokens).sum() / tokens.sum()
             print(
-                f"{method.label:<28} {runs:>4} {means['per_token_ms']:>12.3f} "
-                f"{means['ttft_ms']:>9.2f} {means['wait_ms']:>9.2f}"
+                f"{label:<28} {served['run'].nunique():>4} {per_token_ms / 1000:>12.3f} "
+                f"{served['ttft_ms'].mean() / 1000:>9.2f} {served['wait_ms'].mean() / 1000:>9.2f}"
             )
     if arguments.output:
-        record = scenario_provenance(scenario, profiles)
-        write_table(table, arguments.output, {**record, "seed": settings.seed})
+        record = {**scenario_provenance(point, catalogue(settings)), "seed": settings.seed}
+        modules = ["bprr.study.sweep", *sorted(policy_modules([point]), key=str)]
+        write_table(table, arguments.output, record, modules)
         print(f"{len(table):,} requests in {arguments.output}")
     return 0

@@ -1,9 +1,11 @@
-"""``bprr sweep FIGURE TOPOLOGY``: run one sweep of the configuration."""
+"""``bprr sweep NAME TOPOLOGY``: run one sweep of the configuration."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+
+from bprr.commands.arguments import add_config
 
 __all__ = ["add_command"]
 
@@ -11,9 +13,9 @@ __all__ = ["add_command"]
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     command = subparsers.add_parser("sweep", help="run one sweep of the configuration")
-    command.add_argument("figure", help="name of the sweep, e.g. fig7")
+    command.add_argument("name", help="of the sweep, e.g. fig7")
     command.add_argument("topology", help="where, e.g. abovenet")
-    command.add_argument("--config", type=Path, default=Path("config/default.yaml"))
+    add_config(command)
     command.add_argument("-o", "--output", type=Path, help="Parquet file of the request records")
     command.set_defaults(run=_sweep)
 
@@ -22,17 +24,19 @@ def _sweep(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from bprr.ground.storage import write_table
-    from bprr.settings.configuration import load_settings
-    from bprr.study.sweep import run_sweep, sweep_provenance
+    from bprr.study.points import sweep_points
+    from bprr.study.slices import settings_at, sweep_modules, sweep_slice
+    from bprr.study.sweep import run_sweep
 
-    settings = load_settings(arguments.config)
-    name, topology = arguments.figure, arguments.topology
-    provenance = sweep_provenance(settings, name, topology)
-    total = provenance["points"] * provenance["runs"]
-    with tqdm(total=total, unit="run", desc=f"{name} on {topology}") as bar:
+    settings = settings_at(arguments.config)
+    name, topology = arguments.name, arguments.topology
+    points = len(sweep_points(settings, name, topology))
+    runs = settings.sweeps[name].runs or settings.runs
+    with tqdm(total=points * runs, unit="run", desc=f"{name} on {topology}") as bar:
         table = run_sweep(settings, name, topology, bar.update)
     output = arguments.output or Path(settings.results_dir, "sweeps", f"{name}_{topology}.parquet")
-    write_table(table, output, provenance)
+    provenance = sweep_slice(settings, name, topology).provenance()
+    write_table(table, output, provenance, sweep_modules(settings, name, topology))
     infeasible = table.loc[table["status"] != "ok", ["x", "method", "status"]].drop_duplicates()
     for row in infeasible.itertuples():
         print(f"x = {row.x:g}, {row.method}: {row.status}")

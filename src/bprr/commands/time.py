@@ -23,12 +23,12 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 def _time(arguments: argparse.Namespace) -> int:
     from bprr.ground.errors import InputError
     from bprr.ground.storage import write_table
-    from bprr.settings.configuration import load_settings
+    from bprr.study.slices import settings_at
     from bprr.study.timing import running_times
 
     if arguments.repeats < 1:
         raise InputError("command line", "--repeats", arguments.repeats, "at least 1")
-    settings = load_settings(arguments.config)
+    settings = settings_at(arguments.config)
     times = running_times(settings, arguments.repeats)
     output = arguments.output or Path(settings.results_dir, "timing", "table8.parquet")
     # Times alone depend on the machine and the hour; all other results are the same everywhere.
@@ -38,6 +38,6 @@ def _time(arguments: argparse.Namespace) -> int:
         "device": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "measured_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
     }
-    write_table(times, output, about)
+    write_table(times, output, about, ["bprr.study.timing"])
     print(f"{len(times)} timings in {output}")
     return 0

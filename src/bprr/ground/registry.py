@@ -29,6 +29,7 @@ __all__ = [
     "ADMISSION",
     "CHARGING",
     "PLACEMENT",
+    "POLICY_FILE",
     "REGISTRIES",
     "ROUTING",
     "SERVICE",
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 ENTRY_POINTS = "bprr.policies"
+POLICY_FILE = "bprr_policy_file_"  # begins the names of modules that come from policy files
 
 
 class Policy:
@@ -137,7 +139,7 @@ def load_policy_file(path: Path) -> None:
     InputError
         If the file cannot be imported.
     """
-    name = f"bprr_policy_file_{path.stem}"
+    name = POLICY_FILE + path.stem
     if name in sys.modules and sys.modules[name].__file__ == str(path.resolve()):
         return
     spec = importlib.util.spec_from_file_location(name, path.resolve())

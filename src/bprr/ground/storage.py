@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import bprr
 from bprr.ground.errors import InputError
 from bprr.ground.files import regular_file
+from bprr.ground.source import source_hash
 from bprr.ground.tables import read_table
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     "read_provenance",
     "read_table",
     "replacing",
-    "source_hash",
     "text_hash",
     "write_table",
 ]
@@ -104,29 +104,14 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def source_hash(*rooms: str) -> str:
-    """Hash of the source of some rooms (modules or packages of `bprr`), of all if none is named.
-
-    Snakemake does not rerun a rule when the code under ``src/`` changes; rules put this into their
-    parameters.
-    """
-    root = Path(__file__).parents[1]
-    files: set[Path] = set()
-    for room in rooms or (".",):
-        path = root / room
-        files.update(path.rglob("*.py") if path.is_dir() else [path.with_suffix(".py")])
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def text_hash(text: str) -> str:
     """Short hash of a text, for the parameters of a rule."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def write_table(table: pd.DataFrame, path: Path, provenance: Mapping[str, Any]) -> None:
+def write_table(
+    table: pd.DataFrame, path: Path, provenance: Mapping[str, Any], modules: Sequence[str | Path]
+) -> None:
     """Write a table and where it comes from.
 
     The same table and provenance give the same bytes.
@@ -139,8 +124,10 @@ def write_table(table: pd.DataFrame, path: Path, provenance: Mapping[str, Any]) 
         Parquet file; its folder is made if need be.
     provenance : mapping
         JSON-serialisable; package versions and the hash of the source are added.
+    modules : sequence of str or Path
+        What made the table (`bprr.ground.source.source_hash`).
     """
-    record = {**provenance, "packages": package_versions(), "source": source_hash()}
+    record = {**provenance, "packages": package_versions(), "source": source_hash(*modules)}
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     metadata = {
         **(arrow.schema.metadata or {}),

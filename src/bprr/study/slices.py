@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bprr.ground.registry import REGISTRIES
+from bprr.ground.errors import InputError
+from bprr.ground.files import read_json
+from bprr.ground.registry import POLICY_FILE, REGISTRIES
 from bprr.ground.storage import replacing
-from bprr.settings.configuration import Method, Settings
+from bprr.settings.configuration import Method, Settings, load_settings, settings_of
 from bprr.settings.yaml_file import read_yaml
 from bprr.study.points import SweepPoint, sweep_points
 
-__all__ = ["Slice", "files_of_points", "policy_modules", "sweep_slice", "swept_modules"]
+__all__ = ["Slice", "policy_modules", "settings_at", "sweep_modules", "sweep_slice"]
 
 
 class Slice:
@@ -41,6 +44,10 @@ class Slice:
         """Where it is written."""
         return f"{results_dir}/settings/{self.name}.{self.digest}.json"
 
+    def provenance(self) -> dict[str, Any]:
+        """What a result that was made from it says of its settings."""
+        return {"settings": self.content, "settings_hash": self.digest}
+
     def write(self, results_dir: str) -> None:
         """Write it, if it is not there already."""
         path = Path(self.path(results_dir))
@@ -56,7 +63,8 @@ def sweep_slice(settings: Settings, name: str, topology: str) -> Slice:
     content, _ = settings.scenario(sweep.scenario)
     methods = {method: _policies(settings.methods[method]) for method in sweep.methods}
     text = json.dumps([[point.scenario.model_dump(mode="json") for point in points], methods])
-    text += "".join(json.dumps(_policies(each)) for point in points for each in point.methods.values())
+    for point in points:
+        text += json.dumps([_policies(method) for method in point.methods.values()])
     axes = {
         key: axis[topology if topology in axis else "default"] if isinstance(axis, dict) else axis
         for key, axis in sweep.axes.items()
@@ -101,7 +109,9 @@ def _named_in(
 ) -> dict[str, Any]:
     """Entries that a text names; files that a job is still to write are kept as they are."""
     present = [path for path in files if path.exists()]
-    entries: dict[str, Any] = {key: entry.model_dump(mode="json") for key, entry in given.items()}
+    entries: dict[str, Any] = {
+        key: entry.model_dump(mode="json", exclude_unset=True) for key, entry in given.items()
+    }
     for path in present:
         entries |= read_yaml(path)
     return {
@@ -110,12 +120,39 @@ def _named_in(
     }
 
 
-def policy_modules(methods: Iterable[Method], points: Iterable[SweepPoint] = ()) -> set[str]:
-    """Modules of the policies that methods and scenarios name."""
-    chosen = [
-        (kind, choice)
-        for owner in [*methods, *(point.scenario for point in points)]
+def policy_modules(points: Iterable[SweepPoint]) -> set[str | Path]:
+    """Modules of the policies that methods and scenarios name, or their files."""
+    chosen = {
+        REGISTRIES[kind][choice.name].__module__
+        for point in points
+        for owner in [point.scenario, *point.methods.values()]
         for kind in REGISTRIES
         if (choice := getattr(owner, kind, None)) is not None
-    ]
-    return {REGISTRIES[kind][choice.name].__module__ for kind, choice in chosen}
+    }
+    return {
+        Path(str(sys.modules[module].__file__)) if module.startswith(POLICY_FILE) else module
+        for module in chosen
+    }
+
+
+def sweep_modules(settings: Settings, name: str, topology: str) -> list[str | Path]:
+    """Modules that a sweep runs: what it is made of, and the policies that it names."""
+    policies = policy_modules(sweep_points(settings, name, topology))
+    return ["bprr.study.sweep", *sorted(policies, key=str)]
+
+
+def settings_at(path: Path) -> Settings:
+    """Settings of a slice, or of a configuration file laid over the shipped one.
+
+    Raises
+    ------
+    InputError
+        If a slice does not hold what its name says.
+    """
+    if path.suffix != ".json":
+        return load_settings(path)
+    content = read_json(path, "slice of settings")
+    name, _, digest = path.stem.rpartition(".")
+    if not isinstance(content, dict) or Slice(name, content).digest != digest:
+        raise InputError(path, "file", "changed since it was written", "a slice as it was written")
+    return settings_of(content, path)
