@@ -1,93 +1,85 @@
-# The configuration, checked before any job is made, and what every rule needs from it.
+# The configuration, checked before any job is made, and what every rule needs from it. Nothing is
+# written while this is read: slices of the settings are written when a run starts (Snakefile).
+import fcntl
+import os
+import re
+import shlex
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(workflow.basedir) / "src"))
+SRC = Path(workflow.basedir).resolve() / "src"
+sys.path.insert(0, str(SRC))
 
-from bprr.study.checks import put_in_place
-from bprr.settings.configuration import Settings, load_settings, validated
 from bprr.ground.errors import BprrError
-from bprr.report.claims import each_claim, load_claims
-from bprr.report.ledger import load_ledger
-from bprr.report.scorecard import check_claims, planned_files
-from bprr.ground.storage import file_hash, source_hash, text_hash
-from bprr.testbed.swarm_process import what_is_missing
+from bprr.ground.source import source_hash
+from bprr.ground.storage import files_hash
+from bprr.settings.configuration import load_settings
+from bprr.study.slices import input_files, sweep_modules, sweep_slice, sweeps_slice
+from bprr.study.timing import SETTINGS_TIMED, timed_methods
 
-try:
-    SETTINGS = validated(Settings, config, "configuration")
-except BprrError as error:
-    raise WorkflowError(str(error)) from None
 
+def or_stop(work, *arguments, **options):
+    """Result of some work; what a user got wrong ends the workflow in its own words."""
+    try:
+        return work(*arguments, **options)
+    except BprrError as error:
+        raise WorkflowError(str(error)) from None
+
+
+SETTINGS = or_stop(
+    load_settings,
+    *workflow.config_settings.configfiles,
+    overrides=dict(workflow.config_settings.config),
+)
 RESULTS = SETTINGS.results_dir
 FIGURES = SETTINGS.figures_dir
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
+ALL_CORES = os.cpu_count() or 1  # scaled down to what a run may use
 
-# The `bprr` of the Python that runs Snakemake, whether or not its environment is activated.
-shell.prefix(f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH; ")
-
-PUBLISHED = [*map(str, SETTINGS.device_files), *map(str, SETTINGS.model_files)]
-SCENARIOS = sorted(
-    {
-        str(SETTINGS.scenario_dir / f"{sweep.scenario}.yaml")
-        for sweep in SETTINGS.sweeps.values()
-    }
+# Jobs run this very source, by the Python that runs Snakemake, whatever `bprr` is installed.
+# Braces are doubled because the prefix is formatted like a command.
+shell.prefix(
+    (
+        "set -euo pipefail;"
+        f" export PYTHONPATH={shlex.quote(str(SRC))} PYTHONSAFEPATH=1;"
+        f' bprr() {{ {shlex.quote(sys.executable)} -m bprr "$@"; }}; '
+    )
+    .replace("{", "{{")
+    .replace("}", "}}")
 )
-SIMULATION_ROOMS = (
-    "settings", "ground", "scenario", "study", "placement", "routing", "simulation",
-)
 
-# What the commands read: the configuration as merged from files and command line. Before it is put
-# in place every name and scenario in it is tried, so that nothing starts on a bad one. Rules take
-# it as `ancient`: what reruns them is the part of it in their params.
-EFFECTIVE = f"{RESULTS}/config.yaml"
-try:
-    put_in_place(SETTINGS, Path(EFFECTIVE), [*PUBLISHED, *SCENARIOS])
-except BprrError as error:
-    raise WorkflowError(str(error)) from None
+SLICES = {}
 
 
-def scenario_of(wildcards):
-    """Scenario file of a sweep."""
-    scenario = SETTINGS.sweeps[wildcards.figure].scenario
-    return str(SETTINGS.scenario_dir / f"{scenario}.yaml")
+def settings_slice(made):
+    """Path of a slice of the settings, to be written when a run starts."""
+    path = made.path(RESULTS)
+    SLICES[path] = made
+    return path
 
 
-def sweep_settings(wildcards):
-    """Hash of what reruns a sweep if it changes: its own settings, and those that all share."""
-    sweep = SETTINGS.sweeps[wildcards.figure]
-    methods = {name: SETTINGS.methods[name].model_dump(mode="json") for name in sweep.methods}
-    return text_hash(
-        repr(
-            (
-                sweep.model_dump(mode="json"),
-                methods,
-                SETTINGS.topologies[wildcards.topology],
-                SETTINGS.seed,
-                sweep.runs or SETTINGS.runs,
-                SETTINGS.allocation_delays,
-            )
-        )
-    )
-
-
-def offline_flags(scale, time_limit_s):
-    """Solver and scale as the command takes them."""
-    chosen = SETTINGS.offline.options.get(SETTINGS.solver, {})
-    options = "".join(f" --option {name}={value}" for name, value in chosen.items())
-    return (
-        f"--scale {scale} --solver {SETTINGS.solver} --time-limit {time_limit_s}"
-        f" --threads {SETTINGS.offline.threads} --network {SETTINGS.offline.network}{options}"
-    )
-
-
-def measured_here(settings):
-    """Run of a testbed settings file, as far as this machine can do it."""
-    return lambda wildcards: (
-        [] if what_is_missing() else f"{RESULTS}/testbed/{settings}/requests.csv"
-    )
+def start():
+    """Let one run at a time work in this folder, and write what its jobs read."""
+    global RUNNING
+    Path(".snakemake").mkdir(exist_ok=True)
+    RUNNING = open(".snakemake/running", "a+", encoding="utf-8")
+    try:
+        # Free again as soon as this process ends, however it ends.
+        fcntl.flock(RUNNING, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        RUNNING.seek(0)
+        raise WorkflowError(
+            f"another run works in {Path.cwd()} (process {RUNNING.read().strip()}): wait for it,"
+            " or work in another folder (snakemake --directory)"
+        ) from None
+    RUNNING.truncate(0)
+    RUNNING.write(f"{os.getpid()}\n")
+    RUNNING.flush()
+    for made in SLICES.values():
+        made.write(RESULTS)
 
 
 wildcard_constraints:
-    figure="|".join(SETTINGS.sweeps),
-    topology="|".join(SETTINGS.topologies),
+    sweep="|".join(map(re.escape, SETTINGS.sweeps)),
+    topology="|".join(map(re.escape, SETTINGS.topologies)),

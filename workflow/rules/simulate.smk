@@ -1,54 +1,60 @@
-# One job runs one sweep on one topology: all points, runs, methods, with and without the delays.
+# One job runs one sweep on one topology: all points, runs, methods and delay variants.
 SWEPT = [
-    (figure, topology)
-    for figure, sweep in SETTINGS.sweeps.items()
-    for topology in sweep.topologies
+    (name, topology) for name, sweep in SETTINGS.sweeps.items() for topology in sweep.topologies
 ]
-
+SWEEP_SLICES = {pair: settings_slice(or_stop(sweep_slice, SETTINGS, *pair)) for pair in SWEPT}
+SWEEP_INPUTS = {pair: or_stop(input_files, SETTINGS, pair) for pair in SWEPT}
 
 
 rule sweep:
     input:
-        config=ancient(EFFECTIVE),
-        scenario=scenario_of,
-        published=PUBLISHED,
+        lambda wildcards: SWEEP_INPUTS[wildcards.sweep, wildcards.topology],
     output:
-        ensure(f"{RESULTS}/sweeps/{{figure}}_{{topology}}.parquet", non_empty=True),
+        ensure(f"{RESULTS}/sweeps/{{sweep}}_{{topology}}.parquet", non_empty=True),
     params:
-        settings=sweep_settings,
-        source=source_hash(*SIMULATION_ROOMS),
+        settings=lambda wildcards: SWEEP_SLICES[wildcards.sweep, wildcards.topology],
+        data=lambda wildcards: files_hash(SWEEP_INPUTS[wildcards.sweep, wildcards.topology]),
+        source=lambda wildcards: source_hash(
+            *sweep_modules(SETTINGS, (wildcards.sweep, wildcards.topology)), "bprr.commands.sweep"
+        ),
     log:
-        f"{LOGS}/sweep_{{figure}}_{{topology}}.log",
+        f"{LOGS}/sweep_{{sweep}}_{{topology}}.log",
     benchmark:
-        f"{BENCHMARKS}/sweep_{{figure}}_{{topology}}.tsv"
+        f"{BENCHMARKS}/sweep_{{sweep}}_{{topology}}.tsv"
     resources:
         mem_mb=2000,
         runtime=60,
     shell:
-        "bprr sweep {wildcards.figure} {wildcards.topology} --config {input.config}"
-        " -o {output} > {log} 2>&1"
+        "bprr sweep {wildcards.sweep:q} {wildcards.topology:q} --config {params.settings:q}"
+        " -o {output:q} > {log:q} 2>&1"
 
 
 # Running times of the algorithms (Table VIII). All cores are taken, so that nothing runs beside.
+TIMED = list(SETTINGS_TIMED.values())
+TIMED_SLICE = settings_slice(
+    or_stop(sweeps_slice, SETTINGS, "running_times", TIMED, timed_methods(SETTINGS))
+)
+TIMED_INPUTS = or_stop(input_files, SETTINGS, *TIMED)
+
+
 rule running_times:
     input:
-        config=ancient(EFFECTIVE),
-        scenarios=SCENARIOS,
-        published=PUBLISHED,
+        TIMED_INPUTS,
     output:
         ensure(f"{RESULTS}/timing/table8.parquet", non_empty=True),
     params:
-        source=source_hash(*SIMULATION_ROOMS, "timing"),
+        settings=lambda wildcards: TIMED_SLICE,
+        data=lambda wildcards: files_hash(TIMED_INPUTS),
+        source=lambda wildcards: source_hash(
+            *sweep_modules(SETTINGS, *TIMED), "bprr.commands.time"
+        ),
     log:
         f"{LOGS}/running_times.log",
-    threads: workflow.cores
+    threads: ALL_CORES
     shell:
-        "bprr time --config {input.config} -o {output} > {log} 2>&1"
+        "bprr time --config {params.settings:q} -o {output:q} > {log:q} 2>&1"
 
 
 rule simulated:
     input:
-        expand(
-            f"{RESULTS}/sweeps/{{pair[0]}}_{{pair[1]}}.parquet",
-            pair=SWEPT,
-        ),
+        [f"{RESULTS}/sweeps/{name}_{topology}.parquet" for name, topology in SWEPT],

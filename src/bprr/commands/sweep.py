@@ -36,7 +36,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
         table = run_sweep(settings, name, topology, bar.update)
     output = arguments.output or Path(settings.results_dir, "sweeps", f"{name}_{topology}.parquet")
     provenance = sweep_slice(settings, name, topology).provenance()
-    write_table(table, output, provenance, sweep_modules(settings, name, topology))
+    write_table(table, output, provenance, sweep_modules(settings, (name, topology)))
     infeasible = table.loc[table["status"] != "ok", ["x", "method", "status"]].drop_duplicates()
     for row in infeasible.itertuples():
         print(f"x = {row.x:g}, {row.method}: {row.status}")

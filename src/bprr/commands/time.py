@@ -8,26 +8,25 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bprr.commands.arguments import add_config, whole_number
+
 __all__ = ["add_command"]
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     command = subparsers.add_parser("time", help="time placement and routing; run it alone")
-    command.add_argument("--config", type=Path, default=Path("config/default.yaml"))
-    command.add_argument("--repeats", type=int, default=20, help="draws per setting")
+    add_config(command)
+    command.add_argument("--repeats", type=whole_number, default=20, help="draws per setting")
     command.add_argument("-o", "--output", type=Path, help="Parquet file of the times")
     command.set_defaults(run=_time)
 
 
 def _time(arguments: argparse.Namespace) -> int:
-    from bprr.ground.errors import InputError
     from bprr.ground.storage import write_table
     from bprr.study.slices import settings_at
     from bprr.study.timing import running_times
 
-    if arguments.repeats < 1:
-        raise InputError("command line", "--repeats", arguments.repeats, "at least 1")
     settings = settings_at(arguments.config)
     times = running_times(settings, arguments.repeats)
     output = arguments.output or Path(settings.results_dir, "timing", "table8.parquet")

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,6 +25,7 @@ from bprr.ground.tables import read_table
 
 __all__ = [
     "file_hash",
+    "files_hash",
     "package_versions",
     "read_provenance",
     "read_table",
@@ -102,6 +103,15 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_hash(paths: Iterable[Path | str]) -> str:
+    """Short hash of the content of those files that exist, in a rule's parameters.
+
+    Snakemake itself does not see a change that comes with an older date.
+    """
+    hashes = [f"{path} {file_hash(Path(path))}" for path in paths if Path(path).is_file()]
+    return text_hash("\n".join(hashes))
 
 
 def text_hash(text: str) -> str:

@@ -37,6 +37,10 @@ class PoissonDemand(Strict):
             raise Refused("requests", both, "requests or duration_s, one of them and not both")
         return self
 
+    def files(self) -> list[Path]:
+        """None."""
+        return []
+
     def draw(
         self, servers: int, clients: int, session_tokens: int | None, streams: Streams
     ) -> tuple[Workload, float]:
@@ -63,6 +67,10 @@ class TraceDemand(Strict):
     file: Path
     requests: Count | None = None
     speed: Positive = 1.0
+
+    def files(self) -> list[Path]:
+        """The trace."""
+        return [self.file]
 
     def draw(
         self, servers: int, clients: int, session_tokens: int | None, streams: Streams

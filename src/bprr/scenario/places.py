@@ -43,6 +43,10 @@ class NodeNetwork(Strict):
     def build(self, streams: Streams, topology_dir: Path) -> Network:
         """The network; streams matter only where it is drawn itself."""
 
+    def files(self, topology_dir: Path) -> list[Path]:
+        """Files that it is read from."""
+        return []
+
     def places(
         self, fleet: Fleet, clients: int, streams: Streams, topology_dir: Path, where: str
     ) -> Places:
@@ -139,6 +143,10 @@ class ClusteredNetwork(Strict):
         if not any(count for devices in self.clusters.values() for count in devices.values()):
             raise Refused("clusters", "no servers", "at least one server")
         return self
+
+    def files(self, topology_dir: Path) -> list[Path]:
+        """None."""
+        return []
 
     @property
     def client_clusters(self) -> list[str]:

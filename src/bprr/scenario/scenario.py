@@ -72,6 +72,11 @@ class Scenario(Strict):
             raise Refused("fleet", given, "rest (a device), share (a share per device), or both")
         return self
 
+    def files(self, topology_dir: Path) -> list[Path]:
+        """Files that a draw reads."""
+        parts = (self.network.files(topology_dir), self.workload.files())
+        return [path for part in parts for path in part]
+
     def devices(self) -> Iterator[tuple[str, str]]:
         """Key and name of every device that the scenario names."""
         fleet = self.fleet

@@ -228,6 +228,7 @@ def load_settings(*files: Path, overrides: Mapping[str, Any] | None = None) -> S
         if not (path.exists() and path.samefile(DEFAULT)):
             content = overlaid(content, located(read_yaml(path), path.parent))
         where = str(path)
-    if overrides:
-        content = with_overrides(content, located(overrides, Path()))
+    keys = located(overrides or {}, Path())
+    content = overlaid(content, {key: value for key, value in keys.items() if "." not in key})
+    content = with_overrides(content, {key: keys[key] for key in keys if "." in key})
     return settings_of(content, where)

@@ -21,7 +21,15 @@ from bprr.settings.configuration import Method, Settings, load_settings, setting
 from bprr.settings.yaml_file import read_yaml
 from bprr.study.points import SweepPoint, sweep_points
 
-__all__ = ["Slice", "policy_modules", "settings_at", "sweep_modules", "sweep_slice"]
+__all__ = [
+    "Slice",
+    "input_files",
+    "policy_modules",
+    "settings_at",
+    "sweep_modules",
+    "sweep_slice",
+    "sweeps_slice",
+]
 
 
 class Slice:
@@ -58,42 +66,77 @@ class Slice:
 
 def sweep_slice(settings: Settings, name: str, topology: str) -> Slice:
     """All that a sweep on one topology reads, and nothing that only figures say."""
-    sweep = settings.sweeps[name]
-    points = sweep_points(settings, name, topology)
-    content, _ = settings.scenario(sweep.scenario)
-    methods = {method: _policies(settings.methods[method]) for method in sweep.methods}
-    text = json.dumps([[point.scenario.model_dump(mode="json") for point in points], methods])
-    for point in points:
-        text += json.dumps([_policies(method) for method in point.methods.values()])
-    axes = {
-        key: axis[topology if topology in axis else "default"] if isinstance(axis, dict) else axis
-        for key, axis in sweep.axes.items()
+    return sweeps_slice(settings, f"sweep_{name}_{topology}", [(name, topology)])
+
+
+def sweeps_slice(
+    settings: Settings,
+    name: str,
+    pairs: Sequence[tuple[str, str]],
+    methods: Sequence[str] | None = None,
+) -> Slice:
+    """All that some sweeps on their topologies read.
+
+    Parameters
+    ----------
+    name : str
+        Of the slice.
+    pairs : sequence of (str, str)
+        Sweeps and topologies.
+    methods : sequence of str, optional
+        Methods that are run; all of the sweeps if not given.
+    """
+    where = {sweep: [place for one, place in pairs if one == sweep] for sweep, _ in pairs}
+    sweeps = {
+        sweep: _sweep_content(settings, sweep, places, methods) for sweep, places in where.items()
     }
-    kept = {
+    used = list(dict.fromkeys(each for sweep in sweeps.values() for each in sweep["methods"]))
+    variants = list(dict.fromkeys(each for sweep in sweeps.values() for each in sweep["delays"]))
+    own = {method: _policies(settings.methods[method]) for method in used}
+    text = json.dumps(own)
+    for sweep, topology in pairs:
+        for point in sweep_points(settings, sweep, topology):
+            text += json.dumps(point.scenario.model_dump(mode="json"))
+            text += json.dumps([_policies(method) for method in point.methods.values()])
+    content = {
         "seed": settings.seed,
-        "runs": sweep.runs or settings.runs,
+        "runs": settings.runs if any("runs" not in each for each in sweeps.values()) else 1,
         "policy_files": [str(path) for path in settings.policy_files],
         "topology_dir": str(settings.topology_dir),
         "delays": {
-            variant: {"per_method_ms": {m: settings.delays[variant].of(m) for m in sweep.methods}}
-            for variant in settings.variants_of(sweep)
+            variant: {"per_method_ms": {each: settings.delays[variant].of(each) for each in used}}
+            for variant in variants
         },
-        "topologies": {topology: {"set": settings.topologies[topology].set}},
-        "methods": methods,
-        "scenarios": {sweep.scenario: content},
-        "sweeps": {
-            name: {
-                "scenario": sweep.scenario,
-                "topologies": [topology],
-                "axes": axes,
-                "set": sweep.set,
-                "methods": sweep.methods,
-            }
+        "topologies": {place: {"set": settings.topologies[place].set} for _, place in pairs},
+        "methods": own,
+        "scenarios": {
+            each["scenario"]: settings.scenario(each["scenario"])[0] for each in sweeps.values()
         },
+        "sweeps": sweeps,
         **_named_in(text, "device", settings.device_files, settings.devices),
         **_named_in(text, "model", settings.model_files, settings.models),
     }
-    return Slice(f"sweep_{name}_{topology}", kept)
+    return Slice(name, content)
+
+
+def _sweep_content(
+    settings: Settings, name: str, topologies: Sequence[str], methods: Sequence[str] | None
+) -> dict[str, Any]:
+    sweep = settings.sweeps[name]
+    content = {
+        "scenario": sweep.scenario,
+        "topologies": list(topologies),
+        "axes": {
+            key: {place: axis.get(place, axis.get("default")) for place in topologies}
+            if isinstance(axis, dict)
+            else axis
+            for key, axis in sweep.axes.items()
+        },
+        "set": sweep.set,
+        "methods": [each for each in sweep.methods if methods is None or each in methods],
+        "delays": settings.variants_of(sweep),
+    }
+    return content if sweep.runs is None else {**content, "runs": sweep.runs}
 
 
 def _policies(method: Method) -> dict[str, Any]:
@@ -135,10 +178,19 @@ def policy_modules(points: Iterable[SweepPoint]) -> set[str | Path]:
     }
 
 
-def sweep_modules(settings: Settings, name: str, topology: str) -> list[str | Path]:
-    """Modules that a sweep runs: what it is made of, and the policies that it names."""
-    policies = policy_modules(sweep_points(settings, name, topology))
-    return ["bprr.study.sweep", *sorted(policies, key=str)]
+def sweep_modules(settings: Settings, *pairs: tuple[str, str]) -> list[str | Path]:
+    """Modules that sweeps run: what runs them, and the policies that they name."""
+    points = [point for pair in pairs for point in sweep_points(settings, *pair)]
+    return ["bprr.study.sweep", *sorted(policy_modules(points), key=str)]
+
+
+def input_files(settings: Settings, *pairs: tuple[str, str]) -> list[str]:
+    """Files that sweeps read beside their slice: networks, traces, and what is still to be made."""
+    files = {path for path in [*settings.device_files, *settings.model_files] if not path.exists()}
+    for pair in pairs:
+        for point in sweep_points(settings, *pair):
+            files |= set(point.scenario.files(settings.topology_dir))
+    return sorted(map(str, files))
 
 
 def settings_at(path: Path) -> Settings:

@@ -14,7 +14,7 @@ from bprr.settings.configuration import Method, Settings
 from bprr.study.method import MethodRunner
 from bprr.study.points import catalogue, sweep_points
 
-__all__ = ["SETTINGS_TIMED", "running_times"]
+__all__ = ["SETTINGS_TIMED", "running_times", "timed_methods"]
 
 # Setting of Table VIII: the sweep and topology whose last point (largest λ and l_max) is timed.
 SETTINGS_TIMED = {
@@ -23,11 +23,15 @@ SETTINGS_TIMED = {
     "bellcanada": ("table6", "bellcanada"),
     "gts_ce": ("table6", "gts_ce"),
 }
-METHODS = ("petals", "proposed")
+
+
+def timed_methods(settings: Settings) -> tuple[str, str]:
+    """The compared pair, the baseline first."""
+    return settings.compared.baseline, settings.compared.method
 
 
 def running_times(settings: Settings, repeats: int = 20) -> pd.DataFrame:
-    """Time placement and routing of PETALS and the proposed method.
+    """Time placement and routing of the compared methods.
 
     Every repeat is a draw of its own; compiled kernels are warm. The choice of the design load
     belongs to a placement that reads it. Routing is timed decision by decision
@@ -54,7 +58,7 @@ def running_times(settings: Settings, repeats: int = 20) -> pd.DataFrame:
         scenario = sweep_points(settings, sweep, topology)[-1].scenario
         for repeat in range(repeats):
             instance = draw(scenario, profiles, settings.seed, repeat)
-            for method_name in METHODS:
+            for method_name in timed_methods(settings):
                 method = settings.methods[method_name]
                 if repeat == 0:
                     _time_method(method, instance)  # compiles and fills caches
