@@ -4,12 +4,11 @@
 #   snakemake --cores all figures/fig7_abovenet.pdf         one figure
 #   snakemake --cores all --configfile config/smoke.yaml    the whole chain in miniature
 #   snakemake --cores all --config runs=100                 one setting changed
+#
+# Targets come first: what follows --config or --configfile belongs to it.
 from snakemake.utils import min_version
 
 min_version("9.13")
-
-
-configfile: "config/default.yaml"
 
 
 include: "workflow/rules/common.smk"
@@ -31,3 +30,8 @@ rule all:
         rules.offline.input,
         rules.reported.input,
         rules.testbed_report.output,
+
+
+# Neither in dry runs and summaries, nor in the processes of single jobs.
+onstart:
+    start()

@@ -1,40 +1,53 @@
-# Tables and figures from the results, each as PDF and PNG beside a CSV of its numbers.
+# Tables and figures from the results, each as PDF and PNG beside a CSV of its numbers. They depend
+# on what they show and on their caption: titles, labels, confidence.
 ARTEFACT = "data/published/artefact_sweeps.csv"
 PUBLISHED_RESULTS = "data/published/results.csv"
 DRAWN = [pair for pair in SWEPT if SETTINGS.sweeps[pair[0]].x_label]
+IN_HEADLINE = [pair for pair in DRAWN if SETTINGS.sweeps[pair[0]].paper]
+TABLES = ("table3", "table6")
+
+
+def results_of(pairs):
+    """Tables of requests of some sweeps."""
+    return [f"{RESULTS}/sweeps/{name}_{topology}.parquet" for name, topology in pairs]
+
+
+def caption(name, sweeps=()):
+    """Path of what an exhibit of some sweeps says."""
+    return settings_slice(or_stop(caption_slice, SETTINGS, name, sweeps))
+
+
+CAPTIONS = {name: caption(f"caption_{name}", [name]) for name in SETTINGS.sweeps}
+HEADLINE_CAPTION = caption("caption_headline", sorted({name for name, _ in IN_HEADLINE}))
+SHARED_CAPTION = caption("caption_shared")
 
 
 rule figure:
     input:
-        config=ancient(EFFECTIVE),
-        results=rules.sweep.output[0],
+        results=f"{RESULTS}/sweeps/{{sweep}}_{{topology}}.parquet",
         artefact=ARTEFACT,
     output:
         pdf=report(
-            f"{FIGURES}/{{figure}}_{{topology}}.pdf",
+            f"{FIGURES}/{{sweep}}_{{topology}}.pdf",
             caption="../report/sweep.rst",
             category="Figures",
-            labels={"figure": "{figure}", "topology": "{topology}"},
+            labels={"figure": "{sweep}", "topology": "{topology}"},
         ),
-        png=f"{FIGURES}/{{figure}}_{{topology}}.png",
-        csv=f"{FIGURES}/{{figure}}_{{topology}}.csv",
+        others=multiext(f"{FIGURES}/{{sweep}}_{{topology}}", ".png", ".csv"),
     params:
-        source=source_hash("study/summary", "figures"),
+        caption=lambda wildcards: CAPTIONS[wildcards.sweep],
+        data=lambda wildcards: files_hash([ARTEFACT]),
+        source=lambda wildcards: source_hash("bprr.figures.sweep"),
     log:
-        f"{LOGS}/figure_{{figure}}_{{topology}}.log",
+        f"{LOGS}/figure_{{sweep}}_{{topology}}.log",
     shell:
-        "bprr plot sweep {input.results} --config {input.config} --artefact {input.artefact}"
-        " -o {output.pdf} > {log} 2>&1"
+        "bprr plot sweep {input.results:q} --caption {params.caption:q}"
+        " --artefact {input.artefact:q} -o {output.pdf:q} > {log:q} 2>&1"
 
 
 rule headline:
     input:
-        config=ancient(EFFECTIVE),
-        results=[
-            f"{RESULTS}/sweeps/{figure}_{topology}.parquet"
-            for figure, topology in SWEPT
-            if figure in ("fig7", "fig8", "fig9", "fig10")
-        ],
+        results_of(IN_HEADLINE),
     output:
         pdf=report(
             f"{FIGURES}/headline.pdf",
@@ -44,21 +57,20 @@ rule headline:
         ),
         others=multiext(f"{FIGURES}/headline", ".png", ".csv", ".md"),
     params:
-        source=source_hash("study/summary", "figures"),
+        caption=lambda wildcards: HEADLINE_CAPTION,
+        source=lambda wildcards: source_hash("bprr.figures.headline"),
     log:
         f"{LOGS}/headline.log",
     shell:
-        "bprr plot headline {input.results} --config {input.config} -o {output.pdf} > {log} 2>&1"
+        "bprr plot headline {input:q} --caption {params.caption:q} -o {output.pdf:q}"
+        " > {log:q} 2>&1"
 
 
 rule table:
     input:
-        config=ancient(EFFECTIVE),
-        results=lambda wildcards: [
-            f"{RESULTS}/sweeps/{figure}_{topology}.parquet"
-            for figure, topology in SWEPT
-            if figure == wildcards.table
-        ],
+        results=lambda wildcards: results_of(
+            pair for pair in SWEPT if pair[0] == wildcards.table
+        ),
         published=PUBLISHED_RESULTS,
     output:
         pdf=report(
@@ -69,19 +81,20 @@ rule table:
         ),
         others=multiext(f"{FIGURES}/{{table}}", ".png", ".csv", ".md"),
     params:
-        source=source_hash("study/summary", "figures"),
+        caption=lambda wildcards: CAPTIONS[wildcards.table],
+        data=lambda wildcards: files_hash([PUBLISHED_RESULTS]),
+        source=lambda wildcards: source_hash("bprr.figures.tables"),
     log:
         f"{LOGS}/{{table}}.log",
     wildcard_constraints:
-        table="table3|table6",
+        table="|".join(TABLES),
     shell:
-        "bprr plot table {input.results} --config {input.config} --published {input.published}"
-        " -o {output.pdf} > {log} 2>&1"
+        "bprr plot table {input.results:q} --caption {params.caption:q}"
+        " --published {input.published:q} -o {output.pdf:q} > {log:q} 2>&1"
 
 
 rule table8:
     input:
-        config=ancient(EFFECTIVE),
         results=rules.running_times.output,
         published=PUBLISHED_RESULTS,
     output:
@@ -93,17 +106,19 @@ rule table8:
         ),
         others=multiext(f"{FIGURES}/table8", ".png", ".csv", ".md"),
     params:
-        source=source_hash("figures"),
+        caption=lambda wildcards: SHARED_CAPTION,
+        data=lambda wildcards: files_hash([PUBLISHED_RESULTS]),
+        source=lambda wildcards: source_hash("bprr.figures.running_times"),
     log:
         f"{LOGS}/table8.log",
     shell:
-        "bprr plot running-times {input.results} --config {input.config}"
-        " --published {input.published} -o {output.pdf} > {log} 2>&1"
+        "bprr plot running-times {input.results:q} --caption {params.caption:q}"
+        " --published {input.published:q} -o {output.pdf:q} > {log:q} 2>&1"
 
 
 rule drawn:
     input:
-        [f"{FIGURES}/{figure}_{topology}.pdf" for figure, topology in DRAWN],
+        [f"{FIGURES}/{name}_{topology}.pdf" for name, topology in DRAWN],
         rules.headline.output.pdf,
         rules.table8.output.pdf,
-        [f"{FIGURES}/{table}.pdf" for table in ("table3", "table6")],
+        [f"{FIGURES}/{table}.pdf" for table in TABLES],

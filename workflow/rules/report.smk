@@ -1,32 +1,36 @@
 # The scorecard: every published claim beside our number, a verdict and its cause.
 CLAIMS = "claims.yaml"
-LEDGER = "discrepancies.yaml"
-SCATTERED = SETTINGS.sweeps["fig10"].topologies
-
-# A claim that nothing produces, by the whole configuration, fails before any job.
-PRODUCED = {
-    *planned_files(load_settings(Path("config/default.yaml"))),
-    *(f"offline/{name}.parquet" for name in OFFLINE_FIGURES),
-    *(f"fit/{device}/device.yaml" for device in SHIPPED),
-    "timing/table8.parquet",
-}
-try:
-    check_claims(
-        each_claim(load_claims(Path(CLAIMS)), Path(PUBLISHED_RESULTS)),
-        load_register(Path(LEDGER)),
-        {rule.name for rule in workflow.rules},
-        PRODUCED,
+DISCREPANCIES = "discrepancies.yaml"
+JUDGED = [CLAIMS, DISCREPANCIES, PUBLISHED_RESULTS, ARTEFACT]
+# Swarms are shown at one point of a sweep.
+MAPPED, MAPPED_X = "fig10", 128
+MAPS = [pair for pair in SWEPT if pair[0] == MAPPED]
+MAP_SLICES = {
+    pair: settings_slice(
+        or_stop(sweeps_slice, SETTINGS, f"map_{pair[1]}", [pair], timed_methods(SETTINGS))
     )
-except BprrError as error:
-    raise WorkflowError(str(error)) from None
+    for pair in MAPS
+}
+STUDY_CAPTION = caption("caption_study", list(SETTINGS.sweeps))
+
+# A claim that nothing produces, by the shipped configuration, fails before any job.
+or_stop(
+    check_claims,
+    or_stop(each_claim, or_stop(load_claims, Path(CLAIMS)), Path(PUBLISHED_RESULTS)),
+    or_stop(load_register, Path(DISCREPANCIES)),
+    {rule.name for rule in workflow.rules},
+    {
+        *planned_files(load_settings()),
+        *(f"offline/{name}.parquet" for name in OFFLINE_FIGURES),
+        *(f"fit/{device}/device.yaml" for device in SHIPPED),
+        "timing/table8.parquet",
+    },
+)
 
 
 rule scorecard:
     input:
-        config=ancient(EFFECTIVE),
-        claims=CLAIMS,
-        discrepancies=LEDGER,
-        published=PUBLISHED_RESULTS,
+        judged=JUDGED,
         sweeps=rules.simulated.input,
         times=rules.running_times.output,
         offline=expand(f"{RESULTS}/offline/{{name}}.parquet", name=OFFLINE_FIGURES),
@@ -43,20 +47,20 @@ rule scorecard:
         decomposition=f"{RESULTS}/decomposition.csv",
         discrepancies=f"{RESULTS}/discrepancies.csv",
     params:
-        source=source_hash("report", "study/summary"),
+        caption=lambda wildcards: STUDY_CAPTION,
+        data=lambda wildcards: files_hash(JUDGED),
+        source=lambda wildcards: source_hash("bprr.report.scorecard"),
+        results=RESULTS,
     log:
         f"{LOGS}/scorecard.log",
     shell:
-        "bprr scorecard --config {input.config} --claims {input.claims}"
-        " --discrepancies {input.discrepancies} --published {input.published}"
-        " -o {output.csv} > {log} 2>&1"
+        "bprr scorecard --caption {params.caption:q} --results {params.results:q}"
+        " -o {output.csv:q} > {log:q} 2>&1"
 
 
 rule swarm_map:
     input:
-        config=ancient(EFFECTIVE),
-        scenario=str(SETTINGS.scenario_dir / "scattered.yaml"),
-        published=PUBLISHED,
+        lambda wildcards: SWEEP_INPUTS[MAPPED, wildcards.topology],
     output:
         pdf=report(
             f"{FIGURES}/swarm_{{topology}}.pdf",
@@ -66,12 +70,22 @@ rule swarm_map:
         ),
         others=multiext(f"{FIGURES}/swarm_{{topology}}", ".png", ".csv"),
     params:
-        settings=text_hash(repr((SETTINGS.seed, SETTINGS.methods, SETTINGS.topologies))),
-        source=source_hash(*SIMULATION_ROOMS, "figures"),
+        settings=lambda wildcards: MAP_SLICES[MAPPED, wildcards.topology],
+        caption=lambda wildcards: SHARED_CAPTION,
+        data=lambda wildcards: files_hash(SWEEP_INPUTS[MAPPED, wildcards.topology]),
+        source=lambda wildcards: source_hash(
+            *sweep_modules(SETTINGS, (MAPPED, wildcards.topology)),
+            "bprr.study.swarm_view",
+            "bprr.figures.swarm_map",
+        ),
+        sweep=MAPPED,
+        x=MAPPED_X,
     log:
         f"{LOGS}/swarm_{{topology}}.log",
     shell:
-        "bprr plot swarm {wildcards.topology} --config {input.config} -o {output.pdf} > {log} 2>&1"
+        "bprr plot swarm {params.sweep:q} {wildcards.topology:q} --x {params.x}"
+        " --config {params.settings:q} --caption {params.caption:q} -o {output.pdf:q}"
+        " > {log:q} 2>&1"
 
 
 rule decomposition_figure:
@@ -86,25 +100,23 @@ rule decomposition_figure:
         ),
         others=multiext(f"{FIGURES}/decomposition", ".png", ".csv"),
     params:
-        source=source_hash("figures"),
+        caption=lambda wildcards: SHARED_CAPTION,
+        source=lambda wildcards: source_hash("bprr.figures.decomposition"),
     log:
         f"{LOGS}/decomposition_figure.log",
     shell:
-        "bprr plot decomposition {input} -o {output.pdf} > {log} 2>&1"
+        "bprr plot decomposition {input:q} --caption {params.caption:q} -o {output.pdf:q}"
+        " > {log:q} 2>&1"
 
 
 # In the order in which the report shows them.
-SHOWN = [
+EXHIBITS = [
     rules.headline.output.pdf,
     rules.decomposition_figure.output.pdf,
-    *(f"{FIGURES}/{table}.pdf" for table in ("table3", "table6", "table8")),
-    *(f"{FIGURES}/{figure}_{topology}.pdf" for figure, topology in DRAWN if figure[3:].isdigit()),
-    *(f"{FIGURES}/swarm_{topology}.pdf" for topology in SCATTERED),
-    *(
-        f"{FIGURES}/{figure}_{topology}.pdf"
-        for figure, topology in DRAWN
-        if not figure[3:].isdigit()
-    ),
+    *(f"{FIGURES}/{table}.pdf" for table in (*TABLES, "table8")),
+    *(f"{FIGURES}/{name}_{topology}.pdf" for name, topology in IN_HEADLINE),
+    *(f"{FIGURES}/swarm_{topology}.pdf" for _, topology in MAPS),
+    *(f"{FIGURES}/{name}_{topology}.pdf" for name, topology in DRAWN if (name, topology) not in IN_HEADLINE),
     *rules.offline.input,
     *rules.fitted.input,
     rules.testbed_report.output.table,
@@ -115,12 +127,9 @@ SHOWN = [
 
 rule report_page:
     input:
-        config=ancient(EFFECTIVE),
-        claims=CLAIMS,
-        discrepancies=LEDGER,
-        published=PUBLISHED_RESULTS,
+        judged=JUDGED,
         scorecard=rules.scorecard.output,
-        figures=SHOWN,
+        figures=EXHIBITS,
     output:
         report(
             f"{RESULTS}/report.html",
@@ -129,14 +138,15 @@ rule report_page:
             labels={"table": "report"},
         ),
     params:
-        source=source_hash("report", "study/summary", "figures"),
-        template=file_hash(Path("src/bprr/report/page.html")),
+        caption=lambda wildcards: STUDY_CAPTION,
+        data=lambda wildcards: files_hash(JUDGED),
+        source=lambda wildcards: source_hash("bprr.report.page"),
+        results=RESULTS,
     log:
         f"{LOGS}/report_page.log",
     shell:
-        "bprr report {input.figures} --config {input.config} --claims {input.claims}"
-        " --discrepancies {input.discrepancies} --published {input.published}"
-        " -o {output} > {log} 2>&1"
+        "bprr report {input.figures:q} --caption {params.caption:q} --results {params.results:q}"
+        " -o {output:q} > {log:q} 2>&1"
 
 
 # Hashes of all outputs; `bprr manifest --compare` names what two runs do not agree on.
@@ -145,15 +155,15 @@ rule manifest:
         rules.simulated.input,
         rules.scorecard.output,
         rules.report_page.output,
-        SHOWN,
+        EXHIBITS,
     output:
         f"{RESULTS}/manifest.json",
     params:
-        source=source_hash("report"),
+        source=lambda wildcards: source_hash("bprr.report.manifest"),
     log:
         f"{LOGS}/manifest.log",
     shell:
-        "bprr manifest {input} -o {output} > {log} 2>&1"
+        "bprr manifest {input:q} -o {output:q} > {log:q} 2>&1"
 
 
 rule reported:
