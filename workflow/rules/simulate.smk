@@ -15,7 +15,7 @@ rule sweep:
         settings=lambda wildcards: SWEEP_SLICES[wildcards.sweep, wildcards.topology],
         data=lambda wildcards: files_hash(SWEEP_INPUTS[wildcards.sweep, wildcards.topology]),
         source=lambda wildcards: source_hash(
-            *sweep_modules(SETTINGS, (wildcards.sweep, wildcards.topology)), "bprr.commands.sweep"
+            *sweep_modules(SETTINGS, (wildcards.sweep, wildcards.topology))
         ),
     log:
         f"{LOGS}/sweep_{{sweep}}_{{topology}}.log",

@@ -30,6 +30,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 def _simulate(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from bprr.ground.source import source_hash
     from bprr.ground.storage import write_table
     from bprr.study.points import catalogue
     from bprr.study.single import scenario_provenance, single_point
@@ -59,7 +60,8 @@ def _simulate(arguments: argparse.Namespace) -> int:
             )
     if arguments.output:
         record = {**scenario_provenance(point, catalogue(settings)), "seed": settings.seed}
-        modules = ["bprr.study.sweep", *sorted(policy_modules([point]), key=str)]
-        write_table(table, arguments.output, record, modules)
+        modules = sorted(policy_modules([point]), key=str)
+        source = source_hash("bprr.study.sweep", *modules)
+        write_table(table, arguments.output, record, source)
         print(f"{len(table):,} requests in {arguments.output}")
     return 0

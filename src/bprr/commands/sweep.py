@@ -25,7 +25,8 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
     from bprr.ground.storage import write_table
     from bprr.study.points import sweep_points
-    from bprr.study.slices import settings_at, sweep_modules, sweep_slice
+    from bprr.study.slices import settings_at
+    from bprr.study.status import planned_sweep
     from bprr.study.sweep import run_sweep
 
     settings = settings_at(arguments.config)
@@ -34,11 +35,10 @@ def _sweep(arguments: argparse.Namespace) -> int:
     runs = settings.sweeps[name].runs or settings.runs
     with tqdm(total=points * runs, unit="run", desc=f"{name} on {topology}") as bar:
         table = run_sweep(settings, name, topology, bar.update)
-    output = arguments.output or Path(settings.results_dir, "sweeps", f"{name}_{topology}.parquet")
-    provenance = sweep_slice(settings, name, topology).provenance()
-    write_table(table, output, provenance, sweep_modules(settings, (name, topology)))
+    planned = planned_sweep(settings, name, topology, arguments.output)
+    write_table(table, planned.path, planned.provenance(), planned.source)
     infeasible = table.loc[table["status"] != "ok", ["x", "method", "status"]].drop_duplicates()
     for row in infeasible.itertuples():
         print(f"x = {row.x:g}, {row.method}: {row.status}")
-    print(f"{len(table):,} requests in {output}")
+    print(f"{len(table):,} requests in {planned.path}")
     return 0

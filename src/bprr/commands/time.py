@@ -23,6 +23,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _time(arguments: argparse.Namespace) -> int:
+    from bprr.ground.source import source_hash
     from bprr.ground.storage import write_table
     from bprr.study.slices import settings_at
     from bprr.study.timing import running_times
@@ -37,6 +38,6 @@ def _time(arguments: argparse.Namespace) -> int:
         "device": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "measured_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
     }
-    write_table(times, output, about, ["bprr.study.timing"])
+    write_table(times, output, about, source_hash("bprr.study.timing"))
     print(f"{len(times)} timings in {output}")
     return 0

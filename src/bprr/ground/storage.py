@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 import bprr
 from bprr.ground.errors import InputError
 from bprr.ground.files import regular_file
-from bprr.ground.source import source_hash
 from bprr.ground.tables import read_table
 
 __all__ = [
@@ -120,7 +119,7 @@ def text_hash(text: str) -> str:
 
 
 def write_table(
-    table: pd.DataFrame, path: Path, provenance: Mapping[str, Any], modules: Sequence[str | Path]
+    table: pd.DataFrame, path: Path, provenance: Mapping[str, Any], source: str
 ) -> None:
     """Write a table and where it comes from.
 
@@ -133,11 +132,11 @@ def write_table(
     path : Path
         Parquet file; its folder is made if need be.
     provenance : mapping
-        JSON-serialisable; package versions and the hash of the source are added.
-    modules : sequence of str or Path
-        What made the table (`bprr.ground.source.source_hash`).
+        JSON-serialisable; package versions are added.
+    source : str
+        Hash of the code that made the table (`bprr.ground.source.source_hash`).
     """
-    record = {**provenance, "packages": package_versions(), "source": source_hash(*modules)}
+    record = {**provenance, "packages": package_versions(), "source": source}
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     metadata = {
         **(arrow.schema.metadata or {}),

@@ -52,10 +52,6 @@ class Slice:
         """Where it is written."""
         return f"{results_dir}/settings/{self.name}.{self.digest}.json"
 
-    def provenance(self) -> dict[str, Any]:
-        """What a result that was made from it says of its settings."""
-        return {"settings": self.content, "settings_hash": self.digest}
-
     def write(self, results_dir: str) -> None:
         """Write it, if it is not there already."""
         path = Path(self.path(results_dir))

@@ -1,0 +1,108 @@
+"""Which results are current, and why the others are not; nothing is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bprr.ground.errors import InputError
+from bprr.ground.source import source_hash
+from bprr.ground.storage import files_hash, read_provenance
+from bprr.settings.configuration import Settings
+from bprr.study.slices import Slice, input_files, sweep_modules, sweep_slice
+
+__all__ = ["Planned", "State", "planned_tables", "state_of"]
+
+MOST_REASONS = 4
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A table of results that a configuration asks for.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is expected.
+    settings : Slice
+        What it is made from.
+    data, source : str
+        Hashes of the files that it reads and of the code that makes it.
+    """
+
+    path: Path
+    settings: Slice
+    data: str
+    source: str
+
+    def provenance(self) -> dict[str, Any]:
+        """What the table says of itself, beside the hash of its source."""
+        return {
+            "settings": self.settings.content,
+            "settings_hash": self.settings.digest,
+            "data": self.data,
+        }
+
+
+class State(NamedTuple):
+    """``current``, ``stale``, ``foreign`` (not of this project) or ``missing``, and why."""
+
+    word: str
+    why: str = ""
+
+
+def planned_sweep(
+    settings: Settings, name: str, topology: str, path: Path | None = None
+) -> Planned:
+    """Table of a sweep on one topology."""
+    pair = (name, topology)
+    return Planned(
+        path or Path(settings.results_dir, "sweeps", f"{name}_{topology}.parquet"),
+        sweep_slice(settings, *pair),
+        files_hash(input_files(settings, pair)),
+        source_hash(*sweep_modules(settings, pair)),
+    )
+
+
+def planned_tables(settings: Settings) -> Iterator[Planned]:
+    """Tables of all sweeps."""
+    for name, sweep in settings.sweeps.items():
+        for topology in sweep.topologies:
+            yield planned_sweep(settings, name, topology)
+
+
+def state_of(planned: Planned) -> State:
+    """State of a table, by what it says of itself."""
+    if not planned.path.exists():
+        return State("missing")
+    try:
+        made = read_provenance(planned.path)
+    except InputError as error:
+        return State("foreign", f"{error.key}: {error.value}")
+    if "settings_hash" not in made:
+        return State("foreign", "it does not say its settings")
+    if made["settings_hash"] != planned.settings.digest:
+        changed = list(_differences(made.get("settings", {}), planned.settings.content))
+        more = [f"and {len(changed) - MOST_REASONS} more"] if len(changed) > MOST_REASONS else []
+        return State("stale", "settings: " + ", ".join([*changed[:MOST_REASONS], *more]))
+    if made.get("data") != planned.data:
+        return State("stale", "data: the files of networks or traces have changed")
+    if made.get("source") != planned.source:
+        return State("stale", "source: made by other code")
+    return State("current")
+
+
+def _differences(made: Any, asked: Any, key: str = "") -> Iterator[str]:
+    """Dotted keys in which two settings differ."""
+    if isinstance(made, Mapping) and isinstance(asked, Mapping):
+        for name in sorted({*made, *asked}):
+            yield from _differences(made.get(name), asked.get(name), f"{key}.{name}".lstrip("."))
+    elif made != asked:
+        yield f"{key} ({_short(made)}, now {_short(asked)})"
+
+
+def _short(value: object) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= 30 else f"{text[:29]}…"
