@@ -7,7 +7,7 @@ the start of a process, its waiting for the end of the session, its end) and doe
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from simpy import Environment
 
-from benchmarks.measure import row
+from benchmarks.measure import Row, row
 from benchmarks.swarms import earth, placed
 from bprr.ground.request import Request, Route
 from bprr.placement.base import Placement
@@ -23,6 +23,7 @@ from bprr.routing.base import RoutingContext, routing_policies
 from bprr.scenario.workload import Workload, poisson_arrivals_ms
 from bprr.simulation.engine import simulate
 
+BUDGET_S = 60
 REQUESTS = 20_000
 LONG_RUN = 100_000
 REPEATS = 7
@@ -98,12 +99,12 @@ def quarters(placement: Placement, requests: Workload, routing: str) -> np.ndarr
     return np.diff(marks) / quarter * 1e6
 
 
-def run() -> list[dict]:
-    instance = earth(1_000, workload__requests=1)
+def run(tiny: bool) -> Iterator[Row]:
+    instance = earth(50 if tiny else 1_000, workload__requests=1)
     placement = placed(instance)
-    requests = workload(REQUESTS, instance.swarm.clients)
+    count, long_run = (200, 800) if tiny else (REQUESTS, LONG_RUN)
+    requests = workload(count, instance.swarm.clients)
     arrival_ms = requests.arrival_ms.tolist()
-    rows = []
     with fixed_chain() as routing:
         for admission in ("reserve", "retry"):
             engine, bare = [], []
@@ -113,22 +114,19 @@ def run() -> list[dict]:
                 between = perf_counter()
                 bare_loop(arrival_ms, float(records.completion_ms.mean()))
                 end = perf_counter()
-                engine.append((between - begin) / REQUESTS * 1e6)
-                bare.append((end - between) / REQUESTS * 1e6)
+                engine.append((between - begin) / count * 1e6)
+                bare.append((end - between) / count * 1e6)
             if (records.wait_ms > 0).any():
                 raise RuntimeError("a wait adds events that the bare loop does not have")
             engine, bare = engine[1:], bare[1:]  # the first compiles
             ratios = np.divide(engine, bare)
-            rows += [
-                row(f"bare SimPy, beside {admission}", bare, "µs/request"),
-                row(f"engine, {admission}", engine, "µs/request"),
-                row(f"engine ÷ bare SimPy, {admission}", ratios, "ratio", TARGET_RATIO),
-            ]
-        long = workload(LONG_RUN, instance.swarm.clients)
+            yield row(f"bare SimPy, beside {admission}", bare, "µs/request")
+            yield row(f"engine, {admission}", engine, "µs/request")
+            yield row(f"engine ÷ bare SimPy, {admission}", ratios, "ratio", TARGET_RATIO)
+        long = workload(long_run, instance.swarm.clients)
         growth = []
         for _ in range(3):
             first, *_, last = quarters(placement, long, routing)
             growth.append(last / first)
-        name = f"last ÷ first quarter of {LONG_RUN:,} requests, fixed chain"
-        rows.append(row(name, growth, "ratio", TARGET_GROWTH))
-    return rows
+        name = f"last ÷ first quarter of {long_run:,} requests, fixed chain"
+        yield row(name, growth, "ratio", TARGET_GROWTH)
