@@ -95,7 +95,7 @@ class House:
     def put_back(self) -> None:
         for path, content in self.before.items():
             if content is None:
-                path.unlink()
+                path.unlink(missing_ok=True)
             else:
                 path.write_bytes(content[0])
                 os.utime(path, ns=(content[1].st_atime_ns, content[1].st_mtime_ns))
