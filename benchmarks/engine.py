@@ -17,9 +17,12 @@ from simpy import Environment
 
 from benchmarks.measure import Row, row
 from benchmarks.swarms import earth, placed
+from bprr.ground.registry import ROUTING
 from bprr.ground.request import Request, Route
+from bprr.ground.schema import Strict
 from bprr.placement.base import Placement
-from bprr.routing.base import RoutingContext, routing_policies
+from bprr.routing.base import RoutingContext, RoutingPolicy
+from bprr.routing.shortest_path import ShortestPath
 from bprr.scenario.workload import Workload, poisson_arrivals_ms
 from bprr.simulation.engine import simulate
 
@@ -33,11 +36,12 @@ INPUT_TOKENS, OUTPUT_TOKENS = 20, 128
 RATE_PER_S = 0.1  # of one chain, so that nobody waits
 
 
-class FixedChain:
+class FixedChain(RoutingPolicy):
     """The fastest chain of each client, looked up."""
 
-    def __init__(self, context: RoutingContext) -> None:
-        fastest = routing_policies["shortest_path"](context)
+    def __init__(self, context: RoutingContext, options: Strict | None = None) -> None:
+        super().__init__(context, options)
+        fastest = ShortestPath(context)
         self._routes: list[Route] = []
         for client in range(context.placement.swarm.clients):
             request = Request(client, INPUT_TOKENS, OUTPUT_TOKENS, INPUT_TOKENS + OUTPUT_TOKENS)
@@ -51,11 +55,11 @@ class FixedChain:
 def fixed_chain() -> Generator[str, None, None]:
     """Name under which the trivial router can be asked for, while it lasts."""
     name = "benchmark_fixed_chain"
-    routing_policies.register(name)(FixedChain)
+    ROUTING.add(name, FixedChain)
     try:
         yield name
     finally:
-        del routing_policies._policies[name]
+        del ROUTING._policies[name]
 
 
 def workload(requests: int, clients: int) -> Workload:

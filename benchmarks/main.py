@@ -70,7 +70,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def in_own_process(module: str, tiny: bool) -> tuple[list[dict[str, Any]], str]:
     """Rows that a part yields within its budget, and what went wrong (empty if nothing did)."""
-    budget_s = importlib.import_module(module).BUDGET_S
+    try:
+        budget_s = importlib.import_module(module).BUDGET_S
+    except Exception as error:  # a broken part must not take the others' figures with it
+        return [], f"{type(error).__name__}: {error}"
     path = [str(HERE.parent), os.environ.get("PYTHONPATH", "")]
     code = "import sys; from benchmarks.main import report_rows; report_rows(*sys.argv[1:])"
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:

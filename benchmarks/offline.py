@@ -9,33 +9,26 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks.measure import Row, row
-from bprr.offline import OfflineInstance, OfflineResult, SolverSettings, solve_offline
-from bprr.offline.experiments import shared_out
-from bprr.offline.reference import cluster_instance, uniform_instance
+from bprr.offline.backends.base import SolverSettings
+from bprr.offline.experiments.swarms import cluster_instance, uniform_instance
+from bprr.offline.instance import OfflineInstance, shared_out
+from bprr.offline.plan import OfflineResult
+from bprr.offline.solve import solve_offline
 from bprr.scenario.draw import Catalogue
-from bprr.settings.configuration import load_devices, load_models
+from bprr.settings.configuration import load_settings
+from bprr.study.points import catalogue
 
-ROOT = Path(__file__).parents[1]
-BUDGET_S = 120
+BUDGET_S = 160
 KNOWN_MS = {1: 508.55, 2: 1017.11, 3: 1525.66, 5: 2593.24, 8: 4186.21}
 ROUNDED_MS = 0.005
 SOLVERS = ("highs", "cbc")
 LIMIT_S = 60.0
 HARD_LIMIT_S = 20.0  # of what no solver proves in a minute
 HARD_GAP_PERCENT = {"cbc": 1.0, "highs": 2.5}
-
-
-def catalogue() -> Catalogue:
-    return Catalogue(
-        load_models([ROOT / "data/published/models.yaml"]),
-        load_devices([ROOT / "data/published/devices.yaml"]),
-        ROOT / "data/topologies",
-    )
 
 
 def solve(instance: OfflineInstance, solver: str, limit_s: float = LIMIT_S) -> OfflineResult:
@@ -98,7 +91,7 @@ def hardest(solver: str, known: Catalogue) -> Iterator[Row]:
 
 
 def run(tiny: bool) -> Iterator[Row]:
-    known = catalogue()
+    known = catalogue(load_settings())
     solve(cluster_instance(known, (3,)), "highs")  # compiles the greedy placement
     for solver in SOLVERS:
         yield from known_values(solver, known, (1, 2) if tiny else list(KNOWN_MS))
@@ -114,4 +107,5 @@ def run(tiny: bool) -> Iterator[Row]:
         many = [cluster_instance(known, (load,), 21, 5) for load in range(1, 21)]
         yield from group("26 servers in classes, R <= 20", solver, many, 10)
         yield from hardest(solver, known)
-        yield from group("9 servers all different, 3 clients", solver, all_different(known, 3), 60)
+        three = all_different(known, 3)[:2]
+        yield from group("9 servers all different, 3 clients", solver, three, 60)

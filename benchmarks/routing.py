@@ -20,11 +20,12 @@ from benchmarks.measure import Row, row
 from benchmarks.swarms import distinct_devices, earth, placed, session_places
 from bprr.ground.caches import Caches
 from bprr.ground.performance import chain_times_ms
+from bprr.ground.registry import ROUTING
 from bprr.ground.request import Request, Route
 from bprr.ground.swarm import FloatArray
 from bprr.placement.base import Placement
-from bprr.routing.base import Router, RoutingContext, routing_policies
-from bprr.simulation.admission import BackOff
+from bprr.routing.base import RoutingContext, RoutingPolicy
+from bprr.simulation.admission.back_off import BackOff
 
 BUDGET_S = 100
 DECISIONS = 1_000
@@ -61,14 +62,14 @@ class Overload:
         alone_ms = self.service_ms(request, self.router("shortest_path").route(request, 0.0))
         self.gap_ms = alone_ms / session_places(placement, self.tokens) / OVERLOAD
 
-    def router(self, policy: str) -> Router:
-        return routing_policies[policy](RoutingContext(self.placement, self.caches))
+    def router(self, policy: str) -> RoutingPolicy:
+        return ROUTING.build(policy, RoutingContext(self.placement, self.caches))
 
     def service_ms(self, request: Request, route: Route) -> float:
         arguments = (route.servers, route.processed, INPUT_TOKENS, OUTPUT_TOKENS)
         return sum(chain_times_ms(self.placement.swarm, request.client, *arguments))
 
-    def step(self, router: Router) -> tuple[float, bool]:
+    def step(self, router: RoutingPolicy) -> tuple[float, bool]:
         """One request; returns the time of its decision (µs) and whether it waits."""
         client = int(self.rng.integers(self.placement.swarm.clients))
         request = Request(client, INPUT_TOKENS, OUTPUT_TOKENS, self.tokens)

@@ -21,7 +21,7 @@ from bprr.placement.cg_bp import cg_bp
 from bprr.simulation.engine import Delays, simulate
 from bprr.study.design_load import choose_design_load
 
-BUDGET_S = 180
+BUDGET_S = 170
 SERVERS, REQUESTS = 10_000, 100_000
 TARGET_S, TARGET_GB = 300.0, 2.0
 RATE_PER_S = {"earth": 100.0, "all hosting": 2_000.0}
@@ -38,7 +38,7 @@ def simulated(
     load = DESIGN_LOAD
     if variant == "earth":
         load = choose_design_load(instance.swarm, request, instance.rate_per_s, initial_ms)
-    placement = cg_bp(instance.swarm, load, request.cache_tokens, instance.block_cap)
+    placement = cg_bp(instance.swarm, load, request.cache_tokens)
     records = simulate(
         placement, instance.workload, routing, admission=admission, delays=Delays(initial_ms)
     )

@@ -15,23 +15,19 @@ from collections.abc import Iterator
 from benchmarks.measure import Row, row
 from benchmarks.swarms import ROOT
 
-BUDGET_S = 90
-REPEATS = 3
+BUDGET_S = 70
+REPEATS = 2
 TARGET_COLD_S = 15.0
 
 # Every kernel that the main job uses.
 SIMULATE = """
-from benchmarks.swarms import earth
-from bprr.placement.base import PlacementProblem, place
+from benchmarks.swarms import earth, problem
+from bprr.ground.registry import PLACEMENT
 from bprr.simulation.engine import simulate
 instance = earth(26, workload__requests=20)
-tokens = instance.design_request.cache_tokens
-problem = PlacementProblem(
-    instance.swarm, lambda: 20, tokens, instance.join_order, instance.block_cap
-)
 for placement, routings in (("cg_bp", ("exact", "ws_rr")), ("petals", ("petals",))):
     for routing in routings:
-        simulate(place(placement, problem), instance.workload, routing)
+        simulate(PLACEMENT.build(placement).place(problem(instance)), instance.workload, routing)
 """
 
 
