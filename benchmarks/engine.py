@@ -7,7 +7,7 @@ the start of a process, its waiting for the end of the session, its end) and doe
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
@@ -15,14 +15,18 @@ from typing import Any
 import numpy as np
 from simpy import Environment
 
-from benchmarks.measure import row
+from benchmarks.measure import Row, row
 from benchmarks.swarms import earth, placed
+from bprr.ground.registry import ROUTING
 from bprr.ground.request import Request, Route
+from bprr.ground.schema import Strict
 from bprr.placement.base import Placement
-from bprr.routing.base import RoutingContext, routing_policies
+from bprr.routing.base import RoutingContext, RoutingPolicy
+from bprr.routing.shortest_path import ShortestPath
 from bprr.scenario.workload import Workload, poisson_arrivals_ms
 from bprr.simulation.engine import simulate
 
+BUDGET_S = 60
 REQUESTS = 20_000
 LONG_RUN = 100_000
 REPEATS = 7
@@ -32,11 +36,12 @@ INPUT_TOKENS, OUTPUT_TOKENS = 20, 128
 RATE_PER_S = 0.1  # of one chain, so that nobody waits
 
 
-class FixedChain:
+class FixedChain(RoutingPolicy):
     """The fastest chain of each client, looked up."""
 
-    def __init__(self, context: RoutingContext) -> None:
-        fastest = routing_policies["shortest_path"](context)
+    def __init__(self, context: RoutingContext, options: Strict | None = None) -> None:
+        super().__init__(context, options)
+        fastest = ShortestPath(context)
         self._routes: list[Route] = []
         for client in range(context.placement.swarm.clients):
             request = Request(client, INPUT_TOKENS, OUTPUT_TOKENS, INPUT_TOKENS + OUTPUT_TOKENS)
@@ -50,11 +55,11 @@ class FixedChain:
 def fixed_chain() -> Generator[str, None, None]:
     """Name under which the trivial router can be asked for, while it lasts."""
     name = "benchmark_fixed_chain"
-    routing_policies.register(name)(FixedChain)
+    ROUTING.add(name, FixedChain)
     try:
         yield name
     finally:
-        del routing_policies._policies[name]
+        del ROUTING._policies[name]
 
 
 def workload(requests: int, clients: int) -> Workload:
@@ -98,12 +103,12 @@ def quarters(placement: Placement, requests: Workload, routing: str) -> np.ndarr
     return np.diff(marks) / quarter * 1e6
 
 
-def run() -> list[dict]:
-    instance = earth(1_000, workload__requests=1)
+def run(tiny: bool) -> Iterator[Row]:
+    instance = earth(50 if tiny else 1_000, workload__requests=1)
     placement = placed(instance)
-    requests = workload(REQUESTS, instance.swarm.clients)
+    count, long_run = (200, 800) if tiny else (REQUESTS, LONG_RUN)
+    requests = workload(count, instance.swarm.clients)
     arrival_ms = requests.arrival_ms.tolist()
-    rows = []
     with fixed_chain() as routing:
         for admission in ("reserve", "retry"):
             engine, bare = [], []
@@ -113,22 +118,19 @@ def run() -> list[dict]:
                 between = perf_counter()
                 bare_loop(arrival_ms, float(records.completion_ms.mean()))
                 end = perf_counter()
-                engine.append((between - begin) / REQUESTS * 1e6)
-                bare.append((end - between) / REQUESTS * 1e6)
+                engine.append((between - begin) / count * 1e6)
+                bare.append((end - between) / count * 1e6)
             if (records.wait_ms > 0).any():
                 raise RuntimeError("a wait adds events that the bare loop does not have")
             engine, bare = engine[1:], bare[1:]  # the first compiles
             ratios = np.divide(engine, bare)
-            rows += [
-                row(f"bare SimPy, beside {admission}", bare, "µs/request"),
-                row(f"engine, {admission}", engine, "µs/request"),
-                row(f"engine ÷ bare SimPy, {admission}", ratios, "ratio", TARGET_RATIO),
-            ]
-        long = workload(LONG_RUN, instance.swarm.clients)
+            yield row(f"bare SimPy, beside {admission}", bare, "µs/request")
+            yield row(f"engine, {admission}", engine, "µs/request")
+            yield row(f"engine ÷ bare SimPy, {admission}", ratios, "ratio", TARGET_RATIO)
+        long = workload(long_run, instance.swarm.clients)
         growth = []
         for _ in range(3):
             first, *_, last = quarters(placement, long, routing)
             growth.append(last / first)
-        name = f"last ÷ first quarter of {LONG_RUN:,} requests, fixed chain"
-        rows.append(row(name, growth, "ratio", TARGET_GROWTH))
-    return rows
+        name = f"last ÷ first quarter of {long_run:,} requests, fixed chain"
+        yield row(name, growth, "ratio", TARGET_GROWTH)

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from time import perf_counter
 
-from benchmarks.measure import row
-from benchmarks.swarms import DESIGN_LOAD, earth
-from bprr.placement.base import PlacementProblem, place
+from benchmarks.measure import Row, row
+from benchmarks.swarms import earth, problem
+from bprr.ground.registry import PLACEMENT
 
+BUDGET_S = 30
 SERVERS = 10_000
 REPEATS = 5
 TARGET_S = 10.0
 
 
-def run() -> list[dict]:
-    instance = earth(SERVERS, workload__requests=1)
-    problem = PlacementProblem(
-        instance.swarm,
-        lambda: DESIGN_LOAD,
-        instance.design_request.cache_tokens,
-        instance.join_order,
-        instance.block_cap,
-    )
-    rows = []
-    for policy in ("cg_bp", "petals"):
-        place(policy, problem)  # compiles
+def run(tiny: bool) -> Iterator[Row]:
+    servers = 50 if tiny else SERVERS
+    asked = problem(earth(servers, workload__requests=1))
+    for name in ("cg_bp", "petals"):
+        policy = PLACEMENT.build(name)
+        policy.place(asked)  # compiles
         seconds = []
         for _ in range(REPEATS):
             begin = perf_counter()
-            place(policy, problem)
+            policy.place(asked)
             seconds.append(perf_counter() - begin)
-        rows.append(row(f"{policy}, {SERVERS:,} servers", seconds, "s", TARGET_S))
-    return rows
+        yield row(f"{name}, {servers:,} servers", seconds, "s", TARGET_S)

@@ -10,21 +10,24 @@ Python.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from time import perf_counter_ns
 from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.measure import row
+from benchmarks.measure import Row, row
 from benchmarks.swarms import distinct_devices, earth, placed, session_places
 from bprr.ground.caches import Caches
 from bprr.ground.performance import chain_times_ms
+from bprr.ground.registry import ROUTING
 from bprr.ground.request import Request, Route
 from bprr.ground.swarm import FloatArray
 from bprr.placement.base import Placement
-from bprr.routing.base import Router, RoutingContext, routing_policies
-from bprr.simulation.admission import BackOff
+from bprr.routing.base import RoutingContext, RoutingPolicy
+from bprr.simulation.admission.back_off import BackOff
 
+BUDGET_S = 100
 DECISIONS = 1_000
 FULL_SHARE = 0.8  # of the servers, before measuring starts
 OVERLOAD = 2.0  # arrivals over what the caches can serve
@@ -59,14 +62,14 @@ class Overload:
         alone_ms = self.service_ms(request, self.router("shortest_path").route(request, 0.0))
         self.gap_ms = alone_ms / session_places(placement, self.tokens) / OVERLOAD
 
-    def router(self, policy: str) -> Router:
-        return routing_policies[policy](RoutingContext(self.placement, self.caches))
+    def router(self, policy: str) -> RoutingPolicy:
+        return ROUTING.build(policy, RoutingContext(self.placement, self.caches))
 
     def service_ms(self, request: Request, route: Route) -> float:
         arguments = (route.servers, route.processed, INPUT_TOKENS, OUTPUT_TOKENS)
         return sum(chain_times_ms(self.placement.swarm, request.client, *arguments))
 
-    def step(self, router: Router) -> tuple[float, bool]:
+    def step(self, router: RoutingPolicy) -> tuple[float, bool]:
         """One request; returns the time of its decision (µs) and whether it waits."""
         client = int(self.rng.integers(self.placement.swarm.clients))
         request = Request(client, INPUT_TOKENS, OUTPUT_TOKENS, self.tokens)
@@ -95,21 +98,21 @@ class Overload:
             self.step(router)
         raise RuntimeError(f"{MOST_WARM_UP} requests did not fill {FULL_SHARE:.0%} of the servers")
 
-    def measured(self, policy: str, slower: float = 1.0) -> Sample:
+    def measured(self, policy: str, decisions: int, slower: float = 1.0) -> Sample:
         """Decisions of a policy that goes on from here; this state stays as it is."""
         copied = copy.deepcopy(self)
         copied.gap_ms *= slower
         router = copied.router(policy)
         for _ in range(20 * copied.placement.swarm.clients):  # compiles; meets every client
             copied.step(router)
-        taken = [copied.step(router) for _ in range(DECISIONS)]
+        taken = [copied.step(router) for _ in range(decisions)]
         us, waits = np.array(taken).T
         return Sample(us, copied.full_share(), float(waits.mean()))
 
 
-def run() -> list[dict]:
-    rows = []
-    for servers in (26, 1_000, 10_000):
+def run(tiny: bool) -> Iterator[Row]:
+    decisions = 20 if tiny else DECISIONS
+    for servers in (26,) if tiny else (26, 1_000, 10_000):
         instance = earth(servers, workload__requests=1)
         for kind in ("two devices", "all differ"):
             swarm = instance.swarm if kind == "two devices" else distinct_devices(instance.swarm)
@@ -120,15 +123,14 @@ def run() -> list[dict]:
                 if state == "saturated":
                     overload.fill()
                 for policy in ("exact", "ws_rr"):
-                    found = overload.measured(policy, 1.0 if state == "saturated" else CALM)
-                    target = TARGETS_US.get((policy, servers, state))
-                    rows.append(
-                        row(
-                            f"{policy}, {servers:,} servers, {kind}, {state}",
-                            found.us,
-                            "µs",
-                            target if kind == "two devices" else None,
-                            f"{found.full:.0%} of servers full, {found.waiting:.0%} waited",
-                        )
+                    found = overload.measured(
+                        policy, decisions, 1.0 if state == "saturated" else CALM
                     )
-    return rows
+                    target = TARGETS_US.get((policy, servers, state))
+                    yield row(
+                        f"{policy}, {servers:,} servers, {kind}, {state}",
+                        found.us,
+                        "µs",
+                        target if kind == "two devices" else None,
+                        f"{found.full:.0%} of servers full, {found.waiting:.0%} waited",
+                    )

@@ -11,29 +11,34 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from itertools import product
 from time import perf_counter
 
-from benchmarks.measure import call_in_fresh_process, peak_rss_gb, row
+from benchmarks.measure import Row, call_in_fresh_process, peak_rss_gb, row
 from benchmarks.swarms import DESIGN_LOAD, earth
 from bprr.placement.cg_bp import cg_bp
 from bprr.simulation.engine import Delays, simulate
 from bprr.study.design_load import choose_design_load
 
+BUDGET_S = 170
 SERVERS, REQUESTS = 10_000, 100_000
 TARGET_S, TARGET_GB = 300.0, 2.0
 RATE_PER_S = {"earth": 100.0, "all hosting": 2_000.0}
 
 
-def simulated(variant: str, routing: str, admission: str) -> dict[str, float]:
+def simulated(
+    servers: int, requests: int, variant: str, routing: str, admission: str
+) -> dict[str, float]:
     """One simulation from the scenario to the table of records."""
     begin = perf_counter()
     rate = RATE_PER_S[variant]
-    instance = earth(SERVERS, workload__requests=REQUESTS, workload__rate_per_s=rate)
+    instance = earth(servers, workload__requests=requests, workload__rate_per_s=rate)
     request, initial_ms = instance.design_request, instance.scenario.overheads.initial_ms
     load = DESIGN_LOAD
     if variant == "earth":
         load = choose_design_load(instance.swarm, request, instance.rate_per_s, initial_ms)
-    placement = cg_bp(instance.swarm, load, request.cache_tokens, instance.block_cap)
+    placement = cg_bp(instance.swarm, load, request.cache_tokens)
     records = simulate(
         placement, instance.workload, routing, admission=admission, delays=Delays(initial_ms)
     )
@@ -46,19 +51,15 @@ def simulated(variant: str, routing: str, admission: str) -> dict[str, float]:
     }
 
 
-def run() -> list[dict]:
-    rows = []
-    for variant in RATE_PER_S:
-        for routing in ("exact", "ws_rr"):
-            for admission in ("reserve", "retry"):
-                arguments = (variant, routing, admission)
-                found = call_in_fresh_process("benchmarks.scale", *arguments, env=dict(os.environ))
-                name = f"{variant}, {routing}, {admission}"
-                note = f"{found['hosting']:,} servers host blocks, {found['waited']:.0%} waited"
-                rows.append(row(f"{name}: time", found["seconds"], "s", TARGET_S, note))
-                rows.append(row(f"{name}: peak memory", found["gb"], "GB", TARGET_GB))
-    return rows
+def run(tiny: bool) -> Iterator[Row]:
+    size = ("50", "100") if tiny else (str(SERVERS), str(REQUESTS))
+    everything = product(RATE_PER_S, ("exact", "ws_rr"), ("reserve", "retry"))
+    for choice in (("earth", "exact", "reserve"),) if tiny else everything:
+        found = call_in_fresh_process("benchmarks.scale", *size, *choice, env=dict(os.environ))
+        note = f"{found['hosting']:,} servers host blocks, {found['waited']:.0%} waited"
+        yield row(f"{', '.join(choice)}: time", found["seconds"], "s", TARGET_S, note)
+        yield row(f"{', '.join(choice)}: peak memory", found["gb"], "GB", TARGET_GB)
 
 
 if __name__ == "__main__":
-    print(json.dumps(simulated(*sys.argv[1:])))
+    print(json.dumps(simulated(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])))

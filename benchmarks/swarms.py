@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from bprr.ground.swarm import Swarm
-from bprr.placement.base import Placement
+from bprr.placement.base import Placement, PlacementProblem
 from bprr.placement.cg_bp import cg_bp
-from bprr.scenario.draw import Catalogue, Instance, draw
-from bprr.settings.configuration import load_devices, load_models, load_scenario
+from bprr.scenario.draw import Instance, draw
+from bprr.scenario.scenario import load_scenario
+from bprr.settings.configuration import load_settings
+from bprr.study.points import catalogue
 
-__all__ = ["DESIGN_LOAD", "distinct_devices", "earth", "placed", "session_places"]
+__all__ = ["DESIGN_LOAD", "distinct_devices", "earth", "placed", "problem", "session_places"]
 
 ROOT = Path(__file__).parents[1]
 SEED = 20251221
@@ -32,14 +34,8 @@ def earth(servers: int, **overrides: Any) -> Instance:
         "clients": CLIENTS,
         **{key.replace("__", "."): value for key, value in overrides.items()},
     }
-    data = ROOT / "data"
-    catalogue = Catalogue(
-        load_models([data / "published/models.yaml"]),
-        load_devices([data / "published/devices.yaml"]),
-        data / "topologies",
-    )
     scenario = load_scenario(ROOT / "config/scenarios/earth.yaml", changed)
-    return draw(scenario, catalogue, SEED, 0)
+    return draw(scenario, catalogue(load_settings()), SEED, 0)
 
 
 def distinct_devices(swarm: Swarm) -> Swarm:
@@ -55,8 +51,13 @@ def distinct_devices(swarm: Swarm) -> Swarm:
 
 def placed(instance: Instance, swarm: Swarm | None = None) -> Placement:
     """CG-BP for the design load of these measurements."""
+    return cg_bp(swarm or instance.swarm, DESIGN_LOAD, instance.design_request.cache_tokens)
+
+
+def problem(instance: Instance) -> PlacementProblem:
+    """What a placement policy is asked, for the design load of these measurements."""
     tokens = instance.design_request.cache_tokens
-    return cg_bp(swarm or instance.swarm, DESIGN_LOAD, tokens, instance.block_cap)
+    return PlacementProblem(instance.swarm, lambda: DESIGN_LOAD, tokens, instance.join_order)
 
 
 def session_places(placement: Placement, session_tokens: int) -> float:
