@@ -16,6 +16,7 @@ import pandas as pd
 
 from bprr.ground.errors import InputError
 from bprr.ground.storage import read_table, replacing
+from bprr.settings.configuration import load_settings
 from bprr.testbed.report import case_means, read_run
 
 __all__ = ["FIGURES", "KEPT", "PAGES", "SOURCES", "fill", "numbers", "write_readme"]
@@ -33,6 +34,11 @@ def _percent(share: float) -> str:
 def _span(shares: pd.Series) -> str:
     low, high = f"{100 * shares.min():.0f}", f"{100 * shares.max():.0f}"
     return f"{low} %" if low == high else f"{low} to {high} %"
+
+
+def _delays(path: Path) -> dict[str, str]:
+    published = load_settings(path).delays["published"]
+    return {f"delays.{name}": f"{published.of(name) / 1000:g} s" for name in ("petals", "proposed")}
 
 
 def _headline(path: Path) -> dict[str, str]:
@@ -104,6 +110,7 @@ def _golden(path: Path) -> dict[str, str]:
 
 
 SOURCES: dict[str, Callable[[Path], dict[str, str]]] = {
+    "config/default.yaml": _delays,
     "figures/headline.csv": _headline,
     "results/offline/optimality.parquet": _offline,
     "results/scorecard.json": _scorecard,
