@@ -32,7 +32,7 @@ ifeq ($(HOME),)
 export HOME := $(CURDIR)/.cache
 endif
 
-.PHONY: help reproduce smoke dry-run test bench agreement lint style types workflow-lint format lock \
+.PHONY: help reproduce smoke dry-run readme test bench agreement lint style types workflow-lint format lock \
         setup measure-env solvers-env testbed testbed-smoke clean
 
 help: ## list the doors
@@ -49,6 +49,10 @@ smoke: $(READY) ## the whole workflow on small settings, in minutes
 
 dry-run: $(READY) ## count the jobs that `make reproduce` would run
 	$(SNAKEMAKE) --dry-run --quiet rules $(ARGS)
+
+readme: $(READY) ## numbers and pictures of README and docs, from a whole run
+	$(SNAKEMAKE) $(ARGS)
+	$(BIN)/bprr readme
 
 test: $(READY) ## the test suite
 	$(BIN)/pytest -n 2 $(ARGS)

@@ -33,6 +33,7 @@ COMMANDS = (
     "bprr.commands.testbed",
     "bprr.commands.verify",
     "bprr.commands.provenance",
+    "bprr.commands.readme",
 )
 
 

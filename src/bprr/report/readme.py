@@ -1,0 +1,170 @@
+"""Numbers in prose: taken from results, kept in one small file, filled into Markdown.
+
+A number stands between two comments that name it, as in
+``<!--=headline.with-->5 to 44 %<!--=-->``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from bprr.ground.errors import InputError
+from bprr.ground.storage import read_table, replacing
+from bprr.settings.configuration import load_settings
+from bprr.testbed.report import case_means, read_run
+
+__all__ = ["FIGURES", "KEPT", "PAGES", "SOURCES", "fill", "numbers", "write_readme"]
+
+FIGURES = ("headline", "offline_optimality")
+KEPT = Path("figures/readme")  # the pictures, and numbers.json
+PAGES = ("*.md", "docs/*.md", "data/*.md", "tests/golden/*.md")
+MARK = re.compile(r"(<!--=([\w.]+)-->).*?(<!--=-->)", re.DOTALL)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _span(shares: pd.Series) -> str:
+    low, high = f"{100 * shares.min():.0f}", f"{100 * shares.max():.0f}"
+    return f"{low} %" if low == high else f"{low} to {high} %"
+
+
+def _delays(path: Path) -> dict[str, str]:
+    published = load_settings(path).delays["published"]
+    return {f"delays.{name}": f"{published.of(name) / 1000:g} s" for name in ("petals", "proposed")}
+
+
+def _headline(path: Path) -> dict[str, str]:
+    table = pd.read_csv(path)
+    found = {"headline.points": str(len(table.drop_duplicates(["figure", "topology", "x"])))}
+    for name, variant in {"with": "published", "without": "none"}.items():
+        ratios = table.loc[table["allocation_delays"] == variant, "ratio"]
+        found[f"headline.{name}"] = _span(ratios)
+        found[f"headline.{name}.median"] = _percent(ratios.median())
+    load = table[(table["figure"] == "fig9") & (table["allocation_delays"] == "none")]
+    for row in load[load["x"] == load["x"].min()].to_dict("records"):
+        found[f"light.{row['topology']}"] = _percent(row["ratio"])
+    return found
+
+
+def _offline(path: Path) -> dict[str, str]:
+    table = read_table(path)
+    excess = table.loc[table["method"] == "cg_bprr", "above_optimum_percent"] / 100
+    petals = table[table["method"] == "petals"].groupby(["servers", "family"])
+    means = petals["above_optimum_percent"].mean() / 100
+    found = {
+        "offline.instances": str(len(excess)),
+        "offline.proven": _percent(
+            (table["status"][table["method"] == "optimum"] == "optimal").mean()
+        ),
+        "offline.hit": _percent((excess < 1e-9).mean()),
+        "offline.mean": f"{100 * excess.mean():.1f} %",
+        "offline.worst": f"{100 * excess.max():.1f} %",
+    }
+    for servers, rows in means.groupby("servers"):
+        found[f"offline.petals_{servers}"] = _span(rows)
+    return found
+
+
+def _testbed(path: Path) -> dict[str, str]:
+    means = case_means(read_run(path.parent).requests)
+    table, contended = (means[means["group"] == name] for name in ("table", "contention"))
+    errors = {name: table[f"{name}_ms_error"].abs() for name in ("per_token", "ttft")}
+    crowded = contended["per_token_ms_error"].abs().sort_values()
+    found = {
+        "testbed.cases": str(len(table)),
+        "testbed.sessions": str(table["requests"].sum()),
+        "testbed.crowded_most": _percent(crowded.iloc[-2]),
+        "testbed.crowded_worst": _percent(crowded.iloc[-1]),
+    }
+    for name, error in errors.items():
+        found[f"testbed.{name}"] = f"{100 * error.median():.1f} %"
+        found[f"testbed.{name}.worst"] = f"{100 * error.max():.1f} %"
+    return found
+
+
+def _scorecard(path: Path) -> dict[str, str]:
+    counts = json.loads(path.read_text(encoding="utf-8"))["counts"]
+    words = {verdict: "_".join(verdict.split()[:2]) for verdict in counts}
+    return {
+        "claims.all": str(sum(counts.values())),
+        **{f"claims.{words[verdict]}": str(count) for verdict, count in counts.items()},
+    }
+
+
+def _disk(path: Path) -> dict[str, str]:
+    folders = (path.parent, path.parents[1] / "figures")
+    used = sum(file.stat().st_size for folder in folders for file in folder.rglob("*.*"))
+    return {"disk.outputs": f"{-(-used // 10_000_000) * 10} MB"}
+
+
+def _golden(path: Path) -> dict[str, str]:
+    return {"golden.cases": str(len(json.loads(path.read_text(encoding="utf-8"))["cases"]))}
+
+
+SOURCES: dict[str, Callable[[Path], dict[str, str]]] = {
+    "config/default.yaml": _delays,
+    "figures/headline.csv": _headline,
+    "results/offline/optimality.parquet": _offline,
+    "results/scorecard.json": _scorecard,
+    "results/manifest.json": _disk,
+    "data/traces/testbed/requests.csv": _testbed,
+    "tests/golden/cases.json": _golden,
+}
+
+
+def numbers(root: Path) -> dict[str, str]:
+    """Numbers of the prose, as texts, by name.
+
+    Raises
+    ------
+    InputError
+        If a source is missing.
+    """
+    found: dict[str, str] = {}
+    for name, read in SOURCES.items():
+        if not (root / name).is_file():
+            raise InputError(root / name, "file", "missing", "the outputs of a whole run")
+        found |= read(root / name)
+    return found
+
+
+def fill(text: str, known: Mapping[str, str], where: object) -> str:
+    """Text with every marked number as it is known.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown.
+    """
+
+    def put(match: re.Match[str]) -> str:
+        if match[2] not in known:
+            raise InputError(where, "number", match[2], ", ".join(known))
+        return f"{match[1]}{known[match[2]]}{match[3]}"
+
+    return MARK.sub(put, text)
+
+
+def write_readme(root: Path) -> list[Path]:
+    """Copy the pictures, keep the numbers, and fill them into every page; return what changed."""
+    known = numbers(root)
+    texts = {root / KEPT / "numbers.json": json.dumps(known, indent=1, ensure_ascii=False) + "\n"}
+    for page in (page for pattern in PAGES for page in sorted(root.glob(pattern))):
+        texts[page] = fill(page.read_text(encoding="utf-8"), known, page)
+    for figure in FIGURES:
+        shutil.copyfile(root / f"figures/{figure}.png", root / KEPT / f"{figure}.png")
+    changed = []
+    for path, text in texts.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            changed.append(path)
+            with replacing(path) as unfinished:
+                unfinished.write_text(text, encoding="utf-8")
+    return changed
