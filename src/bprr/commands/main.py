@@ -80,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise
     except BaseException as error:
         status, line = _explained(error)
+        _settle_output()
         if words[:1] == ["--debug"]:
             import traceback
 
@@ -120,16 +121,24 @@ def _explained(error: BaseException) -> tuple[int, str]:
 
 
 def _reader_gone() -> bool:
-    """Whether it is standard output that is broken; if so, what is left for it is dropped."""
-    import os
+    """Whether it is standard output that is broken."""
     import select
 
     try:
-        output = sys.stdout.fileno()
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)  # errors are reported anyway
+        return bool(poll.poll(0))
     except (AttributeError, OSError):  # closed, or none of the system's
         return False
-    poll = select.poll()
-    poll.register(output, 0)  # errors are reported anyway
-    if gone := bool(poll.poll(0)):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
-    return gone
+
+
+def _settle_output() -> None:
+    """Write what standard output still holds, or drop it: Python tries again when it leaves."""
+    import os
+
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (AttributeError, ValueError):  # closed
+        pass
