@@ -1,64 +1,146 @@
 """The command line: one subcommand per stage, the same that the workflow's rules call.
 
 A subcommand is a module with ``add_command(subparsers)``, which sets ``run`` to a function of the
-parsed arguments that returns the exit status.
+parsed arguments that returns the exit status. Whatever an imported library raises leaves through
+`main` as one line. Modules are imported within functions, so that Ctrl-C during an import is no
+traceback either.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import sys
-from collections.abc import Sequence
 
-import bprr
-from bprr.ground.errors import BprrError
+TYPE_CHECKING = False  # that of typing takes time to import
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 __all__ = ["main"]
 
 COMMANDS = (
-    "bprr.commands.check",
-    "bprr.commands.simulate",
-    "bprr.commands.sweep",
-    "bprr.commands.plot",
-    "bprr.commands.measure",
-    "bprr.commands.measure_network",
-    "bprr.commands.fit",
-    "bprr.commands.time",
-    "bprr.commands.offline",
-    "bprr.commands.plot_offline",
-    "bprr.commands.scorecard",
-    "bprr.commands.report",
-    "bprr.commands.manifest",
-    "bprr.commands.testbed",
-    "bprr.commands.verify",
-    "bprr.commands.provenance",
-    "bprr.commands.readme",
+    "check",
+    "simulate",
+    "sweep",
+    "plot",
+    "measure",
+    "measure_network",
+    "fit",
+    "time",
+    "offline",
+    "plot_offline",
+    "scorecard",
+    "report",
+    "manifest",
+    "testbed",
+    "verify",
+    "provenance",
+    "status",
+    "readme",
 )
+
+# Exit statuses beside the subcommands' own; 70 as in sysexits.h, the others as shells have them.
+BAD_INPUT, MACHINE, UNEXPECTED, INTERRUPTED, NO_READER = 2, 1, 70, 130, 141
 
 
 def parser() -> argparse.ArgumentParser:
     """Parser of all subcommands."""
-    top = argparse.ArgumentParser(
+    import importlib
+
+    import bprr
+    from bprr.commands.suggesting import SuggestingParser
+
+    top = SuggestingParser(
         prog="bprr",
         description="Which blocks each server holds, and through which chain each request goes.",
     )
     top.add_argument("--version", action="version", version=f"bprr {bprr.__version__}")
+    top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     subparsers = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in COMMANDS:
-        importlib.import_module(module).add_command(subparsers)
+        importlib.import_module(f"bprr.commands.{module}").add_command(subparsers)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; return the exit status (2: bad input or an infeasible plan)."""
-    arguments = parser().parse_args(argv)
+    """Run one subcommand.
+
+    Returns
+    -------
+    int
+        Exit status: the subcommand's; 2 for bad input or an infeasible plan, 1 where the machine
+        failed (disk, memory), 70 for what should not happen, 130 and 141 if interrupted or if
+        nobody reads the output.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
     try:
-        status: int = arguments.run(arguments)
-    except BprrError as error:
-        print(f"bprr {arguments.command}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("bprr: interrupted; nothing half-written is left", file=sys.stderr)
-        return 130
+        try:
+            return _run(words)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where its failure is caught
+    except SystemExit:  # --help, --version, and a line of argparse about an argument
+        raise
+    except BaseException as error:
+        status, line = _explained(error)
+        _settle_output()
+        if words[:1] == ["--debug"]:
+            import traceback
+
+            traceback.print_exc()
+        if line:
+            command = next((word for word in words if not word.startswith("-")), "")
+            print(f"{' '.join(['bprr', command]).strip()}: {line}", file=sys.stderr)
+        return status
+
+
+def _run(words: list[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal without Greek letters is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
+    arguments = parser().parse_args(words)
+    status: int = arguments.run(arguments)
     return status
+
+
+def _explained(error: BaseException) -> tuple[int, str]:
+    """Exit status and line for an error; no line where nobody can read it."""
+    from bprr.ground.errors import BprrError, one_line
+
+    match error:
+        case BprrError():
+            return BAD_INPUT, str(error)
+        case KeyboardInterrupt():
+            return INTERRUPTED, "interrupted; nothing half-written is left"
+        case MemoryError():
+            return MACHINE, one_line(f"not enough memory {error}").strip()
+        case BrokenPipeError() if _reader_gone():
+            return NO_READER, ""
+        case OSError():
+            name = "" if error.filename is None else f"{error.filename}: "
+            return MACHINE, one_line(f"{name}{error.strerror or error}")
+    what = one_line(f"unexpected {type(error).__name__}: {error}", 500)
+    return UNEXPECTED, f"{what}; bprr --debug shows where"
+
+
+def _reader_gone() -> bool:
+    """Whether it is standard output that is broken."""
+    import select
+
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)  # errors are reported anyway
+        return bool(poll.poll(0))
+    except (AttributeError, OSError):  # closed, or none of the system's
+        return False
+
+
+def _settle_output() -> None:
+    """Write what standard output still holds, or drop it: Python tries again when it leaves."""
+    import os
+
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (AttributeError, ValueError):  # closed
+        pass

@@ -156,7 +156,9 @@ def read_provenance(path: Path) -> dict[str, Any]:
     """
     try:
         metadata = pq.read_schema(regular_file(path, "Parquet file")).metadata or {}
-    except (OSError, pa.ArrowException) as error:
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file makes pyarrow raise almost anything
         raise InputError(path, "file", str(error), "a readable Parquet file") from None
     if PROVENANCE_KEY not in metadata:
         raise InputError(path, "provenance", "none", "a result of this project")

@@ -26,6 +26,7 @@ __all__ = [
     "WHOLE",
     "Column",
     "Schema",
+    "as_numbers",
     "csv_cells",
     "read_csv",
     "read_table",
@@ -157,10 +158,10 @@ def _misfit(values: pd.Series, column: Column) -> tuple[int, object] | None:
         ]
         bad |= present & np.array(strange, dtype=bool)
         # One word makes pandas read a whole column as text: name the word, not the first number.
-        words = bad & pd.to_numeric(values.astype("str"), errors="coerce").isna().to_numpy()
+        words = bad & np.isnan(as_numbers(values))
         bad = words if column.kind in ("number", "whole") and words.any() else bad
     elif present.any() and column.kind in ("number", "whole"):
-        numbers = values.to_numpy(dtype=float, na_value=np.nan)
+        numbers = as_numbers(values)
         if not column.infinite:
             bad |= present & ~np.isfinite(numbers)
         if column.kind == "whole":
@@ -169,6 +170,13 @@ def _misfit(values: pd.Series, column: Column) -> tuple[int, object] | None:
         return None
     position = int(np.argmax(bad))
     return position, values.iloc[position] if present[position] else "nothing"
+
+
+def as_numbers(values: pd.Series) -> np.ndarray:
+    """Values as floating-point numbers, NaN where they are none; beyond their range, infinite."""
+    if not pd.api.types.is_numeric_dtype(values):
+        values = values.astype("str")  # whole numbers of hundreds of digits are objects
+    return pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def read_table(path: Path, schema: Schema | None = None) -> pd.DataFrame:

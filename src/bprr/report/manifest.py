@@ -6,14 +6,25 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from bprr.ground.files import read_json
+from bprr.ground.schema import Strict
 from bprr.ground.storage import file_hash, package_versions, replacing, source_hash
+from bprr.settings.messages import validated
 
-__all__ = ["differences", "manifest", "write_manifest"]
+__all__ = ["Manifest", "differences", "manifest", "read_manifest", "write_manifest"]
 
 BESIDE = (".png", ".csv", ".md")  # a figure's picture and numbers, a table's text
 
 
-def manifest(files: Iterable[Path]) -> dict[str, object]:
+class Manifest(Strict):
+    """What ``results/manifest.json`` holds."""
+
+    files: dict[str, str]
+    packages: dict[str, str]
+    source: str
+
+
+def manifest(files: Iterable[Path]) -> Manifest:
     """Hashes of files and of what stands beside a figure's PDF.
 
     Parameters
@@ -27,21 +38,32 @@ def manifest(files: Iterable[Path]) -> dict[str, object]:
         if path.suffix == ".pdf":
             beside = (path.with_suffix(suffix) for suffix in BESIDE)
             named.update(found for found in beside if found.exists())
-    return {
-        "files": {str(path): file_hash(path) for path in sorted(named)},
-        "packages": package_versions(),
-        "source": source_hash(),
-    }
+    return Manifest(
+        files={str(path): file_hash(path) for path in sorted(named)},
+        packages=package_versions(),
+        source=source_hash(),
+    )
 
 
 def write_manifest(files: Iterable[Path], output: Path) -> None:
     """Write the manifest of some files as JSON."""
-    text = json.dumps(manifest(files), indent=1, sort_keys=True)
+    text = json.dumps(manifest(files).model_dump(), indent=1, sort_keys=True)
     with replacing(output) as unfinished:
         unfinished.write_text(text + "\n", encoding="utf-8")
 
 
+def read_manifest(path: Path) -> Manifest:
+    """Read and check a manifest.
+
+    Raises
+    ------
+    InputError, InputErrors
+        If the file cannot be read or is no manifest.
+    """
+    return validated(Manifest, read_json(path, "manifest"), path)
+
+
 def differences(one: Path, other: Path) -> list[str]:
     """Outputs that two manifests do not agree on."""
-    ours, theirs = (json.loads(path.read_text())["files"] for path in (one, other))
+    ours, theirs = (read_manifest(path).files for path in (one, other))
     return sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from bprr.ground.errors import InputError
 from bprr.ground.swarm import FloatArray, IntArray
-from bprr.ground.tables import csv_cells
+from bprr.ground.tables import as_numbers, csv_cells
 
 __all__ = ["TRACE_COLUMNS", "Workload", "poisson_arrivals_ms", "replay_trace"]
 
@@ -141,19 +141,18 @@ def replay_trace(
 
 
 def _seconds(path: Path, column: pd.Series) -> FloatArray:
-    numbers = pd.to_numeric(column, errors="coerce")
-    if 2 * numbers.notna().sum() > len(column):
-        seconds = numbers.to_numpy(dtype=float)
+    seconds = as_numbers(column)
+    if 2 * np.isfinite(seconds).sum() > len(column):
         allowed = f"a date and time, or seconds, at most {LATEST_S:g}"
         _refuse(path, "arrival", column, ~(np.abs(seconds) <= LATEST_S), allowed)
-        return np.asarray(seconds, dtype=np.float64)
-    times = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
+        return seconds
+    times = pd.to_datetime(column.astype("str"), errors="coerce", utc=True, format="ISO8601")
     _refuse(path, "arrival", column, times.isna().to_numpy(), "seconds or a date and time")
     return np.asarray((times - times.min()).dt.total_seconds(), dtype=np.float64)
 
 
 def _whole_tokens(path: Path, name: str, column: pd.Series) -> IntArray:
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
+    numbers = as_numbers(column)
     bad = ~((numbers >= 1) & (numbers <= MOST_TOKENS)) | (numbers != np.floor(numbers))
     _refuse(path, name, column, bad, f"a whole number of tokens, from 1 to {MOST_TOKENS:,}")
     return numbers.astype(np.int64)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from bprr.ground.errors import InputError
+from bprr.ground.files import regular_file
 from bprr.ground.registry import (
     ADMISSION,
     CHARGING,
@@ -207,8 +208,10 @@ def _named(
 
 def settings_of(content: Mapping[str, Any], where: object) -> Settings:
     """Settings in a mapping; its policy files are imported first, its policies must be known."""
-    for path in content.get("policy_files", []):
-        load_policy_file(Path(path))
+    files = content.get("policy_files")
+    for path in files if isinstance(files, list) else []:
+        if isinstance(path, str | Path):  # anything else is refused below
+            load_policy_file(regular_file(Path(path), "Python file with policies"))
     return validated(Settings, content, where)
 
 

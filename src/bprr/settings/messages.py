@@ -49,7 +49,8 @@ def _all_readable(
             lines += _all_readable(cause.kind, where, cause.error, f"{above}{key}.")
         else:
             line = _readable(kind, where, detail)
-            lines.append(InputError(where, above + line.key, line.value, line.allowed))
+            key = (above + line.key).removesuffix(".") or "(whole file)"
+            lines.append(InputError(where, key, line.value, line.allowed))
     return lines
 
 
@@ -102,7 +103,7 @@ def _readable(kind: type[BaseModel], where: object, detail: ErrorDetails) -> Inp
             allowed = "a text"
         case "list_type":
             allowed = "a list"
-    return InputError(where, ".".join(location) or "(whole file)", value, allowed)
+    return InputError(where, ".".join(location), value, allowed)
 
 
 def _as_written(kind: type[BaseModel], location: Sequence[int | str]) -> list[str]:
