@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bprr.offline import OfflineInstance
+    from bprr.offline.instance import OfflineInstance
 
 Chain = tuple[tuple[int, int], ...]  # (server, blocks processed there)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bprr.ground.swarm import LanguageModel, Swarm
-from bprr.offline import OfflineInstance
+from bprr.offline.instance import OfflineInstance
 
 
 def small_swarm(
@@ -18,7 +18,11 @@ def small_swarm(
 ) -> Swarm:
     """Swarm whose sessions are one token long and take ``cache_gb`` in each block."""
     model = LanguageModel(
-        "small", blocks, d_model=1, block_gb=block_gb, cache_bytes_per_value=cache_gb * 1e9 / 2
+        name="small",
+        blocks=blocks,
+        d_model=1,
+        block_gb=block_gb,
+        cache_bytes_per_value=cache_gb * 1e9 / 2,
     )
     zeros = np.zeros(len(memory))
     return Swarm(

@@ -9,7 +9,10 @@ import pytest
 from brute_force import enumerated
 from small_instances import random_instance
 
-from bprr.offline import OfflineInstance, SolverSettings, installed_solvers, solve_offline
+from bprr.offline.backends.base import SolverSettings
+from bprr.offline.backends.solve import installed_solvers
+from bprr.offline.instance import OfflineInstance
+from bprr.offline.solve import solve_offline
 
 FEW = range(20)
 SMALLEST = {"most_blocks": 5, "most_servers": 3, "most_requests": 2}  # the paper's MILP is slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,24 +9,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bprr.commands.offline import add_command
-from bprr.ground.errors import InfeasibleError, InputError
+from bprr.commands.main import parser
+from bprr.ground.errors import InfeasibleError, InputError, InputErrors
+from bprr.ground.results import OPTIMALITY, THEOREM_2
+from bprr.ground.storage import read_provenance
 from bprr.ground.swarm import LanguageModel, Swarm
-from bprr.offline import (
-    OfflineInstance,
+from bprr.ground.tables import read_table
+from bprr.offline.backends.base import (
+    MilpResult,
+    NothingFoundError,
+    SolverKilledError,
+    SolverMissingError,
     SolverSettings,
-    evaluate_plan,
-    installed_solvers,
-    route_exactly,
-    solve_offline,
 )
-from bprr.offline.backends import SolverMissingError, solve_relaxation
-from bprr.offline.experiments import shared_out
+from bprr.offline.backends.highs import solve_relaxation
+from bprr.offline.backends.solve import installed_solvers
+from bprr.offline.experiments.swarms import cluster_instance, uniform_instance
 from bprr.offline.formulation_paper import build_paper
 from bprr.offline.formulation_strong import build_strong
 from bprr.offline.heuristics import cg_bprr_plan
+from bprr.offline.instance import OfflineInstance, shared_out
 from bprr.offline.packing import Arc, Window, pack_arcs, pack_arcs_by_end
-from bprr.offline.reference import cluster_instance, uniform_instance
+from bprr.offline.routing_ilp import route_exactly
+from bprr.offline.solve import evaluate_plan, solve_offline
 from bprr.placement.cg_bp import cg_bp
 from bprr.scenario.draw import Catalogue
 
@@ -63,7 +67,7 @@ def test_relaxed_stopping_rule_gains(published: Catalogue) -> None:
 
 
 def test_stopping_early_can_make_a_plan_possible() -> None:
-    model = LanguageModel("eight", 8, d_model=1, block_gb=1.0, cache_bytes_per_value=0.05e9)
+    model = LanguageModel(blocks=8, d_model=1, block_gb=1.0, cache_bytes_per_value=0.05e9)
     zeros, rtt = np.zeros(2), np.ones((1, 2))
     memory, tau = np.array([4.7, 5.9]), np.array([2.0, 1.0])
     swarm = Swarm(model, memory, tau, zeros, zeros, rtt, rtt)
@@ -178,10 +182,72 @@ def test_too_many_requests_are_infeasible(published: Catalogue) -> None:
     assert (result.status, result.plan, result.verified) == ("infeasible", None, False)
 
 
+def test_a_gap_that_is_asked_for_ends_the_procedure(published: Catalogue) -> None:
+    instance = uniform_instance(published, (8,), np.random.default_rng(0))
+    exact = solve_offline(instance, "strong", HIGHS)
+    loose = solve_offline(instance, "strong", replace(HIGHS, relative_gap=0.2))
+    assert (exact.status, loose.status) == ("optimal", "gap_reached")
+    assert 1e-6 < loose.gap <= 0.2
+    assert loose.bound_ms <= exact.objective_ms * (1 + 1e-6)
+    assert len(loose.details["programmes"]) < len(exact.details["programmes"])  # type: ignore[arg-type]
+
+
+def test_a_limit_of_the_solver_ends_the_procedure(published: Catalogue) -> None:
+    instance = uniform_instance(published, (8,), np.random.default_rng(0))
+    limited = replace(HIGHS, options={"mip_max_nodes": 0, "mip_heuristic_effort": 0.0})
+    result = solve_offline(instance, "strong", limited)
+    assert result.status == "stopped"
+    assert result.details["ended"] == "Solution limit reached"
+    assert len(result.details["programmes"]) < 10  # type: ignore[arg-type]
+    assert result.bound_ms <= result.objective_ms
+
+
+def test_a_killed_solver_leaves_the_plan_that_was_found(
+    published: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> MilpResult:
+        raise SolverKilledError("CBC was killed by SIGKILL\nand what it said")
+
+    instance = uniform_instance(published, (8,), np.random.default_rng(0))
+    monkeypatch.setattr("bprr.offline.procedure.solve_milp", killed)
+    result = solve_offline(instance, "strong", HIGHS)
+    assert (result.status, result.verified) == ("stopped", True)
+    assert result.details["ended"] == "CBC was killed by SIGKILL"
+    monkeypatch.setattr("bprr.offline.routing_ilp.solve_milp", killed)
+    with pytest.raises(SolverKilledError):
+        solve_offline(instance, "strong", HIGHS)
+
+
+def test_routes_that_were_not_found_in_time_may_exist(published: Catalogue) -> None:
+    instance = uniform_instance(published, (8,), np.random.default_rng(0))
+    placement = cg_bp(instance.swarm, 8, 148)
+    hurried = replace(HIGHS, options={"mip_max_nodes": 0, "presolve": "off"})
+    with pytest.raises(NothingFoundError, match="stopped"):
+        route_exactly(instance, placement, hurried)
+
+
+def test_routes_are_exact_whatever_gap_is_asked_for(published: Catalogue) -> None:
+    instance = cluster_instance(published, (8,))
+    placement = cg_bp(instance.swarm, 6, 148)
+    exact = evaluate_plan(instance, route_exactly(instance, placement, HIGHS))
+    loose = route_exactly(instance, placement, replace(HIGHS, relative_gap=0.9))
+    assert evaluate_plan(instance, loose) == pytest.approx(exact)
+
+
+def test_block_caps_hold(published: Catalogue) -> None:
+    instance = cluster_instance(published, (2,))
+    swarm = replace(instance.swarm, block_cap=np.array([70] * 7 + [40, 40]))
+    capped = OfflineInstance(swarm, (2,), 148)
+    assert [servers.count for servers in capped.classes] == [7, 2]
+    result = solve_offline(capped, "strong", HIGHS)
+    assert result.plan is not None
+    assert result.plan.placement.blocks[7] <= 40
+    assert result.objective_ms > 1017.11 + 1
+    assert build_paper(capped).milp.upper[9 + 7] == 40
+
+
 def command(*words: str) -> int:
-    parser = argparse.ArgumentParser()
-    add_command(parser.add_subparsers(dest="command"))
-    arguments = parser.parse_args(words)
+    arguments = parser().parse_args(words)
     status: int = arguments.run(arguments)
     return status
 
@@ -212,8 +278,6 @@ def test_solve_command_for_people(at_root: Path, capsys: pytest.CaptureFixture[s
         command("solve", SCENARIO, "--requests", "300")
     with pytest.raises(InputError, match="--requests"):
         command("solve", SCENARIO, "--requests", "4,4")
-    with pytest.raises(InputError, match="--time-limit"):
-        command("solve", SCENARIO, "--time-limit", "-1")
 
 
 def test_missing_solver_stops_the_command_before_any_work(
@@ -222,9 +286,73 @@ def test_missing_solver_stops_the_command_before_any_work(
     def missing(name: str) -> str:
         raise SolverMissingError(name, "install it")
 
-    monkeypatch.setattr("bprr.offline.backends.require_solver", missing)
+    monkeypatch.setattr("bprr.offline.backends.solve.require_solver", missing)
     with pytest.raises(SolverMissingError, match="install it"):
         command("solve", "no/such/scenario.yaml", "--solver", "scip")
+    with pytest.raises(SolverMissingError, match="install it"):
+        command("offline", "optimality", "-o", "no/such/folder/table.parquet")
+
+
+def test_bad_option_stops_the_command_before_any_work(at_root: Path) -> None:
+    with pytest.raises(InputError, match="allowableGap"):
+        command("solve", SCENARIO, "--solver", "cbc", "--option", "allowableGap=100000")
+    with pytest.raises(InputError, match="mip_rel_gap"):
+        command("offline", "optimality", "--option", "mip_rel_gap=0.1", "-o", "x/y.parquet")
+
+
+def test_both_commands_read_the_offline_settings(
+    at_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text(
+        "solver: cbc\noffline: {time_limit_s: 7, threads: 1, relative_gap: 0.25,"
+        " options: {cbc: {maxNodes: 3, cuts: off}}}\n",
+        encoding="utf-8",
+    )
+    seen: list[SolverSettings] = []
+
+    def solved(_: object, formulation: str, settings: SolverSettings) -> None:
+        seen.append(settings)
+        raise InfeasibleError("patience", "all of it")
+
+    monkeypatch.setattr("bprr.offline.solve.solve_offline", solved)
+    monkeypatch.setattr("bprr.offline.experiments.equal_blocks.solve_offline", solved)
+    given = {"maxNodes": 3, "cuts": "off"}
+    for words in (["solve", SCENARIO], ["offline", "equal_blocks", "-o", "never.parquet"]):
+        for flags, changed in (
+            ([], {}),
+            (["--gap", "0.5", "--time-limit", "3"], {"relative_gap": 0.5, "time_limit_s": 3.0}),
+            (["--option", "maxNodes=9"], {"options": {**given, "maxNodes": 9}}),
+            (["--solver", "highs"], {"solver": "highs", "options": {}}),
+        ):
+            with pytest.raises(InfeasibleError):
+                command(*words, "--config", str(config), *flags)
+            expected = SolverSettings("cbc", 7.0, 1, 0.25, given)
+            assert seen.pop() == replace(expected, **changed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "key"),
+    [
+        ("--time-limit", "-1", "time_limit_s"),
+        ("--threads", "0", "threads"),
+        ("--gap", "1e-9", "relative_gap"),
+        ("--gap", "1", "relative_gap"),
+    ],
+)
+def test_bad_limits_are_refused(at_root: Path, flag: str, value: str, key: str) -> None:
+    with pytest.raises(InputErrors, match=f"command line: {key}"):
+        command("solve", SCENARIO, flag, value)
+
+
+def test_design_load_is_chosen_as_in_sweeps(
+    at_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loads = []
+    for key in ("design_load.rate_per_s=0.01", "design_load.load=3", "workload.rate_per_s=0.01"):
+        assert command("solve", SCENARIO, "--set", key, "--gap", "0.9", "--json") == 0
+        loads.append(sum(json.loads(capsys.readouterr().out)["requests"]))
+    assert loads[:2] == [loads[2], 3]
 
 
 def test_study_commands_write_tables(at_root: Path, tmp_path: Path) -> None:
@@ -232,12 +360,11 @@ def test_study_commands_write_tables(at_root: Path, tmp_path: Path) -> None:
     assert command("offline", "optimality", "--scale", "smoke", "-o", str(table)) == 0
     bounds = tmp_path / "theorem_2.parquet"
     assert command("offline", "theorem_2", "--optimality", str(table), "-o", str(bounds)) == 0
-    from bprr.ground.storage import read_provenance, read_table
-
-    found = read_table(table)
+    found = read_table(table, OPTIMALITY)
     assert set(found["method"]) == {"optimum", "cg_bprr", "gsa", "petals", "theorem_2"}
     assert (found.loc[found["method"] == "optimum", "status"] == "optimal").all()
     above = found["above_optimum_percent"].dropna()
     assert (above >= -1e-6).all()
-    assert (read_table(bounds)["bound_over_cg_bprr"].dropna() >= 1 - 1e-9).all()
-    assert read_provenance(table)["solver"] == "highs"
+    assert (read_table(bounds, THEOREM_2)["bound_over_cg_bprr"].dropna() >= 1 - 1e-9).all()
+    settings = read_provenance(table)["settings"]
+    assert (settings["solver"], settings["offline"]["scale"]) == ("highs", "smoke")

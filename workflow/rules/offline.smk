@@ -1,9 +1,30 @@
 # The offline optimum: experiments (in results/offline) and their figures. `snakemake offline_study`
 # runs them on their full scale, for hours, in results/offline_study.
-OFFLINE_ROOMS = ("ground", "scenario", "placement", "offline")
+from bprr.study.offline import MODULES as OFFLINE_MODULES
+from bprr.study.offline import check_solvers, offline_inputs, offline_slice
+
 OFFLINE_SOLVED = ("optimality", "solver_race", "relaxed_stopping", "equal_blocks")
 OFFLINE_FIGURES = (*OFFLINE_SOLVED, "theorem_2")
-STUDY_TIME_LIMIT_S = 600
+OFFLINE_SLICES = {
+    (kind, name): settings_slice(offline_slice(SETTINGS, kind, name))
+    for kind in ("offline", "offline_study")
+    for name in OFFLINE_SOLVED
+}
+# A solver that is not installed, or an option that it does not take, stops everything here.
+or_stop(check_solvers, SETTINGS)
+
+
+def offline_cores(wildcards):
+    """Cores of an experiment.
+
+    The race's result is time: it takes all of them, so that nothing runs beside it. The others
+    keep one core busy with HiGHS and SCIP, whatever threads these may use. What is proven does not
+    depend on what runs beside; two instances of equal_blocks end at the time limit everywhere, and
+    their bounds are as far as one core comes.
+    """
+    if wildcards.experiment == "solver_race":
+        return ALL_CORES
+    return 1 if SETTINGS.solver in ("highs", "scip") else SETTINGS.offline.threads
 
 
 wildcard_constraints:
@@ -12,35 +33,27 @@ wildcard_constraints:
     offline_kind="offline|offline_study",
 
 
-# Solvers are timed here, and use several threads: nothing else runs beside them.
 rule offline_experiment:
     input:
-        config=ancient(EFFECTIVE),
-        scenario=str(SETTINGS.scenario_dir / "scattered.yaml"),
-        published=PUBLISHED,
+        or_stop(offline_inputs, SETTINGS),
     output:
         ensure(f"{RESULTS}/{{offline_kind}}/{{experiment}}.parquet", non_empty=True),
     params:
-        flags=lambda wildcards: (
-            offline_flags(SETTINGS.offline.scale, SETTINGS.offline.time_limit_s)
-            if wildcards.offline_kind == "offline"
-            else offline_flags("study", STUDY_TIME_LIMIT_S)
-        ),
-        seed=SETTINGS.seed,
-        source=source_hash(*OFFLINE_ROOMS),
+        settings=lambda wildcards: OFFLINE_SLICES[wildcards.offline_kind, wildcards.experiment],
+        data=files_hash(or_stop(offline_inputs, SETTINGS)),
+        source=source_hash(*OFFLINE_MODULES, "bprr.commands.offline"),
         solver_logs=f"{LOGS}/{{offline_kind}}_{{experiment}}_solver",
     log:
         f"{LOGS}/{{offline_kind}}_{{experiment}}.log",
     benchmark:
         f"{BENCHMARKS}/{{offline_kind}}_{{experiment}}.tsv"
-    threads: workflow.cores
+    threads: offline_cores
     resources:
         mem_mb=4000,
         runtime=lambda wildcards: 15 if wildcards.offline_kind == "offline" else 720,
     shell:
-        "rm -rf {params.solver_logs};"
-        " bprr offline {wildcards.experiment} {params.flags} --config {input.config}"
-        " --log-dir {params.solver_logs} -o {output} > {log} 2>&1"
+        "bprr offline {wildcards.experiment:q} --config {params.settings:q}"
+        " --log-dir {params.solver_logs:q} -o {output:q} > {log:q} 2>&1"
 
 
 rule offline_theorem_2:
@@ -49,11 +62,11 @@ rule offline_theorem_2:
     output:
         ensure(f"{RESULTS}/{{offline_kind}}/theorem_2.parquet", non_empty=True),
     params:
-        source=source_hash("offline"),
+        source=source_hash("bprr.offline.experiments.theorem_2", "bprr.commands.offline"),
     log:
         f"{LOGS}/{{offline_kind}}_theorem_2.log",
     shell:
-        "bprr offline theorem_2 --optimality {input} -o {output} > {log} 2>&1"
+        "bprr offline theorem_2 --optimality {input:q} -o {output:q} > {log:q} 2>&1"
 
 
 rule offline_figure:
@@ -69,11 +82,11 @@ rule offline_figure:
         png=f"{FIGURES}/{{offline_kind}}_{{offline_figure}}.png",
         csv=f"{FIGURES}/{{offline_kind}}_{{offline_figure}}.csv",
     params:
-        source=source_hash("figures"),
+        source=source_hash("bprr.commands.plot_offline"),
     log:
         f"{LOGS}/figure_{{offline_kind}}_{{offline_figure}}.log",
     shell:
-        "bprr plot-offline {wildcards.offline_figure} {input} -o {output.pdf} > {log} 2>&1"
+        "bprr plot-offline {wildcards.offline_figure:q} {input:q} -o {output.pdf:q} > {log:q} 2>&1"
 
 
 rule offline:

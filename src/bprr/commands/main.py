@@ -26,6 +26,7 @@ COMMANDS = (
     "measure_network",
     "fit",
     "time",
+    "solve",
     "offline",
     "plot_offline",
     "scorecard",

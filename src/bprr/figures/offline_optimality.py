@@ -41,7 +41,7 @@ def optimality_table(optimality: pd.DataFrame) -> pd.DataFrame:
     shown = optimality[optimality["method"].isin(list(METHODS))].copy()
     keys = pd.MultiIndex.from_frame(shown[CASE])
     shown["proven"] = (optimum.reindex(keys) == "optimal").to_numpy()
-    shown["infeasible"] = shown["objective_ms"].isna()
+    shown["infeasible"] = shown["status"].str.startswith("infeasible")
     grouped = shown.groupby(["family", "servers", "method", "load"], sort=True)
     excess = grouped["above_optimum_percent"]
     return pd.DataFrame(

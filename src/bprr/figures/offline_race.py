@@ -59,8 +59,8 @@ def draw_race(race: pd.DataFrame) -> Figure:
         style.heading(figure, "Time to a proven optimum, nine servers", handles, columns=6)
         style.note(
             figure,
-            "A run ends with a dot where it is proven optimal (gap below 0.01 %), with a cross at "
-            "its time limit. Gurobi: only what its size-limited licence covers.",
+            "A run ends with a dot where it is proven optimal (gap below 0.01 %), with a cross "
+            "elsewhere. Gurobi: only what its size-limited licence covers.",
         )
     return figure
 

@@ -21,7 +21,7 @@ from bprr.ground.swarm import FloatArray, IntArray
 from bprr.offline.instance import OfflineInstance
 from bprr.offline.milp import Milp, RowBuilder
 from bprr.offline.plan import Plan, Route
-from bprr.placement import Placement
+from bprr.placement.base import Placement
 
 __all__ = ["PaperModel", "build_paper"]
 
@@ -118,7 +118,7 @@ def build_paper(instance: OfflineInstance) -> PaperModel:
     cost, lower, upper = np.zeros(columns), np.zeros(columns), np.zeros(columns)
     integer = np.zeros(columns, dtype=bool)
     lower[first_column], upper[first_column] = 1, blocks
-    upper[size_column] = blocks
+    upper[size_column] = instance.most_blocks
     integer[: 2 * swarm.servers] = True
 
     rows = RowBuilder()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bprr.ground.swarm import IntArray
-from bprr.offline.backends import SolverSettings
+from bprr.offline.backends.base import SolverSettings
 from bprr.offline.instance import OfflineInstance
 from bprr.offline.plan import Plan
 from bprr.offline.routing_ilp import route_exactly

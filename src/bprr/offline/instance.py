@@ -12,7 +12,12 @@ from bprr.ground.errors import InputError
 from bprr.ground.performance import free_cache_tokens
 from bprr.ground.swarm import FloatArray, IntArray, Swarm
 
-__all__ = ["OfflineInstance", "ServerClass"]
+__all__ = ["OfflineInstance", "ServerClass", "shared_out"]
+
+
+def shared_out(load: int, clients: int) -> tuple[int, ...]:
+    """Requests dealt to clients as evenly as possible, the first ones getting more."""
+    return tuple(load // clients + (client < load % clients) for client in range(clients))
 
 
 @dataclass(frozen=True)
@@ -96,13 +101,20 @@ class OfflineInstance:
         """K_j(m): cache slots of every server beside m blocks, shape (S, L + 1).
 
         A server that hosts nothing has no use for its cache, so K_j(0) = 0; it is also 0 where m
-        blocks do not fit.
+        blocks do not fit or are not allowed.
         """
+        sizes = np.arange(self.swarm.model.blocks + 1)
         columns = [
             free_cache_tokens(self.swarm, np.full(self.swarm.servers, size)) // self.session_tokens
-            for size in range(self.swarm.model.blocks + 1)
+            for size in sizes
         ]
-        return np.stack(columns, axis=1)
+        allowed = sizes <= self.most_blocks[:, None]
+        return np.where(allowed, np.stack(columns, axis=1), 0)
+
+    @property
+    def most_blocks(self) -> IntArray:
+        """Blocks that each server may host, whatever its memory, shape (S,)."""
+        return self.swarm.capped(np.full(self.swarm.servers, self.swarm.model.blocks))
 
     @cached_property
     def classes(self) -> tuple[ServerClass, ...]:
@@ -113,6 +125,7 @@ class OfflineInstance:
             key = (
                 float(swarm.memory_gb[server]),
                 float(swarm.tau_ms[server]),
+                float(self.most_blocks[server]),
                 *swarm.token_rtt_ms[:, server].tolist(),
             )
             groups.setdefault(key, []).append(server)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,42 +77,6 @@ class Milp:
             self.row_upper[rows],
         )
         return smaller, kept
-
-    def write_mps(self, path: Path) -> None:
-        """Write free-format MPS, every number to 17 digits; columns are c0…, rows r0…."""
-        lines = ["NAME bprr", "ROWS", " N cost"]
-        equal = self.row_lower == self.row_upper
-        kinds = np.where(equal, "E", np.where(np.isfinite(self.row_upper), "L", "G"))
-        lines += [f" {kind} r{row}" for row, kind in enumerate(kinds)]
-        lines.append("COLUMNS")
-        by_column = self.matrix.tocsc()
-        for whole in (False, True):
-            if whole:
-                lines.append(" M1 'MARKER' 'INTORG'")
-            for column in np.flatnonzero(self.integer == whole):
-                # Named in the objective even at cost 0, so that a column without rows exists.
-                lines.append(f" c{column} cost {self.cost[column]:.17g}")
-                part = slice(by_column.indptr[column], by_column.indptr[column + 1])
-                lines += [
-                    f" c{column} r{row} {value:.17g}"
-                    for row, value in zip(
-                        by_column.indices[part], by_column.data[part], strict=True
-                    )
-                ]
-            if whole:
-                lines.append(" M2 'MARKER' 'INTEND'")
-        lines.append("RHS")
-        side = np.where(kinds == "G", self.row_lower, self.row_upper)
-        lines += [f" rhs r{row} {side[row]:.17g}" for row in np.flatnonzero(side)]
-        lines.append("RANGES")
-        ranged = ~equal & np.isfinite(self.row_lower) & np.isfinite(self.row_upper)
-        width = self.row_upper - self.row_lower
-        lines += [f" rng r{row} {width[row]:.17g}" for row in np.flatnonzero(ranged)]
-        lines.append("BOUNDS")
-        for place, (low, high) in enumerate(zip(self.lower, self.upper, strict=True)):
-            lines += [f" LO bnd c{place} {low:.17g}", f" UP bnd c{place} {high:.17g}"]
-        lines.append("ENDATA")
-        path.write_text("\n".join(lines) + "\n")
 
 
 class RowBuilder:

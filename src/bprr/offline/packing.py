@@ -15,7 +15,7 @@ import numpy as np
 from bprr.ground.swarm import Swarm
 from bprr.offline.instance import OfflineInstance
 from bprr.offline.plan import Plan, Route
-from bprr.placement import Placement
+from bprr.placement.base import Placement
 
 __all__ = [
     "Arc",

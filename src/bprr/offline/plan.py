@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bprr.placement import Placement
+from bprr.offline.backends.base import relative_gap
+from bprr.placement.base import Placement
 
 __all__ = ["OfflineResult", "Plan", "Route"]
 
@@ -59,19 +60,18 @@ class OfflineResult:
     bound_ms : float
         Proven lower bound on the optimum (ms).
     status : str
-        ``"optimal"``, ``"time_limit"`` or ``"infeasible"``.
+        ``"optimal"``, ``"gap_reached"`` (the gap that was asked for), ``"time_limit"``,
+        ``"stopped"`` (by another limit, or from outside) or ``"infeasible"``.
     seconds : float
         Wall-clock time of the whole procedure (s).
     nodes : int
         Branch-and-bound nodes of all integer programmes solved on the way.
     formulation, solver_requested, solver_used : str
         By name; ``solver_used`` with its version.
-    verified : bool
-        Whether the independent verifier accepted the plan.
     trace : tuple of (float, float, float)
         Progress: seconds, objective and bound after each step of the procedure.
     details : mapping
-        Sizes, steps and log files, for tables.
+        Sizes, steps and log files, for tables; ``"ended"``, how in the solver's own words.
     """
 
     plan: Plan | None
@@ -83,13 +83,15 @@ class OfflineResult:
     formulation: str
     solver_requested: str
     solver_used: str
-    verified: bool
     trace: tuple[tuple[float, float, float], ...] = ()
     details: Mapping[str, object] = field(default_factory=dict)
 
     @property
+    def verified(self) -> bool:
+        """Whether there is a plan; every plan was accepted by the independent verifier."""
+        return self.plan is not None
+
+    @property
     def gap(self) -> float:
         """Relative gap (objective − bound) / objective; infinite without a plan."""
-        if self.plan is None:
-            return float("inf")
-        return max(0.0, (self.objective_ms - self.bound_ms) / self.objective_ms)
+        return relative_gap(self.objective_ms, self.bound_ms)

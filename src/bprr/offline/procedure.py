@@ -22,19 +22,22 @@ import numpy as np
 
 from bprr.ground.errors import InfeasibleError
 from bprr.ground.swarm import FloatArray
-from bprr.offline.backends import (
+from bprr.offline.backends.base import (
     MilpResult,
+    NothingFoundError,
+    SolverKilledError,
     SolverSettings,
-    require_solver,
-    solve_milp,
-    solve_relaxation,
+    relative_gap,
+    status_of,
 )
+from bprr.offline.backends.highs import solve_relaxation
+from bprr.offline.backends.solve import require_solver, solve_milp
 from bprr.offline.formulation_strong import FlowModel
 from bprr.offline.instance import OfflineInstance, ServerClass
 from bprr.offline.packing import Arc, Window, placement_from_windows, plan_from_arcs
 from bprr.offline.plan import OfflineResult, Plan
 from bprr.offline.routing_ilp import route_exactly
-from bprr.placement import Placement
+from bprr.placement.base import Placement
 from bprr.placement.cg_bp import cg_bp
 
 __all__ = ["FlowFormulation", "solve_flow_formulation"]
@@ -83,6 +86,7 @@ class Search:
     trace: list[tuple[float, float, float]] = field(default_factory=list)
     solves: list[dict[str, object]] = field(default_factory=list)
     splits: int = 0
+    ended: str = ""
 
     @property
     def seconds(self) -> float:
@@ -96,10 +100,10 @@ class Search:
 
     @property
     def proven(self) -> bool:
-        """Whether bound and objective meet."""
+        """Whether bound and objective meet, up to the gap that is asked for."""
         if self.plan is None:
             return self.bound == float("inf")
-        return self.objective - self.bound <= self.settings.relative_gap * self.objective
+        return relative_gap(self.objective, self.bound) <= self.settings.relative_gap
 
     def offer(self, plan: Plan) -> None:
         """Verify a plan and keep it if it is the best."""
@@ -122,7 +126,7 @@ def greedy_plan(search: Search) -> None:
     """Offer CG-BPRR's placement with exactly routed requests; lower design loads if need be."""
     instance, load = search.instance, search.instance.load
     while load > 0 and search.plan is None:
-        with suppress(InfeasibleError):
+        with suppress(InfeasibleError, NothingFoundError):
             placement = cg_bp(instance.swarm, load, instance.session_tokens)
             search.offer(route_exactly(instance, placement, limited(search, 0.1)))
         load = load * 4 // 5
@@ -184,16 +188,16 @@ def unpack(
 
 
 def solve_flow_formulation(
-    instance: OfflineInstance, formulation: FlowFormulation, settings: SolverSettings
+    formulation: FlowFormulation, instance: OfflineInstance, settings: SolverSettings
 ) -> OfflineResult:
     """Solve a flow formulation to proven optimality, or as far as the time allows.
 
     Parameters
     ----------
-    instance : OfflineInstance
-        The problem.
     formulation : FlowFormulation
         How windows, arcs and packing are defined.
+    instance : OfflineInstance
+        The problem.
     settings : SolverSettings
         Solver of the integer programmes and limits of the whole run; linear relaxations are
         always solved by HiGHS, and their bounds recomputed from the duals.
@@ -204,39 +208,47 @@ def solve_flow_formulation(
     """
     used = require_solver(settings.solver)
     search = Search(instance, formulation, settings)
-    greedy_plan(search)
     classes = instance.classes
-    while not search.proven and search.remaining > 0:
-        failed = solve_for_classes(search, classes)
-        if not failed:
-            break
-        search.splits += len(failed)
-        at_fault = {servers.members for servers in failed}
-        classes = tuple(
-            part
-            for servers in classes
-            for part in (
-                [instance.server_class([member]) for member in servers.members]
-                if servers.members in at_fault
-                else [servers]
+    try:
+        greedy_plan(search)
+        while not search.proven and search.remaining > 0:
+            failed = solve_for_classes(search, classes)
+            if not failed:
+                break
+            search.splits += len(failed)
+            at_fault = {servers.members for servers in failed}
+            classes = tuple(
+                part
+                for servers in classes
+                for part in (
+                    [instance.server_class([member]) for member in servers.members]
+                    if servers.members in at_fault
+                    else [servers]
+                )
             )
-        )
-    status = "time_limit"
-    if search.proven:
-        status = "infeasible" if search.plan is None else "optimal"
+    except SolverKilledError as error:
+        if search.plan is None:
+            raise
+        search.ended = str(error).splitlines()[0]
+    ended = "time_limit" if search.remaining <= 0 else "stopped"
+    if search.plan is None and search.proven:
+        ended = "infeasible"
     return OfflineResult(
         plan=search.plan,
         objective_ms=search.objective,
         bound_ms=min(search.bound, search.objective),
-        status=status,
+        status=status_of(ended, search.objective, search.bound, settings.relative_gap),
         seconds=search.seconds,
         nodes=search.nodes,
         formulation=formulation.name,
         solver_requested=settings.solver,
         solver_used=used,
-        verified=search.plan is not None,
         trace=tuple(search.trace),
-        details={"programmes": search.solves, "classes_split": search.splits},
+        details={
+            "programmes": search.solves,
+            "classes_split": search.splits,
+            "ended": search.ended,
+        },
     )
 
 
@@ -248,9 +260,10 @@ def solve_for_classes(search: Search, classes: tuple[ServerClass, ...]) -> list[
     step = FIRST_STEP
     while not search.proven and search.remaining > 0:
         target = next_target(search, step)
-        last = target == search.objective
         step *= STEP_GROWTH
         caps = caps_for_target(model, target - linear_bound, reduced_cost)
+        everything = bool((caps >= model.milp.upper).all())
+        last = everything or target == search.objective
         smaller, kept = model.milp.restricted(caps)
         result = solve_milp(
             smaller, limited(search, 1.0 if last else SHARE_OF_TIME), search.formulation.name
@@ -258,18 +271,22 @@ def solve_for_classes(search: Search, classes: tuple[ServerClass, ...]) -> list[
         record(search, target, smaller.columns, smaller.rows, result)
         infeasible = result.status == "infeasible"
         search.raise_bound(target if infeasible else min(result.bound, target))
-        if infeasible and (caps >= model.milp.upper).all():
+        if infeasible and everything:
             search.raise_bound(float("inf"))
         if result.values is None:
+            if last and result.status == "stopped":
+                break
             continue
         values = np.zeros(model.milp.columns)
         values[kept] = result.values
         placement, packed, failed = unpack(model, values, search.formulation.pack)
         if not failed:
             search.offer(plan_from_arcs(search.instance, placement, packed))
+            if last and result.status != "time_limit":
+                break  # the same programme again would end in the same way
             continue
         # The windows may still serve the requests in another way.
-        with suppress(InfeasibleError):
+        with suppress(InfeasibleError, NothingFoundError):
             search.offer(route_exactly(search.instance, placement, limited(search, 0.1)))
         if not search.proven:
             return failed
@@ -279,6 +296,7 @@ def solve_for_classes(search: Search, classes: tuple[ServerClass, ...]) -> list[
 def record(search: Search, target: float, columns: int, rows: int, result: MilpResult) -> None:
     """Keep what one integer programme took."""
     search.nodes += result.nodes
+    search.ended = result.said
     search.solves.append(
         {
             "target_ms": target,

@@ -6,17 +6,20 @@ j takes them from any position within its range to the end of it, and has K_j ca
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from bprr.ground.errors import InfeasibleError
 from bprr.ground.swarm import IntArray
-from bprr.offline.backends import SolverSettings, solve_milp
+from bprr.offline.backends.base import OPTIMAL_GAP, NothingFoundError, SolverSettings
+from bprr.offline.backends.solve import solve_milp
 from bprr.offline.formulation_strong import flow_rows
 from bprr.offline.instance import OfflineInstance
 from bprr.offline.milp import Milp, RowBuilder
 from bprr.offline.packing import Arc, Window, plan_from_arcs
 from bprr.offline.plan import Plan
-from bprr.placement import Placement
+from bprr.placement.base import Placement
 
 __all__ = ["build_routing", "route_exactly"]
 
@@ -73,23 +76,25 @@ def route_exactly(
     Returns
     -------
     Plan
-        The optimal routes, or the incumbent at the time limit.
+        The optimal routes whatever gap the settings allow, or the incumbent at a limit.
 
     Raises
     ------
     InfeasibleError
-        If the requests do not fit at once under this placement, or no routes were found in time.
+        If the requests do not fit at once under this placement.
+    NothingFoundError
+        If a limit was reached before any routes were found.
     """
     milp, server, tail, head = build_routing(instance, placement)
     if not server.size:
         raise InfeasibleError("GPU memory", "room for a block on any server", "routing (19)")
-    result = solve_milp(milp, settings, "routing")
+    proving = replace(settings, relative_gap=min(settings.relative_gap, OPTIMAL_GAP))
+    result = solve_milp(milp, proving, "routing")
+    if result.status == "infeasible":
+        missing = f"a route for each of {instance.load} requests at once"
+        raise InfeasibleError("cache slots", missing, "routing (19) under the given placement")
     if result.values is None:
-        raise InfeasibleError(
-            "cache slots",
-            f"a route for each of {instance.load} requests at once",
-            f"routing (19) under the given placement: {result.status}",
-        )
+        raise NothingFoundError(f"routing (19) ended before it found routes: {result.status}")
     slots = placement.cache_tokens // instance.session_tokens
     windows = {
         int(j): Window(

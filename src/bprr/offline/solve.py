@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 
 from bprr.ground.errors import InputError
-from bprr.offline.backends import SolverSettings, require_solver, solve_milp
+from bprr.offline.backends.base import SolverSettings
+from bprr.offline.backends.solve import solve_milp
 from bprr.offline.formulation_paper import build_paper
 from bprr.offline.formulation_relaxed import build_relaxed
 from bprr.offline.formulation_strong import build_strong
@@ -14,14 +16,14 @@ from bprr.offline.instance import OfflineInstance
 from bprr.offline.packing import pack_arcs, pack_arcs_by_end
 from bprr.offline.plan import OfflineResult, Plan
 from bprr.offline.procedure import FlowFormulation, solve_flow_formulation
-from bprr.offline.verify import verify_plan, verify_relaxed_plan
+from bprr.offline.verify import Verifier, verify_plan, verify_relaxed_plan
 
-__all__ = ["FORMULATIONS", "evaluate_plan", "evaluate_relaxed_plan", "solve_offline"]
+__all__ = ["FORMULATIONS", "evaluate_plan", "solve_offline"]
 
 
-def evaluate_plan(instance: OfflineInstance, plan: Plan) -> float:
-    """Verify a plan against the paper's problem; its objective (ms)."""
-    return verify_plan(
+def evaluate_plan(instance: OfflineInstance, plan: Plan, verify: Verifier = verify_plan) -> float:
+    """Verify a plan, against the paper's problem unless told otherwise; its objective (ms)."""
+    return verify(
         instance.swarm,
         instance.requests,
         instance.session_tokens,
@@ -31,34 +33,15 @@ def evaluate_plan(instance: OfflineInstance, plan: Plan) -> float:
     )
 
 
-def evaluate_relaxed_plan(instance: OfflineInstance, plan: Plan) -> float:
-    """Verify a plan against the relaxed stopping rule; its objective (ms)."""
-    return verify_relaxed_plan(
-        instance.swarm,
-        instance.requests,
-        instance.session_tokens,
-        plan.placement.first_block.tolist(),
-        plan.placement.blocks.tolist(),
-        [(route.client, route.servers, route.processed) for route in plan.routes],
-    )
-
-
-def solve_strong(instance: OfflineInstance, settings: SolverSettings) -> OfflineResult:
-    """The strong formulation with its whole procedure."""
-    formulation = FlowFormulation("strong", build_strong, pack_arcs_by_end, evaluate_plan)
-    return solve_flow_formulation(instance, formulation, settings)
-
-
-def solve_relaxed(instance: OfflineInstance, settings: SolverSettings) -> OfflineResult:
-    """The relaxed stopping rule, by the same procedure."""
-    formulation = FlowFormulation("relaxed", build_relaxed, pack_arcs, evaluate_relaxed_plan)
-    return solve_flow_formulation(instance, formulation, settings)
+STRONG = FlowFormulation("strong", build_strong, pack_arcs_by_end, evaluate_plan)
+RELAXED = FlowFormulation(
+    "relaxed", build_relaxed, pack_arcs, partial(evaluate_plan, verify=verify_relaxed_plan)
+)
 
 
 def solve_paper(instance: OfflineInstance, settings: SolverSettings) -> OfflineResult:
     """The paper's MILP (13) as it stands."""
     started = perf_counter()
-    used = require_solver(settings.solver)
     model = build_paper(instance)
     result = solve_milp(model.milp, settings, "paper")
     plan = None if result.values is None else model.plan(result.values)
@@ -72,21 +55,21 @@ def solve_paper(instance: OfflineInstance, settings: SolverSettings) -> OfflineR
         nodes=result.nodes,
         formulation="paper",
         solver_requested=settings.solver,
-        solver_used=used,
-        verified=plan is not None,
+        solver_used=result.solver_used,
         trace=result.progress,
         details={
             "columns": model.milp.columns,
             "rows": model.milp.rows,
+            "ended": result.said,
             "log": None if result.log_path is None else str(result.log_path),
         },
     )
 
 
 FORMULATIONS: dict[str, Callable[[OfflineInstance, SolverSettings], OfflineResult]] = {
-    "strong": solve_strong,
+    "strong": partial(solve_flow_formulation, STRONG),
     "paper": solve_paper,
-    "relaxed": solve_relaxed,
+    "relaxed": partial(solve_flow_formulation, RELAXED),
 }
 
 
@@ -107,7 +90,7 @@ def solve_offline(
     Returns
     -------
     OfflineResult
-        At the time limit with the incumbent, its bound and status ``"time_limit"``.
+        At any limit with the incumbent and its bound; its status says which.
 
     Raises
     ------

@@ -8,16 +8,19 @@ more parameters and cache than it has memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bprr.ground.errors import BprrError
 from bprr.ground.swarm import Swarm
 
-__all__ = ["VerificationError", "verify_plan", "verify_relaxed_plan"]
+__all__ = ["VerificationError", "Verifier", "verify_plan", "verify_relaxed_plan"]
 
 MEMORY_TOLERANCE = 1e-9  # relative; the rounding of sums, as in `bprr.ground.swarm.floor_ratio`
 
 Chain = tuple[int, Sequence[int], Sequence[int]]  # client, servers, blocks processed
+Verifier = Callable[
+    [Swarm, Sequence[int], int, Sequence[int], Sequence[int], Sequence[Chain]], float
+]
 
 
 class VerificationError(BprrError):
@@ -35,37 +38,82 @@ def hosted_blocks(swarm: Swarm, first_block: Sequence[int], blocks: Sequence[int
     return hosted
 
 
-def check_memory(
-    swarm: Swarm, session_tokens: int, blocks: Sequence[int], cached: Sequence[int]
-) -> None:
-    """Refuse a server whose parameters and caches exceed its memory (13b)."""
+def follow_to_the_end(hosted: Sequence[range], blocks: int, chain: Chain) -> None:
+    """Refuse a chain that breaks the suffix rule, or claims to process other than it does."""
+    client, servers, claimed = chain
+    counts = [0] * len(servers)
+    reached = 0
+    for block in range(1, blocks + 1):
+        hosts = [place for place, server in enumerate(servers) if block in hosted[server]]
+        if not hosts:
+            raise VerificationError(f"client {client}: no server of a chain hosts block {block}")
+        if hosts[0] < reached:
+            raise VerificationError(f"client {client}: a chain turns back at block {block}")
+        reached = hosts[0]
+        counts[reached] += 1
+    if 0 in counts:
+        idle = servers[counts.index(0)]
+        raise VerificationError(f"client {client}: a chain visits server {idle} for no block")
+    if counts != list(claimed):
+        raise VerificationError(
+            f"client {client}: servers {list(servers)} process {counts} blocks, "
+            f"the plan says {list(claimed)}"
+        )
+
+
+def follow_to_each_stop(hosted: Sequence[range], blocks: int, chain: Chain) -> None:
+    """Refuse a chain whose servers do not host what they process until they stop."""
+    client, servers, counts = chain
+    block = 1
+    for server, count in zip(servers, counts, strict=True):
+        if count < 1:
+            raise VerificationError(f"client {client}: server {server} processes no block")
+        for _ in range(count):
+            if block not in hosted[server]:
+                raise VerificationError(
+                    f"client {client}: server {server} does not host block {block}"
+                )
+            block += 1
+    if block != blocks + 1:
+        raise VerificationError(f"client {client}: a chain ends before block {block}")
+
+
+def objective_of(
+    swarm: Swarm,
+    requests: Sequence[int],
+    session_tokens: int,
+    first_block: Sequence[int],
+    blocks: Sequence[int],
+    chains: Sequence[Chain],
+    follow: Callable[[Sequence[range], int, Chain], None],
+) -> float:
+    """Check a plan whose chains are followed in one way or the other; its objective (ms)."""
+    hosted = hosted_blocks(swarm, first_block, blocks)
+    served = [0] * swarm.clients
+    cached = [0] * swarm.servers
+    objective = 0.0
+    for chain in chains:
+        client, servers, counts = chain
+        follow(hosted, swarm.model.blocks, chain)
+        served[client] += 1
+        time_ms = 0.0  # one round trip per server and τ per block (13a)
+        for server, count in zip(servers, counts, strict=True):
+            cached[server] += count
+            round_trip_ms = float(swarm.token_rtt_ms[client, server])
+            time_ms += round_trip_ms + float(swarm.tau_ms[server]) * count
+        objective += time_ms
+    if served != list(requests):
+        raise VerificationError(f"chains per client {served}, requests per client {list(requests)}")
     session_gb = swarm.model.session_cache_gb(session_tokens)
     for server in range(swarm.servers):
+        # Parameters and caches fit the memory (13b).
         needed = swarm.model.block_gb * int(blocks[server]) + session_gb * cached[server]
         available = float(swarm.memory_gb[server])
         if needed > available * (1 + MEMORY_TOLERANCE):
             raise VerificationError(
                 f"server {server} needs {needed:.6f} GB and has {available:.6f} GB"
             )
-
-
-def check_requests(swarm: Swarm, requests: Sequence[int], chains: Sequence[Chain]) -> None:
-    """Refuse chains that are not one per request of each client."""
-    served = [0] * swarm.clients
-    for client, _, _ in chains:
-        served[client] += 1
-    if served != list(requests):
-        raise VerificationError(f"chains per client {served}, requests per client {list(requests)}")
-
-
-def chain_time_ms(
-    swarm: Swarm, client: int, servers: Sequence[int], counts: Sequence[int]
-) -> float:
-    """Per-token time of one request: one round trip per server and τ per block (13a)."""
-    total = 0.0
-    for server, count in zip(servers, counts, strict=True):
-        total += float(swarm.token_rtt_ms[client, server]) + float(swarm.tau_ms[server]) * count
-    return total
+    return objective
 
 
 def verify_plan(
@@ -101,36 +149,9 @@ def verify_plan(
     VerificationError
         If a rule is broken.
     """
-    hosted = hosted_blocks(swarm, first_block, blocks)
-    check_requests(swarm, requests, chains)
-    cached = [0] * swarm.servers
-    objective = 0.0
-    for client, servers, claimed in chains:
-        counts = [0] * len(servers)
-        reached = 0
-        for block in range(1, swarm.model.blocks + 1):
-            hosts = [place for place, server in enumerate(servers) if block in hosted[server]]
-            if not hosts:
-                raise VerificationError(
-                    f"client {client}: no server of a chain hosts block {block}"
-                )
-            if hosts[0] < reached:
-                raise VerificationError(f"client {client}: a chain turns back at block {block}")
-            reached = hosts[0]
-            counts[reached] += 1
-        if 0 in counts:
-            idle = servers[counts.index(0)]
-            raise VerificationError(f"client {client}: a chain visits server {idle} for no block")
-        if counts != list(claimed):
-            raise VerificationError(
-                f"client {client}: servers {list(servers)} process {counts} blocks, "
-                f"the plan says {list(claimed)}"
-            )
-        for server, count in zip(servers, counts, strict=True):
-            cached[server] += count
-        objective += chain_time_ms(swarm, client, servers, counts)
-    check_memory(swarm, session_tokens, blocks, cached)
-    return objective
+    return objective_of(
+        swarm, requests, session_tokens, first_block, blocks, chains, follow_to_the_end
+    )
 
 
 def verify_relaxed_plan(
@@ -146,24 +167,6 @@ def verify_relaxed_plan(
     Parameters, result and errors are those of `verify_plan`; ``processed`` says here where each
     server stops.
     """
-    hosted = hosted_blocks(swarm, first_block, blocks)
-    check_requests(swarm, requests, chains)
-    cached = [0] * swarm.servers
-    objective = 0.0
-    for client, servers, counts in chains:
-        block = 1
-        for server, count in zip(servers, counts, strict=True):
-            if count < 1:
-                raise VerificationError(f"client {client}: server {server} processes no block")
-            for _ in range(count):
-                if block not in hosted[server]:
-                    raise VerificationError(
-                        f"client {client}: server {server} does not host block {block}"
-                    )
-                block += 1
-            cached[server] += count
-        if block != swarm.model.blocks + 1:
-            raise VerificationError(f"client {client}: a chain ends before block {block}")
-        objective += chain_time_ms(swarm, client, servers, counts)
-    check_memory(swarm, session_tokens, blocks, cached)
-    return objective
+    return objective_of(
+        swarm, requests, session_tokens, first_block, blocks, chains, follow_to_each_stop
+    )

@@ -24,6 +24,7 @@ from bprr.study.points import SweepPoint, sweep_points
 __all__ = [
     "Slice",
     "input_files",
+    "named_in",
     "policy_modules",
     "settings_at",
     "sweep_modules",
@@ -109,8 +110,8 @@ def sweeps_slice(
             each["scenario"]: settings.scenario(each["scenario"])[0] for each in sweeps.values()
         },
         "sweeps": sweeps,
-        **_named_in(text, "device", settings.device_files, settings.devices),
-        **_named_in(text, "model", settings.model_files, settings.models),
+        **named_in(text, "device", settings.device_files, settings.devices),
+        **named_in(text, "model", settings.model_files, settings.models),
     }
     return Slice(name, content)
 
@@ -143,7 +144,7 @@ def _policies(method: Method) -> dict[str, Any]:
     }
 
 
-def _named_in(
+def named_in(
     text: str, kind: str, files: Sequence[Path], given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Entries that a text names; files that a job is still to write are kept as they are."""

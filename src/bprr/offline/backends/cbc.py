@@ -1,32 +1,39 @@
 """CBC: open source, its executable from the wheel ``cbcbox``; driven through files.
 
-The executable writes the incumbent also when it stops at the time limit, and its log ends with the
-bound; both are read here.
+The executable writes the incumbent also when it stops at a limit, and its log ends with the bound;
+both are read here. "Optimal" in its files only means that it stopped by itself: with a gap allowed,
+the proof is the bound.
 """
 
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 from functools import cache
 from importlib import metadata
+from math import isclose
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 
 from bprr.ground.swarm import FloatArray
 from bprr.offline.backends.base import (
+    Answer,
     Backend,
-    MilpResult,
+    Ended,
     Progress,
+    SolverKilledError,
     SolverMissingError,
     SolverRunError,
     SolverSettings,
 )
+from bprr.offline.backends.highs import write_mps
+from bprr.offline.backends.options import GAP, LOG, THREADS, TIME, UNPROVEN, OptionError, of_type
 from bprr.offline.milp import Milp
+from bprr.settings.offline import Option
 
-__all__ = ["BACKEND", "read_progress", "read_solution"]
+__all__ = ["BACKEND", "proven_bound", "read_progress", "read_solution"]
 
 NUMBER = r"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?"
 # A line of the search table: nodes, on tree, depth, incumbent, how found, bound, gap, time.
@@ -36,7 +43,22 @@ TABLE_ROW = re.compile(
     re.MULTILINE,
 )
 NO_INCUMBENT = 1e49  # how the table says that there is none
-PRINTED_DIGITS = 5e-6  # the log rounds the bound to six digits
+PRINTED_DIGITS = 5e-6  # relative; the log rounds to six digits
+INCREMENT = 1e-6  # ms; how much better another solution must be to be searched for (CBC: 1e-4)
+RESERVED = {
+    GAP: ("ratiogap", "allowablegap"),
+    TIME: ("seconds", "timemode"),
+    THREADS: ("threads",),
+    LOG: (
+        *("loglevel", "lploglevel", "messages", "compacttables", "useutf8"),
+        *("print*", "outputformat"),
+    ),
+    UNPROVEN: (
+        *("cutoff", "increment", "constraintfromcutoff", "fixondj", "direction", "errorsallowed"),
+        *("*tolerance", "*scale", "*bound", "vub*", "localtreesearch", "preprocess"),
+        *("*options", "*extra*", "experiment", "test*", "user*"),  # bits, of whatever meaning
+    ),
+}
 
 
 def executable() -> str:
@@ -48,25 +70,73 @@ def executable() -> str:
     return str(cbcbox.cbc_bin_path())
 
 
+def call(*arguments: str, log_path: Path | None = None) -> str:
+    """What CBC says when it is run with these arguments; also left in a file."""
+    command = [executable(), *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if log_path is None else log_path.open("wb"),
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    except OSError as error:
+        remedy = f"{command[0]} cannot be run ({error.strerror}); install cbcbox anew"
+        raise SolverMissingError("cbc", remedy) from error
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        raise SolverKilledError(f"CBC was killed by {name}")
+    said = done.stdout if log_path is None else log_path.read_bytes()
+    return said.decode("utf-8", errors="replace")
+
+
 @cache
 def version() -> str:
     """Name and version, of the executable and of its wheel."""
-    said = subprocess.run([executable(), "-quit"], capture_output=True, text=True, check=False)
-    found = re.search(r"CBC (.+?) —", said.stdout)
+    found = re.search(r"CBC (.+?) —", call("-quit"))
     build = found.group(1) if found else "of unknown build"
     return f"CBC {build}, cbcbox {metadata.version('cbcbox')}"
 
 
+def accept(name: str, value: Option) -> tuple[str, Option]:
+    """Option as CBC takes it: it is set and asked for, since CBC passes over what it cannot use."""
+    if not re.fullmatch(r"\w+", name):
+        raise OptionError("the name of an option of CBC")
+    known = call(f"-{name}??", "-quit")
+    if len(re.findall(r"^Match for", known, re.MULTILINE)) != 1 or "current" not in known:
+        raise OptionError("the name of an option of CBC that takes a number or a word")
+    full = re.sub(r"[()]", "", re.findall(r"^Match for .*': (.*)$", known, re.MULTILINE)[0])
+    words = re.search(r"^Possible options for .*:\n(.*)$", known, re.MULTILINE)
+    if words:
+        taken = str(of_type(value, str))
+        allowed = ", ".join(words.group(1).split())
+    else:
+        taken = f"{of_type(value, float):.17g}"
+        limits = re.search(r"Range of values is (.*?);", known)
+        allowed = f"a number from {limits.group(1)}" if limits else "a number"
+    now = re.findall(r"current:? ([^\s>]+)", call(f"-{name}", taken, f"-{name}??", "-quit"))[-1]
+    same = now == taken if words else isclose(float(now), float(taken), rel_tol=PRINTED_DIGITS)
+    if not same:
+        raise OptionError(allowed)
+    return full, taken
+
+
 def read_solution(path: Path, columns: int) -> tuple[str, FloatArray | None]:
     """First line of a solution file, and the values unless they are no incumbent."""
-    heading, *lines = path.read_text().splitlines()
-    if not heading.startswith(("Optimal", "Stopped")) or "no integer solution" in heading:
-        return heading, None
-    values = np.zeros(columns)
-    for line in lines:
-        # A line starts with ** if the value breaks a tolerance.
-        name, value = line.replace("**", "").split()[1:3]
-        values[int(name[1:])] = float(value)
+    try:
+        heading, *lines = path.read_text(encoding="utf-8").splitlines()
+        if not heading.startswith(("Optimal", "Stopped")) or "no integer solution" in heading:
+            return heading, None
+        values = np.zeros(columns)
+        for line in lines:
+            # A line starts with ** if the value breaks a tolerance.
+            name, value = line.replace("**", "").split()[1:3]
+            values[int(name[1:])] = float(value)
+    except (ValueError, IndexError):
+        raise SolverRunError("CBC left a damaged solution file; is the disk full?") from None
+    except FileNotFoundError:
+        raise SolverRunError("CBC left no solution file") from None
     return heading, values
 
 
@@ -91,61 +161,65 @@ def number_after(label: str, log: str) -> float | None:
     return float(found[-1]) if found else None
 
 
-def run(milp: Milp, settings: SolverSettings, log_path: Path) -> MilpResult:
+def proven_bound(log: str, objective: float) -> float:
+    """Lower bound that a log proves.
+
+    Parameters
+    ----------
+    log : str
+        A log whose search is over.
+    objective : float
+        Of the incumbent; infinite without one.
+    """
+    bound, gap = (
+        number_after("Lower bound:", log),
+        number_after("Gap:", log.rpartition("Result")[2]),
+    )
+    if bound is None:
+        # No bound is printed where the tree was searched to its end.
+        whole = "Result - Optimal solution found\n" in log
+        return objective - INCREMENT if whole else -float("inf")
+    rounded = bound - PRINTED_DIGITS * abs(bound)
+    if gap is None or bound <= 0 or objective == float("inf"):
+        return rounded
+    # Gap = (objective - bound) / bound, to six digits as well: far more where it is small.
+    return max(rounded, objective / (1 + gap * (1 + PRINTED_DIGITS)))
+
+
+def run(milp: Milp, settings: SolverSettings, log_path: Path) -> Answer:
     """Solve with CBC."""
     model, solution = log_path.with_suffix(".mps"), log_path.with_suffix(".sol")
-    milp.write_mps(model)
-    command = [executable(), str(model), "-timeMode", "elapsed"]
-    for name, value in {
-        "sec": settings.time_limit_s,
+    write_mps(milp, model)
+    options = {
+        "timeMode": "elapsed",
+        "seconds": settings.time_limit_s,
         "threads": settings.threads if settings.threads > 1 else 0,  # 1 starts a useless helper
         "ratioGap": settings.relative_gap,
         "allowableGap": 0,
+        "increment": INCREMENT,
         # In cbcbox 2.935 its linear programmes can spin until the time limit.
         "feasibilityPump": "off",
         **settings.options,
-    }.items():
-        command += [f"-{name}", str(value)]
-    command += ["-solve", "-solu", str(solution)]
-    started = perf_counter()
-    with log_path.open("w") as log_file:
-        subprocess.run(command, stdout=log_file, stderr=subprocess.STDOUT, check=False)
-    seconds = perf_counter() - started
-    log = log_path.read_text()
-    if not solution.exists():
-        raise SolverRunError("CBC left no solution file")
-    heading, values = read_solution(solution, milp.columns)
-    bound = number_after("Lower bound:", log)
-    if heading.startswith("Optimal") and values is not None and not is_whole(milp, values):
-        # Stopped between relaxation and search: what it calls optimal is the relaxation.
-        status, bound, values = "time_limit", float(milp.cost @ values), None
-    elif heading.startswith("Optimal"):
-        status = "optimal"
-    elif heading.startswith(("Infeasible", "Integer infeasible")):
-        status, bound = "infeasible", float("inf")
-    elif heading.startswith("Stopped"):
-        status = "time_limit"
-    else:
-        raise SolverRunError(f"CBC stopped: {heading}")
+    }
+    arguments = [word for name, value in options.items() for word in (f"-{name}", str(value))]
+    log = call(str(model), *arguments, "-solve", "-solu", str(solution), log_path=log_path)
+    said, values = read_solution(solution, milp.columns)
+    nodes = int(number_after("Enumerated nodes:", log) or 0)
+    progress = read_progress(log)
+    if said.startswith(("Infeasible", "Integer infeasible")):
+        return Answer("infeasible", said, None, float("inf"), nodes, progress)
+    if not said.startswith(("Optimal", "Stopped")):
+        raise SolverRunError(f"CBC stopped: {said}")
     objective = float("inf") if values is None else float(milp.cost @ values)
-    if status == "optimal":
-        bound = objective - settings.relative_gap * abs(objective)
-    elif bound is None:
-        bound = -float("inf")
-    elif status == "time_limit":
-        bound -= PRINTED_DIGITS * abs(bound)
-    return MilpResult(
-        status=status,
-        values=values,
-        objective=objective,
-        bound=bound,
-        seconds=seconds,
-        nodes=int(number_after("Enumerated nodes:", log) or 0),
-        solver_requested=settings.solver,
-        solver_used=version(),
-        log_path=log_path,
-        progress=read_progress(log),
-    )
+    if values is not None and not is_whole(milp, values):
+        # Stopped between relaxation and search: what it calls optimal is the relaxation.
+        relaxed = objective - PRINTED_DIGITS * abs(objective)
+        bound = relaxed if said.startswith("Optimal") else -float("inf")
+        return Answer("time_limit", said, None, bound, nodes, progress)
+    ended: Ended = "finished" if said.startswith("Optimal") else "stopped"
+    if said.startswith("Stopped on time"):
+        ended = "time_limit"
+    return Answer(ended, said, values, proven_bound(log, objective), nodes, progress)
 
 
-BACKEND = Backend("cbc", version, run)
+BACKEND = Backend("cbc", version, accept, RESERVED, run)

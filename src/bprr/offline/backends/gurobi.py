@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bprr.offline.backends.base import (
+    Answer,
     Backend,
-    MilpResult,
-    Option,
+    Ended,
     Progress,
     SolverLicenceError,
     SolverMissingError,
     SolverRunError,
     SolverSettings,
 )
+from bprr.offline.backends.options import GAP, LOG, THREADS, TIME, UNPROVEN, OptionError, of_type
 from bprr.offline.milp import Milp
+from bprr.settings.offline import Option
+
+if TYPE_CHECKING:
+    import gurobipy
 
 __all__ = ["BACKEND"]
 
-SIZE_LIMIT_ERROR = 10010
+LICENCE_ERRORS = (10009, 10010)  # none or expired; the model is too large for it
 LICENCE_REMEDY = "set GRB_LICENSE_FILE to a full licence"
+FAILED = ("LOADED", "INPROGRESS", "NUMERIC", "UNBOUNDED", "CUTOFF")
+RESERVED = {
+    GAP: ("mipgap", "mipgapabs"),
+    TIME: ("timelimit",),
+    THREADS: ("threads",),
+    LOG: ("log*", "outputflag", "resultfile", "solfiles", "nodefiledir"),
+    UNPROVEN: ("cutoff", "*tol", "objscale", "multiobj*", "scenarionumber"),
+}
 
 
 def version() -> str:
@@ -36,10 +51,41 @@ def version() -> str:
     return f"Gurobi {'.'.join(str(part) for part in gurobipy.gurobi.version())}"
 
 
-def run(milp: Milp, settings: SolverSettings, log_path: Path) -> MilpResult:
-    """Solve with Gurobi."""
-    used = version()
+@contextmanager
+def new_model(milp: Milp | None = None) -> Iterator[gurobipy.Model]:
+    """Empty model; what Gurobi refuses while it is used becomes one of our errors."""
     import gurobipy
+
+    try:
+        with gurobipy.Env(empty=True) as environment:
+            environment.setParam("LogToConsole", 0)
+            environment.start()
+            with gurobipy.Model(env=environment) as model:
+                yield model
+    except gurobipy.GurobiError as error:
+        if error.errno in LICENCE_ERRORS:
+            raise SolverLicenceError("gurobi", milp, f"{error}; {LICENCE_REMEDY}") from error
+        raise SolverRunError(f"Gurobi: error {error.errno}: {error}") from error
+
+
+def accept(name: str, value: Option) -> tuple[str, Option]:
+    """Option as Gurobi takes it."""
+    import gurobipy
+
+    with new_model() as model:
+        found = model.getParamInfo(name)
+        if found is None:
+            raise OptionError("the name of an option of Gurobi")
+        taken = of_type(value, found[1])
+        try:
+            model.setParam(name, taken)  # type: ignore[arg-type,unused-ignore]
+        except gurobipy.GurobiError as error:
+            raise OptionError(str(error)) from error
+        return name, taken
+
+
+def run(milp: Milp, settings: SolverSettings, log_path: Path) -> Answer:
+    """Solve with Gurobi."""
     from gurobipy import GRB
 
     progress: list[Progress] = []
@@ -55,63 +101,50 @@ def run(milp: Milp, settings: SolverSettings, log_path: Path) -> MilpResult:
         if not progress or progress[-1][1:] != now[1:]:
             progress.append(now)
 
-    try:
-        with gurobipy.Env(empty=True) as environment:
-            environment.setParam("LogToConsole", 0)
-            environment.start()
-            with gurobipy.Model(env=environment) as model:
-                options: dict[str, Option] = {
-                    "LogFile": str(log_path),
-                    "TimeLimit": settings.time_limit_s,
-                    "Threads": settings.threads,
-                    "MIPGap": settings.relative_gap,
-                    **settings.options,
-                }
-                for name, value in options.items():
-                    model.setParam(name, value)  # type: ignore[arg-type,unused-ignore]
-                columns = model.addMVar(
-                    milp.columns,
-                    lb=milp.lower,
-                    ub=milp.upper,
-                    obj=milp.cost,
-                    vtype=np.where(milp.integer, GRB.INTEGER, GRB.CONTINUOUS),
-                )
-                upper = np.isfinite(milp.row_upper)
-                equal = milp.row_lower == milp.row_upper
-                lower = np.isfinite(milp.row_lower) & ~equal
-                matrix = milp.matrix
-                model.addMConstr(matrix[equal], columns, "=", milp.row_upper[equal])
-                side = upper & ~equal
-                model.addMConstr(matrix[side], columns, "<", milp.row_upper[side])
-                model.addMConstr(matrix[lower], columns, ">", milp.row_lower[lower])
-                started = perf_counter()
-                model.optimize(note)
-                seconds = perf_counter() - started
-                values = np.array(columns.X) if model.SolCount else None
-                status = {
-                    GRB.OPTIMAL: "optimal",
-                    GRB.TIME_LIMIT: "time_limit",
-                    GRB.INFEASIBLE: "infeasible",
-                    GRB.INF_OR_UNBD: "infeasible",  # all columns are bounded
-                }.get(model.Status)
-                if status is None:
-                    raise SolverRunError(f"Gurobi stopped with status {model.Status}")
-                return MilpResult(
-                    status=status,
-                    values=values,
-                    objective=float("inf") if values is None else float(milp.cost @ values),
-                    bound=float("inf") if status == "infeasible" else float(model.ObjBound),
-                    seconds=seconds,
-                    nodes=int(model.NodeCount),
-                    solver_requested=settings.solver,
-                    solver_used=used,
-                    log_path=log_path,
-                    progress=tuple(progress),
-                )
-    except gurobipy.GurobiError as error:
-        if error.errno == SIZE_LIMIT_ERROR:
-            raise SolverLicenceError("gurobi", milp, LICENCE_REMEDY) from error
-        raise SolverRunError(f"Gurobi: error {error.errno}: {error}") from error
+    ended: dict[int, Ended] = {
+        GRB.OPTIMAL: "finished",
+        GRB.TIME_LIMIT: "time_limit",
+        GRB.INFEASIBLE: "infeasible",
+        GRB.INF_OR_UNBD: "infeasible",  # all columns are bounded
+    }
+    words = {getattr(GRB.Status, word): word for word in dir(GRB.Status) if word.isupper()}
+    options: dict[str, Option] = {
+        "LogFile": str(log_path),
+        "TimeLimit": settings.time_limit_s,
+        "Threads": settings.threads,
+        "MIPGap": settings.relative_gap,
+        "MIPGapAbs": 0.0,
+        **settings.options,
+    }
+    with new_model(milp) as model:
+        for name, value in options.items():
+            model.setParam(name, value)  # type: ignore[arg-type,unused-ignore]
+        columns = model.addMVar(
+            milp.columns,
+            lb=milp.lower,
+            ub=milp.upper,
+            obj=milp.cost,
+            vtype=np.where(milp.integer, GRB.INTEGER, GRB.CONTINUOUS),
+        )
+        equal = milp.row_lower == milp.row_upper
+        below = np.isfinite(milp.row_upper) & ~equal
+        above = np.isfinite(milp.row_lower) & ~equal
+        matrix = milp.matrix
+        model.addMConstr(matrix[equal], columns, "=", milp.row_upper[equal])
+        model.addMConstr(matrix[below], columns, "<", milp.row_upper[below])
+        model.addMConstr(matrix[above], columns, ">", milp.row_lower[above])
+        model.optimize(note)
+        said = words.get(model.Status, str(model.Status))
+        if said in FAILED:
+            raise SolverRunError(f"Gurobi stopped: {said}")
+        return Answer(
+            ended.get(model.Status, "stopped"),
+            said,
+            np.array(columns.X) if model.SolCount else None,
+            float(model.ObjBound),
+            int(model.NodeCount),
+            tuple(progress),
+        )
 
 
-BACKEND = Backend("gurobi", version, run)
+BACKEND = Backend("gurobi", version, accept, RESERVED, run)

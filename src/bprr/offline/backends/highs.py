@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 from pathlib import Path
-from time import perf_counter
 
 import highspy
 import numpy as np
 
 from bprr.ground.swarm import FloatArray
 from bprr.offline.backends.base import (
+    Answer,
     Backend,
-    MilpResult,
-    Option,
+    Ended,
     Progress,
     SolverRunError,
     SolverSettings,
 )
+from bprr.offline.backends.options import GAP, LOG, THREADS, TIME, UNPROVEN, OptionError, of_type
 from bprr.offline.milp import Milp
+from bprr.settings.offline import Option
 
-__all__ = ["BACKEND", "load_model", "solve_relaxation"]
+__all__ = ["BACKEND", "solve_relaxation", "write_mps"]
 
-KEEPS_INCUMBENT = {
-    highspy.HighsModelStatus.kTimeLimit,
-    highspy.HighsModelStatus.kSolutionLimit,
-    highspy.HighsModelStatus.kIterationLimit,
-    highspy.HighsModelStatus.kInterrupt,
+STATUS = highspy.HighsModelStatus
+ENDED: dict[STATUS, Ended] = {
+    STATUS.kOptimal: "finished",
+    STATUS.kInfeasible: "infeasible",
+    STATUS.kUnboundedOrInfeasible: "infeasible",  # all columns are bounded
+    STATUS.kTimeLimit: "time_limit",
+}
+FAILED = (
+    *(STATUS.kNotset, STATUS.kLoadError, STATUS.kModelError, STATUS.kPresolveError),
+    *(STATUS.kSolveError, STATUS.kPostsolveError, STATUS.kUnbounded, STATUS.kUnknown),
+)
+RESERVED = {
+    GAP: ("mip_rel_gap", "mip_abs_gap"),
+    TIME: ("time_limit",),
+    THREADS: ("threads", "parallel"),
+    LOG: ("output_flag", "log_to_console", "*_file", "*write_*", "*_save"),
+    UNPROVEN: (
+        *("*tolerance", "*_matrix_value", "infinite_*", "user_*_scale"),
+        *("objective_bound", "solve_relaxation"),
+    ),
+}
+KINDS = {
+    highspy.HighsOptionType.kBool: bool,
+    highspy.HighsOptionType.kInt: int,
+    highspy.HighsOptionType.kDouble: float,
+    highspy.HighsOptionType.kString: str,
 }
 
 
@@ -50,19 +72,38 @@ def load_model(milp: Milp, integer: bool) -> highspy.Highs:
     if integer:
         kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
         model.integrality_ = [kinds[int(whole)] for whole in milp.integer]
-    solver = highspy.Highs()
-    solver.setOptionValue("output_flag", False)
+    solver = silent()
     solver.passModel(model)
     return solver
 
 
-def set_option(solver: highspy.Highs, name: str, value: Option) -> None:
-    """Set an option and refuse what HiGHS refuses."""
-    if solver.setOptionValue(name, value) != highspy.HighsStatus.kOk:
-        raise SolverRunError(f"HiGHS does not accept option {name} = {value!r}")
+def write_mps(milp: Milp, path: Path) -> None:
+    """Write a programme as MPS, for other solvers; columns are c0…, rows r0…."""
+    load_model(milp, integer=True).writeModel(str(path))
+    if not path.read_bytes().endswith(b"ENDATA\n"):
+        raise SolverRunError(f"{path} could not be written to its end; is the disk full?")
 
 
-def run(milp: Milp, settings: SolverSettings, log_path: Path) -> MilpResult:
+def silent() -> highspy.Highs:
+    """HiGHS that prints nothing."""
+    solver = highspy.Highs()
+    solver.setOptionValue("output_flag", False)
+    return solver
+
+
+def accept(name: str, value: Option) -> tuple[str, Option]:
+    """Option as HiGHS takes it."""
+    solver = silent()
+    found, kind = solver.getOptionType(name)
+    if found != highspy.HighsStatus.kOk:
+        raise OptionError("the name of an option of HiGHS")
+    taken = of_type(value, KINDS[kind])
+    if solver.setOptionValue(name, taken) != highspy.HighsStatus.kOk:
+        raise OptionError(f"a value that HiGHS takes for {name}")
+    return name, taken
+
+
+def run(milp: Milp, settings: SolverSettings, log_path: Path) -> Answer:
     """Solve with HiGHS."""
     solver = load_model(milp, integer=True)
     # The thread pool is made once per process, for the threads asked for first.
@@ -74,10 +115,11 @@ def run(milp: Milp, settings: SolverSettings, log_path: Path) -> MilpResult:
         "time_limit": float(settings.time_limit_s),
         "threads": int(settings.threads),
         "mip_rel_gap": float(settings.relative_gap),
+        "mip_abs_gap": 0.0,
         **settings.options,
     }
     for name, value in options.items():
-        set_option(solver, name, value)
+        solver.setOptionValue(name, value)
     progress: list[Progress] = []
 
     def note(event: highspy.HighsCallbackEvent) -> None:
@@ -85,41 +127,27 @@ def run(milp: Milp, settings: SolverSettings, log_path: Path) -> MilpResult:
         progress.append((data.running_time, data.mip_primal_bound, data.mip_dual_bound))
 
     solver.cbMipLogging.subscribe(note)
-    started = perf_counter()
     solver.run()
-    if solver.getModelStatus() == highspy.HighsModelStatus.kSolveError:
+    if solver.getModelStatus() == STATUS.kSolveError:
         # HiGHS 1.15 may undo its presolve into a point that it then refuses itself.
-        set_option(solver, "presolve", "off")
-        set_option(solver, "time_limit", max(0.0, settings.time_limit_s - solver.getRunTime()))
+        solver.setOptionValue("presolve", "off")
+        left_s = max(0.0, settings.time_limit_s - solver.getRunTime())
+        solver.setOptionValue("time_limit", left_s)
         solver.clearSolver()
         solver.run()
-    seconds = perf_counter() - started
     status, info = solver.getModelStatus(), solver.getInfo()
+    if status in FAILED:
+        raise SolverRunError(f"HiGHS stopped: {solver.modelStatusToString(status)}")
     values = None
     if info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible:
         values = np.array(solver.getSolution().col_value)
-    if status == highspy.HighsModelStatus.kOptimal:
-        word = "optimal"
-    elif status in (
-        highspy.HighsModelStatus.kInfeasible,
-        highspy.HighsModelStatus.kUnboundedOrInfeasible,  # all columns are bounded
-    ):
-        word = "infeasible"
-    elif status in KEEPS_INCUMBENT:
-        word = "time_limit"
-    else:
-        raise SolverRunError(f"HiGHS stopped: {solver.modelStatusToString(status)}")
-    return MilpResult(
-        status=word,
-        values=values,
-        objective=float("inf") if values is None else float(milp.cost @ values),
-        bound=float("inf") if word == "infeasible" else float(info.mip_dual_bound),
-        seconds=seconds,
-        nodes=max(0, int(info.mip_node_count)),
-        solver_requested=settings.solver,
-        solver_used=version(),
-        log_path=log_path,
-        progress=tuple(progress),
+    return Answer(
+        ENDED.get(status, "stopped"),
+        solver.modelStatusToString(status),
+        values,
+        float(info.mip_dual_bound),
+        max(0, int(info.mip_node_count)),
+        tuple(progress),
     )
 
 
@@ -145,12 +173,9 @@ def solve_relaxation(milp: Milp, time_limit_s: float) -> tuple[float, FloatArray
         What a unit of each column adds to that bound.
     """
     solver = load_model(milp, integer=False)
-    set_option(solver, "time_limit", float(max(time_limit_s, 0.01)))
+    solver.setOptionValue("time_limit", float(max(time_limit_s, 0.01)))
     solver.run()
-    if solver.getModelStatus() in (
-        highspy.HighsModelStatus.kInfeasible,
-        highspy.HighsModelStatus.kUnboundedOrInfeasible,
-    ):
+    if ENDED.get(solver.getModelStatus()) == "infeasible":
         return float("inf"), np.zeros(milp.columns)
     dual = np.array(solver.getSolution().row_dual)
     if dual.shape != (milp.rows,):
@@ -164,4 +189,4 @@ def solve_relaxation(milp: Milp, time_limit_s: float) -> tuple[float, FloatArray
     return bound, reduced
 
 
-BACKEND = Backend("highs", version, run)
+BACKEND = Backend("highs", version, accept, RESERVED, run)

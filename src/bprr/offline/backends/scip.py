@@ -5,21 +5,44 @@ from __future__ import annotations
 import re
 from contextlib import redirect_stdout
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 
 from bprr.offline.backends.base import (
+    Answer,
     Backend,
-    MilpResult,
+    Ended,
     Progress,
     SolverMissingError,
     SolverRunError,
     SolverSettings,
 )
+from bprr.offline.backends.highs import write_mps
+from bprr.offline.backends.options import GAP, LOG, THREADS, TIME, UNPROVEN, OptionError, of_type
 from bprr.offline.milp import Milp
+from bprr.settings.offline import Option
 
 __all__ = ["BACKEND", "read_progress"]
+
+ENDED: dict[str, Ended] = {
+    "optimal": "finished",
+    "gaplimit": "finished",
+    "timelimit": "time_limit",
+    "infeasible": "infeasible",
+    "inforunbd": "infeasible",  # all columns are bounded
+}
+FAILED = ("unknown", "unbounded")
+INFINITE = 1e20  # SCIP's numerics/infinity
+RESERVED = {
+    GAP: ("limits/gap", "limits/absgap"),
+    TIME: ("limits/time", "limits/softtime"),
+    THREADS: ("parallel/*", "lp/threads"),
+    LOG: ("display/*", "visual/*", "*filename"),
+    UNPROVEN: (
+        *("numerics/*", "benders/*", "constraints/*", "reoptimization/*"),
+        *("misc/referencevalue", "misc/scaleobj"),
+    ),
+}
 
 
 def version() -> str:
@@ -31,6 +54,23 @@ def version() -> str:
     model = pyscipopt.Model()
     parts = (model.getMajorVersion(), model.getMinorVersion(), model.getTechVersion())
     return f"SCIP {'.'.join(str(part) for part in parts)}"
+
+
+def accept(name: str, value: Option) -> tuple[str, Option]:
+    """Option as SCIP takes it."""
+    import pyscipopt
+
+    model = pyscipopt.Model()
+    try:
+        present = model.getParam(name)
+    except KeyError:
+        raise OptionError("the name of an option of SCIP") from None
+    taken = of_type(value, type(present))
+    try:
+        model.setParam(name, taken)
+    except Exception as error:  # pyscipopt's own are of no narrower class
+        raise OptionError(str(error)) from error
+    return name, taken
 
 
 def read_progress(log: str) -> tuple[Progress, ...]:
@@ -47,13 +87,12 @@ def read_progress(log: str) -> tuple[Progress, ...]:
     return tuple(progress)
 
 
-def run(milp: Milp, settings: SolverSettings, log_path: Path) -> MilpResult:
+def run(milp: Milp, settings: SolverSettings, log_path: Path) -> Answer:
     """Solve with SCIP."""
-    used = version()
     import pyscipopt
 
     model_path = log_path.with_suffix(".mps")
-    milp.write_mps(model_path)
+    write_mps(milp, model_path)
     model = pyscipopt.Model()
     model.redirectOutput()  # to Python's standard output, and from there to the log
     for name, value in {
@@ -62,39 +101,27 @@ def run(milp: Milp, settings: SolverSettings, log_path: Path) -> MilpResult:
         **settings.options,
     }.items():
         model.setParam(name, value)
-    started = perf_counter()
-    with log_path.open("w") as log_file, redirect_stdout(log_file):
+    with log_path.open("w", encoding="utf-8") as log_file, redirect_stdout(log_file):
         model.readProblem(str(model_path))
         model.optimize()
-    seconds = perf_counter() - started
+    said = model.getStatus()
+    if said in FAILED:
+        raise SolverRunError(f"SCIP stopped: {said}")
     values = None
     if model.getNSols():
         best = model.getBestSol()
         values = np.zeros(milp.columns)
         for column in model.getVars():
             values[int(column.name[1:])] = model.getSolVal(best, column)
-    status = {
-        "optimal": "optimal",
-        "gaplimit": "optimal",
-        "timelimit": "time_limit",
-        "infeasible": "infeasible",
-        "inforunbd": "infeasible",  # all columns are bounded
-    }.get(model.getStatus())
-    if status is None:
-        raise SolverRunError(f"SCIP stopped: {model.getStatus()}")
-    bound, nodes = float(model.getDualbound()), int(model.getNTotalNodes())
-    return MilpResult(
-        status=status,
-        values=values,
-        objective=float("inf") if values is None else float(milp.cost @ values),
-        bound=float("inf") if status == "infeasible" else bound,
-        seconds=seconds,
-        nodes=nodes,
-        solver_requested=settings.solver,
-        solver_used=used,
-        log_path=log_path,
-        progress=read_progress(log_path.read_text()),
+    bound = float(model.getDualbound())
+    return Answer(
+        ENDED.get(said, "stopped"),
+        said,
+        values,
+        bound if abs(bound) < INFINITE else float(np.copysign(np.inf, bound)),
+        int(model.getNTotalNodes()),
+        read_progress(log_path.read_text(encoding="utf-8")),
     )
 
 
-BACKEND = Backend("scip", version, run)
+BACKEND = Backend("scip", version, accept, RESERVED, run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bprr.ground.swarm import FloatArray, Swarm
+from bprr.ground.swarm import FloatArray, Overheads, Swarm
 from bprr.offline.instance import OfflineInstance
 from bprr.scenario.draw import Catalogue
 
@@ -22,19 +22,9 @@ NEAR_MS, FAR_MS = 55.0, 150.0
 
 def mixed_swarm(catalogue: Catalogue, mig: int, a100: int, token_rtt_ms: FloatArray) -> Swarm:
     """MIG slices first, then A100s, with these round trips (ms), shape (C, S)."""
-    devices = [catalogue.devices[name].device(name) for name in ["mig"] * mig + ["a100"] * a100]
-    return Swarm(
-        model=catalogue.models["bloom_176b"].language_model("bloom_176b"),
-        memory_gb=np.array([device.memory_gb for device in devices]),
-        tau_ms=np.array([device.tau_ms for device in devices]),
-        prefill_ms=np.array([device.prefill_ms for device in devices]),
-        prefill_ms_per_token=np.array([device.prefill_ms_per_token for device in devices]),
-        token_rtt_ms=token_rtt_ms,
-        prompt_rtt_ms=token_rtt_ms,
-        forward_rps=np.array([device.forward_rps for device in devices]),
-        network_rps=np.array([device.network_rps for device in devices]),
-        device=[device.name for device in devices],
-    )
+    devices = [catalogue.devices[name] for name in ["mig"] * mig + ["a100"] * a100]
+    nothing = Overheads(token_ms=0.0, prompt_ms=0.0, initial_ms=0.0)
+    return Swarm.of(catalogue.models["bloom_176b"], devices, token_rtt_ms, nothing)
 
 
 def cluster_instance(
@@ -73,7 +63,7 @@ def equal_memory_instance(
     Round trips are U(50, 200) ms; τ is U(3, 17) ms, the range from an A100 to a MIG slice.
     """
     swarm = Swarm(
-        model=catalogue.models["bloom_176b"].language_model("bloom_176b"),
+        model=catalogue.models["bloom_176b"],
         memory_gb=np.full(servers, memory_gb),
         tau_ms=rng.uniform(3, 17, servers),
         prefill_ms=np.zeros(servers),

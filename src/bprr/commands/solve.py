@@ -1,0 +1,192 @@
+"""``bprr solve SCENARIO``: the optimal placement and routes of a scenario."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bprr.commands.arguments import add_overrides
+from bprr.commands.solver import add_solver_arguments, chosen
+
+if TYPE_CHECKING:
+    from bprr.offline.instance import OfflineInstance
+    from bprr.offline.plan import OfflineResult
+    from bprr.scenario.draw import Catalogue
+    from bprr.scenario.scenario import Scenario
+
+__all__ = ["add_command"]
+
+
+def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    command = subparsers.add_parser("solve", help="optimal placement and routes of a scenario")
+    command.add_argument("scenario", type=Path, help="e.g. config/scenarios/scattered.yaml")
+    add_overrides(command)
+    command.add_argument(
+        "--requests",
+        help="concurrent requests: R, or one number per client (3,3,2); default: the design load",
+    )
+    command.add_argument("--draw", type=int, default=0, help="which random draw (default 0)")
+    command.add_argument(
+        "--formulation",
+        choices=("strong", "paper", "relaxed"),
+        default="strong",
+        help="relaxed: servers may stop before the end of their range, not the paper's problem",
+    )
+    add_solver_arguments(command)
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.set_defaults(run=_solve)
+
+
+def read_requests(text: str, clients: int) -> tuple[int, ...]:
+    """Requests per client of ``--requests``; one number is dealt evenly.
+
+    Raises
+    ------
+    InputError
+        If they are not whole numbers, or neither one nor one per client.
+    """
+    from bprr.ground.errors import InputError
+    from bprr.offline.instance import shared_out
+
+    try:
+        counts = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        counts = ()
+    if len(counts) == 1:
+        return shared_out(counts[0], clients)
+    if len(counts) != clients:
+        allowed = f"one whole number, or {clients} separated by commas"
+        raise InputError("command line", "--requests", text, allowed)
+    return counts
+
+
+def scenario_instance(
+    scenario: Scenario, catalogue: Catalogue, seed: int, number: int, requests: str | None
+) -> OfflineInstance:
+    """Offline instance of one draw of a scenario; R is its design load unless given."""
+    from bprr.offline.instance import OfflineInstance, shared_out
+    from bprr.scenario.draw import draw
+    from bprr.study.design_load import design_load_of
+
+    drawn = draw(scenario, catalogue, seed, number)
+    request = drawn.design_request
+    if requests is not None:
+        counts = read_requests(requests, drawn.swarm.clients)
+    else:
+        # As in sweeps, for a method without a delay of its own.
+        counts = shared_out(design_load_of(drawn, 0.0), drawn.swarm.clients)
+    return OfflineInstance(drawn.swarm, counts, request.cache_tokens)
+
+
+def result_record(instance: OfflineInstance, result: OfflineResult) -> dict[str, Any]:
+    """JSON object of a result; numbers that do not exist are null."""
+    plan = result.plan
+
+    def number(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    placement = (
+        []
+        if plan is None
+        else zip(
+            instance.swarm.device,
+            plan.placement.first_block.tolist(),
+            plan.placement.blocks.tolist(),
+            strict=True,
+        )
+    )
+    routes = () if plan is None else plan.routes
+    return {
+        "formulation": result.formulation,
+        "requests": list(instance.requests),
+        "session_tokens": instance.session_tokens,
+        "objective_per_token_ms_sum": number(result.objective_ms),
+        "bound": number(result.bound_ms),
+        "gap": number(result.gap),
+        "status": result.status,
+        "seconds": result.seconds,
+        "nodes": result.nodes,
+        "solver_requested": result.solver_requested,
+        "solver_used": result.solver_used,
+        "solver_ended": result.details.get("ended", ""),
+        "verified": result.verified,
+        "placement": [
+            {"server": server, "device": device, "first_block": first, "blocks": blocks}
+            for server, (device, first, blocks) in enumerate(placement)
+        ],
+        "chains": [
+            {
+                "client": route.client,
+                "servers": list(route.servers),
+                "blocks_processed": list(route.processed),
+            }
+            for route in routes
+        ],
+    }
+
+
+def _solve(arguments: argparse.Namespace) -> int:
+    """Solve one scenario and print the result."""
+    from bprr.ground.errors import InfeasibleError
+    from bprr.offline.backends.base import SolverSettings
+    from bprr.offline.backends.solve import check_solver
+    from bprr.offline.solve import solve_offline
+    from bprr.scenario.scenario import load_scenario
+    from bprr.settings.overrides import parse_override
+    from bprr.study.points import catalogue
+    from bprr.study.slices import settings_at
+
+    settings = chosen(arguments, settings_at(arguments.config))
+    solver = SolverSettings.of(settings.offline, settings.solver, arguments.log_dir)
+    check_solver(solver)
+    scenario = load_scenario(
+        arguments.scenario, dict(parse_override(text) for text in arguments.set)
+    )
+    instance = scenario_instance(
+        scenario, catalogue(settings), settings.seed, arguments.draw, arguments.requests
+    )
+    result = solve_offline(instance, arguments.formulation, solver)
+    record = result_record(instance, result)
+    if arguments.json:
+        print(json.dumps(record))
+        return 0
+    if result.status == "infeasible":
+        raise InfeasibleError(
+            "GPU memory",
+            f"room for {instance.load} concurrent requests in every block",
+            f"proven by {result.solver_used} in {result.seconds:.1f} s",
+        )
+    print_result(record)
+    return 0
+
+
+def print_result(record: dict[str, Any]) -> None:
+    """Print a result for people."""
+    objective, load = record["objective_per_token_ms_sum"], sum(record["requests"])
+    status = record["status"]
+    if status == "stopped":
+        status += f" ({record['solver_ended']})"
+    print(f"{status} in {record['seconds']:.2f} s by {record['solver_used']}")
+    if objective is None:
+        bound = "" if record["bound"] is None else f" {record['bound']:.2f}"
+        print(f"no plan found; no plan is below{bound or ' 0'} ms per token in all")
+        return
+    print(
+        f"{objective / load:.2f} ms per token, mean of {load} requests "
+        f"(gap {record['gap']:.2%}, verified: {record['verified']})"
+    )
+    print(f"{'server':>6} {'device':<16} blocks")
+    for row in record["placement"]:
+        last = row["first_block"] + row["blocks"] - 1
+        held = f"{row['first_block']}–{last}" if row["blocks"] else "none"
+        print(f"{row['server']:>6} {row['device']:<16} {held}")
+    seen: dict[tuple[int, tuple[int, ...]], int] = {}
+    for chain in record["chains"]:
+        key = (chain["client"], tuple(chain["servers"]))
+        seen[key] = seen.get(key, 0) + 1
+    for (client, servers), count in seen.items():
+        print(f"client {client}: {count} × servers {' → '.join(map(str, servers))}")

@@ -1,0 +1,65 @@
+"""What an experiment on the offline optimum reads and runs, for the workflow."""
+
+from __future__ import annotations
+
+from bprr.offline.backends.base import SolverSettings
+from bprr.offline.backends.solve import check_solver, installed_solvers
+from bprr.scenario.scenario import Scenario, scenario_of
+from bprr.settings.configuration import Settings
+from bprr.study.slices import Slice, named_in
+
+__all__ = ["MODULES", "check_solvers", "offline_inputs", "offline_slice", "scattered"]
+
+MODULES = ("bprr.offline.experiments", "bprr.study.offline")
+NAMED = '"bloom_176b" "mig" "a100"'  # model and devices of every case
+STUDY = {"scale": "study", "time_limit_s": 600.0}
+
+
+def offline_slice(settings: Settings, kind: str, experiment: str) -> Slice:
+    """All that an experiment reads.
+
+    Parameters
+    ----------
+    kind : str
+        ``"offline"``, or ``"offline_study"`` for its full scale.
+    experiment : str
+        Its name.
+    """
+    offline = settings.offline.model_dump(mode="json")
+    if kind == "offline_study":
+        offline |= STUDY
+    if experiment != "solver_race":  # which runs them all
+        chosen = offline["options"].get(settings.solver)
+        offline["options"] = {settings.solver: chosen} if chosen else {}
+    content, _ = settings.scenario("scattered")
+    kept = {
+        "seed": settings.seed,
+        "runs": 1,
+        "solver": settings.solver,
+        "offline": offline,
+        "topology_dir": str(settings.topology_dir),
+        "scenarios": {"scattered": content},
+        **{key: {} for key in ("delays", "topologies", "methods", "sweeps")},
+        **named_in(NAMED, "device", settings.device_files, settings.devices),
+        **named_in(NAMED, "model", settings.model_files, settings.models),
+    }
+    return Slice(f"{kind}_{experiment}", kept)
+
+
+def scattered(settings: Settings) -> Scenario:
+    """Scenario of the scattered swarms, on the network that the offline settings name."""
+    content, source = settings.scenario("scattered")
+    return scenario_of(content, {"network.name": settings.offline.network}, source)
+
+
+def offline_inputs(settings: Settings) -> list[str]:
+    """Files that experiments read beside their slice."""
+    made = {path for path in [*settings.device_files, *settings.model_files] if not path.exists()}
+    return sorted(map(str, made | set(scattered(settings).files(settings.topology_dir))))
+
+
+def check_solvers(settings: Settings) -> None:
+    """Try the chosen solver, and every installed one that has options; see `check_solver`."""
+    with_options = [name for name in installed_solvers() if name in settings.offline.options]
+    for name in {settings.solver, *with_options}:
+        check_solver(SolverSettings.of(settings.offline, name))
