@@ -41,7 +41,7 @@ rule offline_experiment:
     params:
         settings=lambda wildcards: OFFLINE_SLICES[wildcards.offline_kind, wildcards.experiment],
         data=files_hash(or_stop(offline_inputs, SETTINGS)),
-        source=source_hash(*OFFLINE_MODULES, "bprr.commands.offline"),
+        source=source_hash(*OFFLINE_MODULES),
         solver_logs=f"{LOGS}/{{offline_kind}}_{{experiment}}_solver",
     log:
         f"{LOGS}/{{offline_kind}}_{{experiment}}.log",
@@ -62,7 +62,7 @@ rule offline_theorem_2:
     output:
         ensure(f"{RESULTS}/{{offline_kind}}/theorem_2.parquet", non_empty=True),
     params:
-        source=source_hash("bprr.offline.experiments.theorem_2", "bprr.commands.offline"),
+        source=source_hash("bprr.offline.experiments.theorem_2"),
     log:
         f"{LOGS}/{{offline_kind}}_theorem_2.log",
     shell:

@@ -30,19 +30,22 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 def _offline(arguments: argparse.Namespace) -> int:
     from bprr.ground.errors import InputError
     from bprr.ground.results import OPTIMALITY
+    from bprr.ground.source import source_hash
     from bprr.ground.storage import write_table
     from bprr.ground.tables import read_table
     from bprr.offline.backends.solve import clear_logs
     from bprr.offline.experiments import EXPERIMENTS, Study
     from bprr.offline.experiments.theorem_2 import theorem_2
-    from bprr.study.offline import MODULES, check_solvers, offline_slice, scattered
+    from bprr.study.offline import check_solvers, scattered
     from bprr.study.points import catalogue
     from bprr.study.slices import settings_at
+    from bprr.study.status import planned_experiment
 
     if arguments.experiment == THEOREM_2:
         if arguments.optimality is None:
             raise InputError("command line", "--optimality", None, "the table of `optimality`")
-        table, provenance = theorem_2(read_table(arguments.optimality, OPTIMALITY)), {}
+        table = theorem_2(read_table(arguments.optimality, OPTIMALITY))
+        about, source = {}, source_hash("bprr.offline.experiments.theorem_2")
     else:
         settings = chosen(arguments, settings_at(arguments.config))
         check_solvers(settings)
@@ -57,8 +60,8 @@ def _offline(arguments: argparse.Namespace) -> int:
             arguments.log_dir,
         )
         table = EXPERIMENTS[arguments.experiment](study)
-        provenance = offline_slice(settings, "offline", arguments.experiment).provenance()
-    about = {"experiment": arguments.experiment, **provenance}
-    write_table(table, arguments.output, about, MODULES)
+        planned = planned_experiment(settings, arguments.experiment)
+        about, source = planned.provenance(), planned.source
+    write_table(table, arguments.output, {"experiment": arguments.experiment, **about}, source)
     print(f"{len(table):,} rows in {arguments.output}")
     return 0

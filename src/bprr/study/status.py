@@ -10,10 +10,19 @@ from typing import Any, NamedTuple
 from bprr.ground.errors import InputError
 from bprr.ground.source import source_hash
 from bprr.ground.storage import files_hash, read_provenance
+from bprr.offline.experiments import EXPERIMENTS
 from bprr.settings.configuration import Settings
+from bprr.study.offline import MODULES, offline_inputs, offline_slice
 from bprr.study.slices import Slice, input_files, sweep_modules, sweep_slice
 
-__all__ = ["Planned", "State", "planned_tables", "state_of"]
+__all__ = [
+    "Planned",
+    "State",
+    "planned_experiment",
+    "planned_sweep",
+    "planned_tables",
+    "state_of",
+]
 
 MOST_REASONS = 4
 
@@ -66,11 +75,23 @@ def planned_sweep(
     )
 
 
+def planned_experiment(settings: Settings, name: str) -> Planned:
+    """Table of an experiment on the offline optimum."""
+    return Planned(
+        Path(settings.results_dir, "offline", f"{name}.parquet"),
+        offline_slice(settings, "offline", name),
+        files_hash(offline_inputs(settings)),
+        source_hash(*MODULES),
+    )
+
+
 def planned_tables(settings: Settings) -> Iterator[Planned]:
-    """Tables of all sweeps."""
+    """Tables of all sweeps and experiments."""
     for name, sweep in settings.sweeps.items():
         for topology in sweep.topologies:
             yield planned_sweep(settings, name, topology)
+    for name in EXPERIMENTS:
+        yield planned_experiment(settings, name)
 
 
 def state_of(planned: Planned) -> State:
