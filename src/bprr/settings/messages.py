@@ -103,6 +103,10 @@ def _readable(kind: type[BaseModel], where: object, detail: ErrorDetails) -> Inp
             allowed = "a text"
         case "list_type":
             allowed = "a list"
+        case "bool_type" | "bool_parsing":
+            allowed = "true or false"
+        case "path_type":
+            allowed = "a path, as text"
     return InputError(where, ".".join(location), value, allowed)
 
 
