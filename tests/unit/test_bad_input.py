@@ -14,6 +14,7 @@ from bprr.scenario.scenario import load_scenario
 from bprr.scenario.workload import Workload
 from bprr.settings.configuration import load_settings
 from bprr.settings.overrides import with_overrides
+from bprr.settings.yaml_file import read_yaml
 from bprr.simulation.engine import simulate
 from bprr.study.method import MethodRunner
 from bprr.study.points import sweep_points
@@ -22,12 +23,14 @@ from bprr.study.sweep import run_sweep
 
 @pytest.fixture(scope="module")
 def scattered(root):
-    return yaml.safe_load((root / "config" / "scenarios" / "scattered.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load(
+        (root / "config" / "scenarios" / "scattered.yaml").read_text(encoding="utf-8")
+    )
 
 
 @pytest.fixture(scope="module")
 def shipped(root):
-    return yaml.safe_load((root / "config" / "default.yaml").read_text(encoding="utf-8"))
+    return read_yaml(root / "config" / "default.yaml")
 
 
 def refusal(call):
@@ -103,7 +106,7 @@ SCENARIOS = [
     # policies
     ({"admission": "nonesuch"}, "admission", "nonesuch", "reserve, retry"),
     ({"charging": "hole"}, "charging", "hole", "whole"),
-    ({"admission": {"retry": {}, "reserve": {}}}, "admission", "retry", "one name with its options"),
+    ({"admission": {"retry": {}, "reserve": {}}}, "admission", "retry", "one name with"),
     ({"admission": {"retry": 3}}, "admission.retry", 3, "a mapping"),
 ]  # fmt: skip
 
