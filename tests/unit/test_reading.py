@@ -327,7 +327,7 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "folder", tmp_path / "file" / "x.parquet"):
-        assert refused(lambda path=path: write_table(GOOD, path, {}, [])).key == "output"
+        assert refused(lambda path=path: write_table(GOOD, path, {}, "abc")).key == "output"
 
 
 def unfinished(name, process):
