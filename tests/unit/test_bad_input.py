@@ -87,6 +87,12 @@ SCENARIOS = [
     ({"admission.first_ms": float("inf")}, "admission.reserve.first_ms", float("inf"), "finite"),
     ({"fleet.block_cap": {"mig": 0}}, "fleet.block_cap.mig", 0, "at least 1"),
     ({"clients": 0}, "clients", 0, "at least 1"),
+    # beyond what any machine holds
+    ({"workload.requests": 10**13}, "workload.requests", 10**13, "at most 1e+12"),
+    ({"workload.output_tokens": 10**30}, "workload.output_tokens", 10**30, "at most 1e+12"),
+    ({"network": {"kind": "geo", "nodes": 10**11}}, "network.nodes", 10**11, "at most 1e+07"),
+    ({"network": {"kind": "clustered", "clusters": {"a": {"mig": 10**9}}, "client": "a"},
+      "fleet": {}}, "network.clusters.a.mig", 10**9, "at most 100000"),
     # combinations
     ({"fleet": {"servers": 3, "servers_per_node": 0.4, "rest": "mig"}},
      "fleet.servers", 0.4, "not both"),
@@ -126,6 +132,7 @@ DRAWS = [
     ({"fleet.block_cap": {"migg": 4}}, "fleet.block_cap", "migg", "a known device: a100"),
     ({"fleet.servers": 400}, "fleet.servers", 400, "at most 22 on abovenet, which has 23 nodes"),
     ({"clients": 20}, "fleet.servers", 9, "with 20 client(s) at most 3"),
+    ({"workload.requests": 10**9}, "requests", 10**9, "at most 100,000,000 in a run"),
     (
         {"network": {"kind": "clustered", "clusters": {"a": {"x": 1}}, "client": "a"}, "fleet": {}},
         "network.clusters.a",
@@ -142,7 +149,8 @@ def test_a_scenario_is_refused_when_drawn(
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(with_overrides(scattered, change)))
     scenario = load_scenario(path)
-    assert_says(refusal(lambda: draw(scenario, published, 1, 0)), path, key, value, allowed)
+    where = "workload" if key == "requests" else path
+    assert_says(refusal(lambda: draw(scenario, published, 1, 0)), where, key, value, allowed)
 
 
 def test_unknown_topologies_and_files(scattered, published, tmp_path):
