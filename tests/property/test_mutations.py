@@ -227,7 +227,7 @@ PARQUETS = {
 def test_a_damaged_result_is_read_or_refused(tmp_path, name):
     table, read = PARQUETS[name]
     path = tmp_path / f"{name}.parquet"
-    write_table(table(), path, {"seed": 1})
+    write_table(table(), path, {"seed": 1}, "abc")
     content = path.read_bytes()
     assert [outcome(read, path), outcome(read_provenance, path)] == ["read", "read"]
     for number in range(MUTATIONS):
@@ -271,7 +271,7 @@ def test_a_result_of_other_columns_is_refused_or_read(tmp_path, name):
 )
 def test_a_damaged_provenance_is_refused(tmp_path, record):
     path = tmp_path / "requests.parquet"
-    write_table(requests(), path, {"seed": 1})
+    write_table(requests(), path, {"seed": 1}, "abc")
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({PROVENANCE_KEY: record}), path)
     assert outcome(read_provenance, path) == "refused"

@@ -10,26 +10,27 @@ from bprr.commands.main import main
 from bprr.ground.errors import InfeasibleError, InputError, InputErrors
 from bprr.placement.base import Placement
 from bprr.scenario.draw import draw
+from bprr.scenario.scenario import load_scenario
 from bprr.scenario.workload import Workload
-from bprr.settings.configuration import (
-    load_devices,
-    load_models,
-    load_scenario,
-    load_settings,
-    with_overrides,
-)
-from bprr.simulation import simulate
-from bprr.study.sweep import MethodRunner, check_policies, run_sweep, sweep_points
+from bprr.settings.configuration import load_settings
+from bprr.settings.overrides import with_overrides
+from bprr.settings.yaml_file import read_yaml
+from bprr.simulation.engine import simulate
+from bprr.study.method import MethodRunner
+from bprr.study.points import sweep_points
+from bprr.study.sweep import run_sweep
 
 
 @pytest.fixture(scope="module")
 def scattered(root):
-    return yaml.safe_load((root / "config" / "scenarios" / "scattered.yaml").read_text())
+    return yaml.safe_load(
+        (root / "config" / "scenarios" / "scattered.yaml").read_text(encoding="utf-8")
+    )
 
 
 @pytest.fixture(scope="module")
 def shipped(root):
-    return yaml.safe_load((root / "config" / "default.yaml").read_text())
+    return read_yaml(root / "config" / "default.yaml")
 
 
 def refusal(call):
@@ -63,7 +64,8 @@ SCENARIOS = [
     ({"workload.rate_per_min": 3}, "workload.rate_per_min", 3, "did you mean rate_per_s?"),
     ({"fleet.servrs": 3}, "fleet.servrs", 3, "did you mean servers?"),
     ({"network.nodes": 3}, "network.nodes", 3, "one of the keys kind, name"),
-    ({"colour": "red"}, "colour", "red", "one of the keys admission, back_off"),
+    ({"colour": "red"}, "colour", "red", "one of the keys admission, charging"),
+    ({"admission.first_s": 1}, "admission.reserve.first_s", 1, "did you mean first_ms?"),
     # wrong types: nothing is read out of text or truth values
     ({"fleet.servers": "10"}, "fleet.servers", "10", "a whole number, without quotes"),
     ({"fleet.servers": True}, "fleet.servers", True, "a whole number"),
@@ -82,9 +84,15 @@ SCENARIOS = [
     ({"workload.output_tokens": -1}, "workload.output_tokens", -1, "at least 1"),
     ({"workload.requests": 0}, "workload.requests", 0, "at least 1"),
     ({"design_load.load": 0}, "design_load.load", 0, "at least 1"),
-    ({"back_off.first_ms": float("inf")}, "back_off.first_ms", float("inf"), "finite"),
-    ({"block_cap": {"mig": 0}}, "block_cap.mig", 0, "at least 1"),
+    ({"admission.first_ms": float("inf")}, "admission.reserve.first_ms", float("inf"), "finite"),
+    ({"fleet.block_cap": {"mig": 0}}, "fleet.block_cap.mig", 0, "at least 1"),
     ({"clients": 0}, "clients", 0, "at least 1"),
+    # beyond what any machine holds
+    ({"workload.requests": 10**13}, "workload.requests", 10**13, "at most 1e+12"),
+    ({"workload.output_tokens": 10**30}, "workload.output_tokens", 10**30, "at most 1e+12"),
+    ({"network": {"kind": "geo", "nodes": 10**11}}, "network.nodes", 10**11, "at most 1e+07"),
+    ({"network": {"kind": "clustered", "clusters": {"a": {"mig": 10**9}}, "client": "a"},
+      "fleet": {}}, "network.clusters.a.mig", 10**9, "at most 100000"),
     # combinations
     ({"fleet": {"servers": 3, "servers_per_node": 0.4, "rest": "mig"}},
      "fleet.servers", 0.4, "not both"),
@@ -99,6 +107,13 @@ SCENARIOS = [
     ({"network": {"name": "abovenet"}}, "network.kind", "nothing", "required"),
     ({"network": {"kind": "clustered", "clusters": {"a": {"mig": 9}}, "client": "b"}, "fleet": {}},
      "network.client", "b", "one of the clusters a"),
+    ({"network": {"kind": "clustered", "clusters": {"a": {"mig": 9}}, "client": "a"}, "fleet": {},
+      "clients": 3}, "clients", 3, "1, or nothing"),
+    # policies
+    ({"admission": "nonesuch"}, "admission", "nonesuch", "reserve, retry"),
+    ({"charging": "hole"}, "charging", "hole", "whole"),
+    ({"admission": {"retry": {}, "reserve": {}}}, "admission", "retry", "one name with"),
+    ({"admission": {"retry": 3}}, "admission.retry", 3, "a mapping"),
 ]  # fmt: skip
 
 
@@ -114,9 +129,10 @@ DRAWS = [
     ({"fleet.rest": "h100"}, "fleet.rest", "h100", "a known device: a100"),
     ({"fleet.share": {"h100": 0.2}}, "fleet.share", "h100", "a known device: a100"),
     ({"fleet.memory_gb": {"h100": 80}}, "fleet.memory_gb", "h100", "a known device: a100"),
-    ({"block_cap": {"migg": 4}}, "block_cap", "migg", "a known device: a100"),
+    ({"fleet.block_cap": {"migg": 4}}, "fleet.block_cap", "migg", "a known device: a100"),
     ({"fleet.servers": 400}, "fleet.servers", 400, "at most 22 on abovenet, which has 23 nodes"),
     ({"clients": 20}, "fleet.servers", 9, "with 20 client(s) at most 3"),
+    ({"workload.requests": 10**9}, "requests", 10**9, "at most 100,000,000 in a run"),
     (
         {"network": {"kind": "clustered", "clusters": {"a": {"x": 1}}, "client": "a"}, "fleet": {}},
         "network.clusters.a",
@@ -133,7 +149,8 @@ def test_a_scenario_is_refused_when_drawn(
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(with_overrides(scattered, change)))
     scenario = load_scenario(path)
-    assert_says(refusal(lambda: draw(scenario, published, 1, 0)), path, key, value, allowed)
+    where = "workload" if key == "requests" else path
+    assert_says(refusal(lambda: draw(scenario, published, 1, 0)), where, key, value, allowed)
 
 
 def test_unknown_topologies_and_files(scattered, published, tmp_path):
@@ -162,7 +179,7 @@ def test_an_unreadable_trace(scattered, published, tmp_path):
         yaml.safe_dump({**scattered, "workload": {"kind": "trace", "file": str(trace)}})
     )
     error = refusal(lambda: draw(load_scenario(path), published, 1, 0))
-    assert_says(error, trace, "trace", "No such file", "a readable CSV file")
+    assert_says(error, trace, "file", "No such file", "a readable CSV file")
 
 
 CONFIGURATIONS = [
@@ -171,7 +188,14 @@ CONFIGURATIONS = [
     (("seed",), -1, "seed", -1, "at least 0"),
     (("run",), 3, "run", 3, "did you mean runs?"),
     (("confidence",), 95, "confidence", 95, "below 1"),
-    (("allocation_delays",), ["publishd"], "allocation_delays.0", "publishd", "'none'"),
+    (("delays", "none", "all_s"), 1, "delays.none.all_s", 1, "did you mean all_ms?"),
+    (
+        ("delays", "published", "per_method_ms"),
+        {"best": 1},
+        "delays.published.per_method_ms",
+        "best",
+        "petals",
+    ),
     (("methods", "petals", "label"), None, "methods.petals.label", None, "a text"),
     (("methods", "petals", "route"), "x", "methods.petals.route", "x", "did you mean routing?"),
     (("sweeps", "fig7", "methods"), ["petal"], "sweeps.fig7.methods", "petal", "petals"),
@@ -180,8 +204,8 @@ CONFIGURATIONS = [
     (("sweeps", "fig7", "axes"), {"x": []}, "sweeps.fig7.axes.x", [], "at least one value"),
     (
         ("sweeps", "fig7", "axes"),
-        {"fleet.servers": {"abovenet": [3]}},
-        "sweeps.fig7.axes.fleet.servers",
+        {"clients": {"abovenet": [3]}},
+        "sweeps.fig7.axes.clients",
         "abovenet",
         "values for bellcanada too, or for default",
     ),
@@ -192,13 +216,20 @@ CONFIGURATIONS = [
         "abovnet",
         "a topology (abovenet",
     ),
+    (("sweeps", "fig7", "delays"), ["publishd"], "sweeps.fig7.delays", "publishd", "published"),
+    (("methods", "petals", "placement"), "petal", "methods.petals.placement", "petal", "cg_bp"),
+    (("methods", "petals", "routing"), "petal", "methods.petals.routing", "petal", "ws_rr"),
+    (("methods", "petals", "admission"), "", "methods.petals.admission", "", "reserve, retry"),
     (
-        ("sweeps", "fig8", "replace_placement"),
-        {"exact": "petals"},
-        "sweeps.fig8",
-        "exact",
-        "methods of this sweep",
+        ("methods", "petals", "routing"),
+        {"petals": {"hop_ms": 1}},
+        "methods.petals.routing.petals.hop_ms",
+        1,
+        "hop_overhead_ms",
     ),
+    (("policy_files",), 3, "policy_files", 3, "a list"),
+    (("policy_files",), [3], "policy_files.0", 3, "a path"),
+    (("device_files",), "a.yaml", "device_files", "a.yaml", "a list"),
 ]
 
 
@@ -212,24 +243,6 @@ def test_a_configuration_is_refused(tmp_path, shipped, place, written, key, valu
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(content))
     assert_says(refusal(lambda: load_settings(path)), path, key, value, allowed)
-
-
-@pytest.mark.parametrize("key", ["placement", "routing", "admission"])
-def test_unknown_policies_list_the_known(configuration, key):
-    known = {"placement": "cg_bp", "routing": "ws_rr", "admission": "reserve, retry"}[key]
-    method = configuration.methods["petals"].model_copy(update={key: "nonesuch"})
-    settings = configuration.model_copy(
-        update={"methods": {**configuration.methods, "petals": method}}
-    )
-    error = refusal(lambda: check_policies(settings, []))
-    assert_says(error, "default.yaml", f"methods.petals.{key}", "nonesuch", known)
-
-
-@pytest.mark.parametrize("key", ["admission", "charging"])
-def test_unknown_policies_of_a_scenario(configuration, root, key):
-    scenario = load_scenario(root / "config/scenarios/scattered.yaml", {key: "nonesuch"})
-    error = refusal(lambda: check_policies(configuration, [scenario]))
-    assert_says(error, "scattered.yaml", key, "nonesuch", {"admission": "retry"}.get(key, "whole"))
 
 
 def test_unknown_sweeps_and_topologies_list_the_known(configuration):
@@ -262,7 +275,7 @@ def test_an_axis_of_names_numbers_its_points(configuration):
     )
     settings = configuration.model_copy(update={"sweeps": {"fig10": sweep}})
     points = sweep_points(settings, "fig10", "abovenet")
-    assert [(point.x, point.scenario.admission) for point in points] == [
+    assert [(point.x, point.scenario.admission.name) for point in points] == [
         (0.0, "reserve"),
         (1.0, "retry"),
     ]
@@ -279,7 +292,7 @@ def test_an_axis_of_names_numbers_its_points(configuration):
         (None, "file", "No such file", "a readable YAML file"),
     ],
 )
-@pytest.mark.parametrize("load", [load_settings, load_scenario, lambda path: load_devices([path])])
+@pytest.mark.parametrize("load", [load_settings, load_scenario, lambda path: named_in(path)])
 def test_an_unreadable_file_is_refused(tmp_path, load, text, key, value, allowed):
     path = tmp_path / "mine.yaml"
     if text is not None:
@@ -289,31 +302,41 @@ def test_an_unreadable_file_is_refused(tmp_path, load, text, key, value, allowed
 
 def test_1e5_is_a_number(tmp_path, scattered):
     path = tmp_path / "mine.yaml"
-    text = yaml.safe_dump(scattered).replace("full_penalty_ms: 10000", "full_penalty_ms: 1e4")
-    assert "1e4" in text
+    text = yaml.safe_dump(scattered).replace("first_ms: 1000", "first_ms: 1e3")
+    assert "1e3" in text
     path.write_text(text)
-    assert load_scenario(path).petals.full_penalty_ms == 10_000
+    assert load_scenario(path).admission.options.first_ms == 1_000
+
+
+def named_in(*paths, kind="device"):
+    """Devices or models of some files alone."""
+    empty = load_settings().model_copy(update={f"{kind}_files": list(paths)})
+    return {"device": empty.all_devices, "model": empty.all_models}[kind]
 
 
 def test_devices_and_models_are_named(tmp_path):
     path = tmp_path / "d.yaml"
     device = "tau_ms: 3, prefill_ms: 3, memory_gb: 8, forward_rps: 1, network_rps: 1, source: me"
-    path.write_text(f"slow: {{{device}}}\n")
-    assert load_devices([path])["slow"].memory_gb == 8
+    path.write_text(f"slow: {{{device}}}\n4090: {{{device}}}\n")
+    assert {name: entry.name for name, entry in named_in(path).items()} == {
+        "slow": "slow",
+        "4090": "4090",
+    }
     path.write_text(f"slow: {{{device.replace('memory_gb: 8', 'memory_gb: 8192')}}}\n")
-    error = refusal(lambda: load_devices([path]))
+    error = refusal(lambda: named_in(path))
     assert_says(error, f"{path}: slow", "memory_gb", 8192, "GB = 1e9 bytes")
     path.write_text("slow: 3\n")
-    assert_says(refusal(lambda: load_devices([path])), path, "slow", 3, "memory_gb")
+    assert_says(refusal(lambda: named_in(path)), path, "slow", 3, "memory_gb")
     path.write_text(f"slow: {{{device}}}\n")
-    error = refusal(lambda: load_devices([path, path]))
+    error = refusal(lambda: named_in(path, path))
     assert_says(error, path, "slow", "defined twice", "once")
-    path.write_text("tiny: {blocks: 0, d_model: 1}\n")
+    path.write_text("tiny: {blocks: 0, width: 1}\n")
     with pytest.raises(InputErrors) as refused:
-        load_models([path])
-    keys = {error.key for error in refused.value.errors}
-    assert keys == {"blocks", "max_sequence_tokens", "parameters_per_block", "bits_per_parameter",
-                    "source"}  # fmt: skip
+        named_in(path, kind="model")
+    assert {error.key for error in refused.value.errors} == {"blocks", "d_model", "width"}
+    path.write_text("tiny: {blocks: 2, d_model: 1}\n")
+    error = refusal(lambda: named_in(path, kind="model"))
+    assert_says(error, path, "block_gb", "nothing", "bits_per_parameter")
 
 
 def instance(published, root, **overrides):
@@ -324,7 +347,7 @@ def instance(published, root, **overrides):
 @pytest.mark.parametrize("method", ["petals", "proposed", "optimized_order", "optimized_rr"])
 def test_a_model_that_fits_nowhere_says_what_is_missing(configuration, published, root, method):
     tiny = instance(published, root, **{"fleet.memory_gb": {"a100": 1.0, "mig": 1.0}})
-    runner = MethodRunner(tiny, published)
+    runner = MethodRunner(tiny)
     with pytest.raises(InfeasibleError) as refused:
         runner.run(configuration.methods[method], 0.0)
     error = refused.value
@@ -341,16 +364,17 @@ def test_the_missing_memory_adds_up(published, root, configuration):
         **{"fleet.servers": 6, "fleet.share": {}, "design_load.load": 1},
     )
     with pytest.raises(InfeasibleError) as refused:
-        MethodRunner(small, published).run(configuration.methods["proposed"], 0.0)
+        MethodRunner(small).run(configuration.methods["proposed"], 0.0)
     model = small.swarm.model
     lacking = model.blocks - 6 * 4  # the cap
     need_gb = lacking * (model.block_gb + model.session_cache_gb(148))
     assert f"{lacking} of 70 blocks, {need_gb:.2f} GB" in str(refused.value)
 
 
-def test_a_request_longer_than_the_model_is_refused(published, root):
+def test_a_request_longer_than_the_model_is_that_runs_status(published, root, configuration):
+    long = instance(published, root, **{"workload.output_tokens": 5000})
     with pytest.raises(InfeasibleError, match="2972 tokens missing"):
-        instance(published, root, **{"workload.output_tokens": 5000})
+        MethodRunner(long).run(configuration.methods["proposed"], 0.0)
 
 
 def test_an_infeasible_run_is_a_row_not_an_end(configuration):

@@ -23,7 +23,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 Milliseconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False, strict=True)]
 # No server has so much; a value beyond it is most likely in MB.
 MemoryGb = Annotated[float, Field(gt=0, le=5_000, strict=True, description="GB = 1e9 bytes")]
-Count = Annotated[int, Field(ge=1, strict=True)]
+Count = Annotated[int, Field(ge=1, le=10**12, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 
 

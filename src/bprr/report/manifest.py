@@ -8,7 +8,8 @@ from pathlib import Path
 
 from bprr.ground.files import read_json
 from bprr.ground.schema import Strict
-from bprr.ground.storage import file_hash, package_versions, replacing, source_hash
+from bprr.ground.source import source_hash
+from bprr.ground.storage import file_hash, package_versions, replacing
 from bprr.settings.messages import validated
 
 __all__ = ["Manifest", "differences", "manifest", "read_manifest", "write_manifest"]
@@ -41,7 +42,7 @@ def manifest(files: Iterable[Path]) -> Manifest:
     return Manifest(
         files={str(path): file_hash(path) for path in sorted(named)},
         packages=package_versions(),
-        source=source_hash(),
+        source=source_hash("bprr"),
     )
 
 

@@ -9,12 +9,15 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from bprr.ground.errors import InputError
 from bprr.ground.schema import Count, Positive, Refused, Strict
 from bprr.scenario.fleet import round_half_up
 from bprr.scenario.streams import Streams
 from bprr.scenario.workload import Workload, poisson_arrivals_ms, replay_trace
 
 __all__ = ["Demand", "PoissonDemand", "TraceDemand"]
+
+MOST_REQUESTS = 100_000_000  # some GB of arrivals and records
 
 
 class PoissonDemand(Strict):
@@ -51,7 +54,9 @@ class PoissonDemand(Strict):
             count = round_half_up(self.requests * scale)
         else:
             assert self.duration_s is not None
-            count = round_half_up(self.duration_s * rate)
+            count = round_half_up(min(self.duration_s * rate, 2.0 * MOST_REQUESTS))
+        if count > MOST_REQUESTS:
+            raise InputError("workload", "requests", count, f"at most {MOST_REQUESTS:,} in a run")
         count = max(count, 1)
         arrival_ms = poisson_arrivals_ms(streams.of("arrivals"), count, rate)
         client = streams.of("clients").integers(clients, size=count)

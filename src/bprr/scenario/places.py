@@ -118,7 +118,7 @@ class GeoNetwork(NodeNetwork):
     """Random places on Earth with great-circle delays."""
 
     kind: Literal["geo"]
-    nodes: Count
+    nodes: Annotated[int, Field(ge=1, le=10_000_000, strict=True)]
     us_per_km: Positive = 5.0  # light in fibre
 
     def build(self, streams: Streams, topology_dir: Path) -> Network:
@@ -130,7 +130,7 @@ class ClusteredNetwork(Strict):
     """Clusters of servers; a client sits in one of them."""
 
     kind: Literal["clustered"]
-    clusters: dict[str, dict[str, Annotated[int, Field(ge=0, strict=True)]]]
+    clusters: dict[str, dict[str, Annotated[int, Field(ge=0, le=100_000, strict=True)]]]
     client: str | list[str]
     intra_rtt_ms: Milliseconds = 5.0
     inter_rtt_ms: Milliseconds = 100.0

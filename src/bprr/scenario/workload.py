@@ -128,7 +128,8 @@ def replay_trace(
         name: _whole_tokens(path, name, columns[name]) for name in ("input_tokens", "output_tokens")
     }
     order = np.argsort(seconds, kind="stable")[:limit]
-    arrival_ms = (seconds[order] - seconds[order[0]]) * 1000.0 / speed
+    with np.errstate(over="ignore"):
+        arrival_ms = (seconds[order] - seconds[order[0]]) * 1000.0 / speed
     if not arrival_ms[-1] <= LATEST_S * 1000.0:
         span = f"{np.ptp(seconds[order]):g} s at {speed:g} times the speed"
         raise InputError(path, "arrival", span, f"a replay of at most {LATEST_S:g} s")

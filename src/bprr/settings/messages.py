@@ -31,8 +31,8 @@ def validated(kind: type[Loaded], content: Mapping[str, Any], where: object) -> 
     try:
         settings = kind.model_validate(content)
     except ValidationError as error:
-        lines = _all_readable(kind, where, error)
-        raise InputErrors(lines[:MOST_MESSAGES], max(len(lines) - MOST_MESSAGES, 0)) from None
+        hidden = max(error.error_count() - MOST_MESSAGES, 0)
+        raise InputErrors(_all_readable(kind, where, error), hidden) from None
     settings._where = str(where)
     return settings
 
@@ -40,9 +40,9 @@ def validated(kind: type[Loaded], content: Mapping[str, Any], where: object) -> 
 def _all_readable(
     kind: type[BaseModel], where: object, error: ValidationError, above: str = ""
 ) -> list[InputError]:
-    """A line per mistake; those in the options of a policy stand below its key and name."""
+    """A line per mistake, of the first ones; those in a policy's options stand below its name."""
     lines: list[InputError] = []
-    for detail in error.errors(include_url=False):
+    for detail in error.errors(include_url=False)[:MOST_MESSAGES]:
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, WrongOptions):
             key = ".".join([*_as_written(kind, detail["loc"]), cause.policy])
@@ -103,6 +103,10 @@ def _readable(kind: type[BaseModel], where: object, detail: ErrorDetails) -> Inp
             allowed = "a text"
         case "list_type":
             allowed = "a list"
+        case "bool_type" | "bool_parsing":
+            allowed = "true or false"
+        case "path_type":
+            allowed = "a path, as text"
     return InputError(where, ".".join(location), value, allowed)
 
 

@@ -43,10 +43,11 @@ def run_sweep(
     DataFrame
         One row per request, as in `simulate_point`, led by ``figure`` and ``topology``.
     """
+    points = sweep_points(settings, name, topology)
     runs = settings.sweeps[name].runs or settings.runs
     tables = [
         simulate_point(point, catalogue(settings), settings.seed, runs, progress)
-        for point in sweep_points(settings, name, topology)
+        for point in points
     ]
     table: pd.DataFrame = pd.concat(tables, ignore_index=True)
     table.insert(0, "topology", topology)

@@ -1,0 +1,133 @@
+"""The door: whatever a subcommand raises leaves as one line and an exit status."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import bprr.report.manifest
+from bprr.commands.main import main
+from bprr.ground.errors import InfeasibleError, InputError
+
+
+@pytest.fixture
+def fails(monkeypatch, tmp_path, capsys):
+    """Exit status and printed lines of a subcommand that raises something."""
+
+    def run(error, *options):
+        def raises(*_):
+            raise error
+
+        monkeypatch.setattr(bprr.report.manifest, "write_manifest", raises)
+        (tmp_path / "a.csv").write_text("1")
+        status = main([*options, "manifest", str(tmp_path / "a.csv")])
+        return status, capsys.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "error, status, line",
+    [
+        (InputError("a.yaml", "runs", 0, "1"), 2, "a.yaml: runs: got 0; allowed: 1"),
+        (InfeasibleError("GPU memory", "3 GB"), 2, "infeasible: not enough GPU memory"),
+        (KeyboardInterrupt(), 130, "interrupted; nothing half-written is left"),
+        (MemoryError(), 1, "not enough memory"),
+        (OSError(28, "No space left on device", "/x\ny"), 1, "/x\\ny: No space left on device"),
+        (BrokenPipeError(32, "Broken pipe"), 1, "Broken pipe"),  # of another pipe than the output
+        (RecursionError("maximum depth"), 70, "unexpected RecursionError: maximum depth; bprr --d"),
+        (KeyError("x\n" * 1000), 70, "unexpected KeyError: 'x\\nx"),
+        (AssertionError(), 70, "unexpected AssertionError"),
+    ],
+)
+def test_an_error_is_one_line(fails, error, status, line):
+    found, printed = fails(error)
+    assert found == status
+    assert printed.startswith(f"bprr manifest: {line}")
+    assert printed.count("\n") == 1
+    assert len(printed) < 700
+
+
+def test_debug_shows_where(fails):
+    status, printed = fails(ValueError("odd"), "--debug")
+    assert status == 70
+    assert "Traceback" in printed
+    assert "in raises" in printed
+    assert printed.splitlines()[-1].startswith("bprr manifest: unexpected ValueError: odd")
+
+
+@pytest.mark.parametrize(
+    "words, nearest",
+    [
+        (["simulte"], "simulate"),
+        (["plot", "headlines"], "headline"),
+        (["plot-ofline"], "plot-offline"),
+        (["solve", "x.yaml", "--formulation", "stong"], "strong"),
+    ],
+)
+def test_a_misspelt_word_gets_a_suggestion(capsys, words, nearest):
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 2
+    assert f"did you mean {nearest}?" in capsys.readouterr().err
+
+
+def bprr_process(*words, **streams):
+    command = [sys.executable, "-m", "bprr", *words]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **streams)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [["provenance", "--help"], ["check", "--schema"]])
+def test_a_reader_that_goes_is_no_error(words, unbuffered):
+    reading, writing = os.pipe()
+    os.close(reading)
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    process = bprr_process(*words, stdout=writing, env=environment)
+    os.close(writing)
+    assert process.communicate()[1] == ""
+    assert process.returncode in (141, 0)  # argparse forgives it if nothing is buffered
+
+
+def test_a_full_disk_is_one_line():
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full")
+    with open("/dev/full", "w") as full:
+        process = bprr_process("check", "--schema", stdout=full)
+    assert process.communicate()[1] == "bprr check: No space left on device\n"
+    assert process.returncode == 1
+
+
+def test_an_output_in_another_encoding_is_written():
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    process = bprr_process("check", "--schema", stdout=subprocess.PIPE, env=environment)
+    output, errors = process.communicate()
+    assert (process.returncode, errors) == (0, "")
+    assert "\\\\u" in output or "\\u" in output
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == {name!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+from bprr.commands.main import main
+sys.meta_path.insert(0, Interrupting())
+sys.exit(main(["check"]))
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["argparse", "bprr.commands.plot", "numpy", "pydantic", "bprr.scenario.draw", "yaml"]
+)
+def test_ctrl_c_during_an_import_is_no_traceback(name):
+    command = [sys.executable, "-c", INTERRUPTED.format(name=name)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stderr == "bprr check: interrupted; nothing half-written is left\n"
+    # Python itself leaves by the signal where it met a library's code made at run time.
+    assert done.returncode in (130, -signal.SIGINT)
