@@ -12,16 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
-from house import SETTINGS, House, Jobs, Planner
+from house import SETTINGS, House, Jobs
 
 Change = Callable[[House], None]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    planner = Planner()
-    yield House(tmp_path_factory.mktemp("house"), planner)
-    planner.close()
 
 
 @pytest.fixture
