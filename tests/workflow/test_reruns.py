@@ -6,126 +6,15 @@ Snakemake has touched files without content, and recorded what it would have aft
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from house import SETTINGS, House, Jobs
 
-ROOT = Path(__file__).parents[2]
-FOLDERS = ("src", "workflow", "config", "data", "profiles")
-FILES = ("Snakefile", "claims.yaml", "discrepancies.yaml", "pyproject.toml")
-SETTINGS = "settings.yaml"
-
-Change = Callable[["House"], None]
-
-
-class House:
-    """A copy of the project; what a case changes in it is put back afterwards."""
-
-    def __init__(self, folder: Path, planner: subprocess.Popen[str]) -> None:
-        self.folder, self.planner = folder, planner
-        self.before: dict[Path, tuple[bytes, os.stat_result] | None] = {}
-        self.settings = yaml.safe_load((folder / "config/smoke.yaml").read_text(encoding="utf-8"))
-        self.arguments = ["--cores", "2", "--configfile", SETTINGS]
-
-    def plan(self, *arguments: str) -> dict[str, dict[str, Any]]:
-        """All jobs by rule and wildcards."""
-        request = {
-            "folder": str(self.folder),
-            "arguments": [*(arguments or ["--dry-run"]), *self.arguments],
-        }
-        print(json.dumps(request), file=self.planner.stdin, flush=True)
-        answer = json.loads(self.planner.stdout.readline())
-        assert answer["status"] == 0, answer["text"]
-        jobs: dict[str, dict[str, Any]] = answer["jobs"]
-        return jobs
-
-    def finish(self) -> None:
-        """Let every job pass for done."""
-        self.write(SETTINGS, yaml.safe_dump(self.settings, allow_unicode=True))
-        for job in self.plan().values():
-            for output in job["outputs"]:
-                self.write(output, "made")
-        self.plan("--touch", "--forceall")
-        self.before.clear()
-
-    def write(self, name: str, text: str, *, older: bool = False) -> None:
-        path = self.folder / name
-        self._remember(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        if older:
-            os.utime(path, (1e9, 1e9))
-
-    def replace(self, name: str, old: str, new: str, *, older: bool = False) -> None:
-        text = (self.folder / name).read_text(encoding="utf-8")
-        assert old in text, f"{name} has no {old!r}"
-        self.write(name, text.replace(old, new, 1), older=older)
-
-    def append(self, name: str, text: str = "\n") -> None:
-        self.write(name, (self.folder / name).read_text(encoding="utf-8") + text)
-
-    def delete(self, name: str) -> None:
-        self._remember(self.folder / name)
-        (self.folder / name).unlink()
-
-    def touch(self) -> None:
-        for name in (*FOLDERS, *FILES):
-            path = self.folder / name
-            for file in path.rglob("*") if path.is_dir() else [path]:
-                if file.is_file():
-                    self._remember(file)
-                    os.utime(file)
-
-    def set(self, **changed: Any) -> None:
-        self.write(SETTINGS, yaml.safe_dump(merged(self.settings, changed), allow_unicode=True))
-
-    def _remember(self, path: Path) -> None:
-        there = (path.read_bytes(), path.stat()) if path.exists() else None
-        self.before.setdefault(path, there)
-
-    def put_back(self) -> None:
-        for path, content in self.before.items():
-            if content is None:
-                path.unlink(missing_ok=True)
-            else:
-                path.write_bytes(content[0])
-                os.utime(path, ns=(content[1].st_atime_ns, content[1].st_mtime_ns))
-        self.before.clear()
-
-
-def merged(under: Any, over: Any) -> Any:
-    if not isinstance(under, dict) or not isinstance(over, dict):
-        return over
-    return {key: merged(under.get(key), over.get(key, under.get(key))) for key in {**under, **over}}
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    folder = tmp_path_factory.mktemp("house")
-    for name in FOLDERS:
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-    for name in FILES:
-        shutil.copy2(ROOT / name, folder / name)
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    planner = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("planner.py"))],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-    )  # fmt: skip
-    house = House(folder, planner)
-    house.finish()
-    yield house
-    planner.stdin.close()
-    planner.wait()
+Change = Callable[[House], None]
 
 
 @pytest.fixture
@@ -134,7 +23,7 @@ def house(finished: House) -> Iterator[House]:
     finished.put_back()
 
 
-def following(jobs: dict[str, dict[str, Any]], first: set[str]) -> set[str]:
+def following(jobs: Jobs, first: set[str]) -> set[str]:
     """Jobs, and all that take what they make."""
     reached = set(first)
     while True:
@@ -144,7 +33,7 @@ def following(jobs: dict[str, dict[str, Any]], first: set[str]) -> set[str]:
         reached |= more
 
 
-def named(jobs: dict[str, dict[str, Any]], patterns: str) -> set[str]:
+def named(jobs: Jobs, patterns: str) -> set[str]:
     """Jobs by patterns, one a line or after a comma; a `!` before one leaves its jobs out."""
     found: set[str] = set()
     for pattern in filter(None, map(str.strip, patterns.replace("\n", ",").split(","))):

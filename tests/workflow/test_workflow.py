@@ -1,7 +1,8 @@
-"""The workflow as a user runs it: refused early, one figure at a time, resumed after a kill."""
+"""The workflow as users run it: refused early, alone in its folder, by its own source, resumed."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -10,26 +11,43 @@ import time
 from pathlib import Path
 
 import pytest
+from house import House, Planner, copied
 
-ROOT = Path(__file__).parents[2]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--quiet", "rules"]
+SWEPT = "results/sweeps/table3_cluster0.parquet"
+FITTED = "results/fit/cpu-amd-epyc/device.yaml"
 
 
-def workflow(folder: Path, *arguments: str, runs: int = 1) -> list[str]:
-    settings = [f"results_dir={folder}/results", f"figures_dir={folder}/figures", f"runs={runs}"]
-    return [*SNAKEMAKE, "--cores", "1", *arguments, "--config", *settings]
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copied(tmp_path_factory.mktemp("project"))
 
 
-def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
-    )
+        [*SNAKEMAKE, *arguments], cwd=folder, env={**os.environ, **environment},
+        capture_output=True, encoding="utf-8", timeout=300, check=False,
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize("files", [(), ("--configfile", "config/smoke.yaml")])
-def test_everything_is_planned(tmp_path: Path, files: tuple[str, ...]) -> None:
-    done = run(workflow(tmp_path, "--dry-run", *files))
-    assert done.returncode == 0, done.stdout + done.stderr
+def files(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    """Everything but Snakemake's own notes and compiled Python."""
+    return {
+        path: (path.stat().st_mtime_ns, path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file() and not {".snakemake", "__pycache__"} & set(path.parts)
+    }
+
+
+@pytest.mark.parametrize("chosen", [(), ("--configfile", "config/smoke.yaml")])
+def test_everything_is_planned_and_nothing_written(
+    folder: Path, planner: Planner, chosen: tuple[str, ...]
+) -> None:
+    before = files(folder)
+    answer = planner.ask(folder, "--dry-run", *chosen)
+    assert answer["status"] == 0, answer["text"]
+    assert {"manifest", "headline", "running_times"} <= set(answer["jobs"])
+    assert files(folder) == before
 
 
 @pytest.mark.parametrize(
@@ -38,47 +56,99 @@ def test_everything_is_planned(tmp_path: Path, files: tuple[str, ...]) -> None:
         ("rums=3", ["rums", "did you mean runs?"]),
         ("runs=-1", ["runs", "-1", "at least 1"]),
         ("runs=many", ["runs", "many", "whole number"]),
+        ("solver=cplex", ["solver", "cplex", "highs"]),
     ],
 )
-def test_bad_configuration_is_refused_before_any_job(
-    tmp_path: Path, setting: str, named: list[str]
+def test_a_bad_setting_is_refused_before_any_job(
+    folder: Path, planner: Planner, setting: str, named: list[str]
 ) -> None:
-    done = run([*workflow(tmp_path, "--dry-run"), setting])
-    assert done.returncode != 0
+    before = files(folder)
+    answer = planner.ask(folder, "--cores", "1", "--config", setting)
+    assert answer["status"] != 0
     for word in named:
-        assert word in done.stdout + done.stderr
-    assert not (tmp_path / "results").exists()
+        assert word in answer["text"]
+    assert "Traceback" not in answer["text"]
+    assert files(folder) == before
 
 
-def test_unknown_device_is_refused_before_any_job(tmp_path: Path) -> None:
-    scenario = (ROOT / "config/scenarios/scattered.yaml").read_text()
-    (tmp_path / "scattered.yaml").write_text(scenario.replace("rest: mig", "rest: gtx"))
-    clustered = (ROOT / "config/scenarios/clustered.yaml").read_text()
-    (tmp_path / "clustered.yaml").write_text(clustered)
-    done = run([*workflow(tmp_path, "--dry-run"), f"scenario_dir={tmp_path}"])
-    assert done.returncode != 0
-    assert "gtx" in done.stdout + done.stderr
-    assert not (tmp_path / "results").exists()
+def test_an_unknown_device_is_refused_before_any_job(planner: Planner, tmp_path: Path) -> None:
+    folder = copied(tmp_path / "project")
+    scenario = folder / "config/scenarios/scattered.yaml"
+    text = scenario.read_text(encoding="utf-8")
+    scenario.write_text(text.replace("rest: mig", "rest: gtx"), encoding="utf-8")
+    answer = planner.ask(folder, "--cores", "1")
+    assert answer["status"] != 0
+    assert "gtx" in answer["text"]
+    assert not (folder / "results").exists()
 
 
-def test_killed_run_resumes_with_the_same_result(tmp_path: Path) -> None:
-    name = "results/sweeps/table3_cluster0.parquet"
-    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
-    assert run(workflow(whole, str(whole / name), runs=40)).returncode == 0
+@pytest.mark.parametrize(
+    "door", ["--summary", "--dag", "--unlock", "--list-changes params", "--report report.html", ""]
+)
+def test_doors_of_snakemake_need_no_number_of_cores(finished: House, door: str) -> None:
+    answer = finished.planner.ask(finished.folder, *door.split(), "--configfile", "settings.yaml")
+    assert answer["status"] == 0, answer["text"]
 
-    command = workflow(resumed, str(resumed / name), runs=40)
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [SWEPT, "--configfile", "config/smoke.yaml"],
+        ["--configfile", "config/smoke.yaml", "--", SWEPT],
+        [SWEPT, "--config", "runs=3"],
+    ],
+)
+def test_a_target_beside_settings(folder: Path, planner: Planner, arguments: list[str]) -> None:
+    smoke = "config/smoke.yaml" in arguments
+    chosen = [word.replace("results/", "results/smoke/") if smoke else word for word in arguments]
+    answer = planner.ask(folder, "--dry-run", *chosen)
+    assert answer["status"] == 0, answer["text"]
+    assert set(answer["jobs"]) == {"sweep table3 cluster0"}
+
+
+def test_one_run_at_a_time_works_in_a_folder(finished: House) -> None:
+    ask = finished.planner.ask
+    target = ("--configfile", "settings.yaml", "--forcerun", "testbed_report")
+    with open(finished.folder / ".snakemake/running", "a", encoding="utf-8") as running:
+        fcntl.flock(running, fcntl.LOCK_EX)
+        refused = ask(finished.folder, "--touch", *target)
+        assert refused["status"] != 0
+        assert "another run works in" in refused["text"]
+        for door in ("--dry-run", "--summary", "--unlock"):
+            answer = ask(finished.folder, door, *target)
+            assert answer["status"] == 0, answer["text"]
+    assert ask(finished.folder, "--touch", *target)["status"] == 0
+
+
+@pytest.mark.parametrize("name", ["my thesis (O'Brien)", "a {b} $HOME & #1 %s [x] Ünï"])
+def test_jobs_run_the_source_beside_the_snakefile(tmp_path: Path, name: str) -> None:
+    folder = copied(tmp_path / name)
+    for foreign in (tmp_path / "foreign", folder):  # on PYTHONPATH, and in the working folder
+        (foreign / "bprr").mkdir(parents=True)
+        (foreign / "bprr/__init__.py").write_text("raise SystemExit('foreign')", encoding="utf-8")
+    done = run(folder, FITTED, "--cores", "1", PYTHONPATH=str(tmp_path / "foreign"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / FITTED).exists()
+
+
+def test_a_killed_run_resumes_with_the_same_result(tmp_path: Path) -> None:
+    whole, resumed = (copied(tmp_path / name, linked=("src",)) for name in ("whole", "resumed"))
+    arguments = [SWEPT, "--cores", "1", "--config", "runs=40"]
+    assert run(whole, *arguments).returncode == 0
+
     process = subprocess.Popen(
-        command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL,
+        [*SNAKEMAKE, *arguments], cwd=resumed, start_new_session=True, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     log = resumed / "results/logs/sweep_table3_cluster0.log"
     deadline = time.monotonic() + 120
-    while not (log.exists() and "run" in log.read_text()) and time.monotonic() < deadline:
+    while not (log.exists() and "run" in log.read_text(encoding="utf-8")):
+        assert time.monotonic() < deadline
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (resumed / name).exists(), "the run was over before it could be killed"
+    assert not (resumed / SWEPT).exists(), "the run was over before it could be killed"
 
-    done = run(command)
+    done = run(resumed, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (resumed / name).read_bytes() == (whole / name).read_bytes()
+    assert (resumed / SWEPT).read_bytes() == (whole / SWEPT).read_bytes()
