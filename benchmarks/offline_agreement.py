@@ -21,7 +21,10 @@ import numpy as np
 from brute_force import enumerated
 from small_instances import random_instance
 
-from bprr.offline import OfflineInstance, SolverSettings, installed_solvers, solve_offline
+from bprr.offline.backends.base import SolverSettings
+from bprr.offline.backends.solve import installed_solvers
+from bprr.offline.instance import OfflineInstance
+from bprr.offline.solve import solve_offline
 
 TOLERANCE = 1e-6  # relative
 SMALL = {"most_blocks": 5, "most_servers": 3, "most_requests": 2}
@@ -86,7 +89,7 @@ def main() -> int:
     arguments = parser.parse_args()
     result = run(arguments.instances, arguments.larger)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+    arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=2))
     return 1 if result["mismatches"] else 0
 

@@ -269,10 +269,8 @@ def solve_for_classes(search: Search, classes: tuple[ServerClass, ...]) -> list[
             smaller, limited(search, 1.0 if last else SHARE_OF_TIME), search.formulation.name
         )
         record(search, target, smaller.columns, smaller.rows, result)
-        infeasible = result.status == "infeasible"
-        search.raise_bound(target if infeasible else min(result.bound, target))
-        if infeasible and everything:
-            search.raise_bound(float("inf"))
+        # Beyond the target this says nothing, unless no column was left out.
+        search.raise_bound(result.bound if everything else min(result.bound, target))
         if result.values is None:
             if last and result.status == "stopped":
                 break
