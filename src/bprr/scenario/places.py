@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from bprr.ground.errors import InputError
-from bprr.ground.schema import Count, Milliseconds, Positive, Refused, Strict
+from bprr.ground.schema import Milliseconds, Positive, Refused, Strict
 from bprr.ground.swarm import IntArray
 from bprr.scenario.fleet import Fleet
 from bprr.scenario.network import (
