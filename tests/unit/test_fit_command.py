@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from bprr.commands.main import main
 from bprr.figures.fit_time import draw_fit
+from bprr.fit.profile import read_fit
 from bprr.settings.configuration import load_devices, load_models, read_yaml
 
 from .synthetic_trace import Truth, write
@@ -40,8 +40,7 @@ def test_a_scenario_can_name_the_fit(fit_folder):
 def test_the_figure_names_its_device_and_what_fails(fit_folder, tmp_path):
     assert main(["plot", "fit", str(fit_folder), "-o", str(tmp_path / "fit.pdf")]) == 0
     assert {file.suffix for file in tmp_path.iterdir()} == {".pdf", ".png", ".csv"}
-    points = pd.read_csv(fit_folder / "points.csv")
-    figure = draw_fit(points, read_yaml(fit_folder / "device.yaml")["toy_gpu"])
+    figure = draw_fit(*read_fit(fit_folder))
     foot = figure.get_supxlabel()
     assert "invented" in foot
     assert "Does not hold here: a step hardly takes longer" in foot

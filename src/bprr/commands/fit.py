@@ -46,8 +46,8 @@ def _fit(arguments: argparse.Namespace) -> int:
     name = arguments.name or trace.path.resolve().parent.name.replace("-", "_")
     found = fit_device(trace, name, np.random.default_rng(arguments.seed), link, memory_gb)
     write_fit(arguments.output, found, trace)
-    tau = found.decode.per_block(1)
+    tau = found.tau_ms
     print(f"{name}: τ = {tau.value:.4g} ms [{tau.low:.4g}, {tau.high:.4g}], in {arguments.output}")
-    for verdict in found.verdicts:
-        print(f"  {WORDS[verdict.holds]}: {verdict.statement} ({verdict.evidence})")
+    for finding in found.findings:
+        print(f"  {WORDS[finding.holds]}: {finding.statement} ({finding.evidence})")
     return 0
