@@ -2,125 +2,102 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-from bprr.ground.errors import InputError
 from bprr.ground.swarm import IntArray, Swarm
 from bprr.placement.base import Placement
-from bprr.routing.base import PetalsSettings
 from bprr.scenario.draw import Catalogue, Instance, draw
-from bprr.settings.configuration import (
-    ModelSettings,
-    Scenario,
-    load_devices,
-    load_models,
-    validated,
-    with_overrides,
-)
 from bprr.simulation import Records, simulate
-from bprr.simulation.admission import BackOff
-from bprr.study.sweep import MethodRunner
-from bprr.testbed.settings import TestbedMethod, TestbedSettings
+from bprr.study.method import MethodRunner
+from bprr.testbed.settings import Cell, TestbedSettings
 
-__all__ = ["Case", "cases_of", "chain_of", "instance_of", "placement_of", "predict", "profiles_of"]
+__all__ = ["Chain", "Predictor", "chain_of", "replaceable_server"]
 
-DEVICE_FILE = Path("data/published/devices.yaml")
-MODEL_FILE = Path("data/published/models.yaml")
+Chain = Sequence[tuple[int, int, int]]  # server, first block, end, half-open from 0 as in PETALS
 
 
 @dataclass(frozen=True)
-class Case:
-    """One cell of the table, for all methods: a client position, a rate, a length."""
-
-    group: str
-    client: int
-    client_cluster: str
-    rate_per_s: float
-    output_tokens: int
-    requests: int
-    session_tokens: int | None
-
-
-def cases_of(settings: TestbedSettings, group: str) -> list[Case]:
-    """Cells of a group of cases."""
-    case, clusters = settings.cases[group], settings.client_clusters
-    return [
-        Case(group, clusters.index(name), name, rate, tokens, case.requests, case.session_tokens)
-        for name in case.clients or clusters
-        for rate in case.rates_per_s
-        for tokens in case.output_tokens
-    ]
-
-
-def profiles_of(settings: TestbedSettings) -> Catalogue:
-    """Published devices, and the planned model cut to the served number of blocks."""
-    models = load_models([MODEL_FILE])
-    planned = settings.scenario.model
-    if planned not in models:
-        raise InputError(settings.where, "scenario.model", planned, ", ".join(models))
-    cut: ModelSettings = models[planned].model_copy(update={"blocks": settings.blocks})
-    return Catalogue({planned: cut}, load_devices([DEVICE_FILE]), Path("data/topologies"))
-
-
-def instance_of(settings: TestbedSettings, case: Case, profiles: Catalogue) -> Instance:
-    """The scenario with a case's workload, all of it from the case's client."""
-    changed = with_overrides(
-        settings.scenario.model_dump(mode="json"),
-        {
-            "workload.rate_per_s": case.rate_per_s,
-            "workload.output_tokens": case.output_tokens,
-            "workload.requests": case.requests,
-            "session_tokens": case.session_tokens,
-        },
-    )
-    scenario = validated(Scenario, changed, settings.where)
-    instance = draw(scenario, profiles, settings.seed, 0)
-    client = np.full(case.requests, case.client, dtype=np.int64)
-    return replace(instance, workload=replace(instance.workload, client=client))
-
-
-def placement_of(
-    settings: TestbedSettings,
-    group: str,
-    method: TestbedMethod,
-    profiles: Catalogue,
-    swarm: Swarm,
-) -> Placement:
-    """One placement for a group of cases (the large time scale), planned for its longest requests.
+class Predictor:
+    """Draws, places and simulates the cells of a testbed run.
 
     Parameters
     ----------
-    swarm : Swarm
-        As calibrated.
+    settings : TestbedSettings
+        The run.
+    catalogue : Catalogue
+        Models and devices; the planned model is cut to the served number of blocks.
     """
-    longest = max(cases_of(settings, group), key=lambda case: (case.output_tokens, case.rate_per_s))
-    instance = replace(instance_of(settings, longest, profiles), swarm=swarm)
-    placement = MethodRunner(instance, profiles).placement(method.placement, 0.0)
-    if method.leftover_pool:
-        return Placement(swarm, placement.first_block, placement.blocks)
-    return placement
+
+    settings: TestbedSettings
+    catalogue: Catalogue
+
+    def instance(self, cell: Cell) -> Instance:
+        """The scenario with a cell's workload, all of it from the cell's client."""
+        scenario = self.settings.scenario
+        demand = scenario.workload.model_copy(
+            update={
+                "rate_per_s": cell.rate_per_s,
+                "output_tokens": cell.output_tokens,
+                "requests": cell.requests,
+            }
+        )
+        changed = scenario.model_copy(
+            update={"workload": demand, "session_tokens": cell.session_tokens}
+        )
+        changed._where = f"{self.settings.where}: scenario"
+        cut = self.catalogue.model(changed).model_copy(update={"blocks": self.settings.blocks})
+        catalogue = replace(self.catalogue, models={scenario.model: cut})
+        instance = draw(changed, catalogue, self.settings.seed, 0)
+        client = np.full(cell.requests, cell.client, dtype=np.int64)
+        return replace(instance, workload=replace(instance.workload, client=client))
+
+    def nominal(self) -> Instance:
+        """An instance whose swarm has the published times; its workload is of no account."""
+        return self.instance(self.settings.cells(next(iter(self.settings.cases)))[0])
+
+    def placement(self, group: str, method: str, swarm: Swarm) -> Placement:
+        """One placement for a group of cases (the large time scale), for its longest requests.
+
+        Parameters
+        ----------
+        group, method : str
+            Names in the settings.
+        swarm : Swarm
+            As calibrated.
+        """
+        cells = self.settings.cells(group)
+        longest = max(cells, key=lambda cell: (cell.output_tokens, cell.rate_per_s))
+        runner = MethodRunner(replace(self.instance(longest), swarm=swarm))
+        return runner.placement(self.settings.methods[method].placement, 0.0)
+
+    def predict(self, placement: Placement, method: str, instance: Instance) -> Records:
+        """Simulate a cell on a placement, with sessions that are refused and retry."""
+        entry, scenario = self.settings.methods[method], self.settings.scenario
+        return simulate(
+            placement,
+            instance.workload,
+            entry.routing,
+            admission=entry.admission or scenario.admission,
+            charging=entry.charging or scenario.charging,
+            service=entry.service or scenario.service,
+        )
 
 
-def predict(
-    settings: TestbedSettings, placement: Placement, method: TestbedMethod, instance: Instance
-) -> Records:
-    """Simulate a case on a placement, with sessions that are refused and retry."""
-    scenario = settings.scenario
-    return simulate(
-        placement,
-        instance.workload,
-        method.routing,
-        admission=scenario.admission,
-        charging=scenario.charging,
-        back_off=BackOff(scenario.back_off.first_ms, scenario.back_off.longest_ms),
-        petals=PetalsSettings(scenario.petals.hop_overhead_ms, scenario.petals.full_penalty_ms),
-    )
-
-
-def chain_of(servers: IntArray, processed: IntArray) -> list[tuple[int, int, int]]:
-    """Chain as (server, first block, end), half-open from 0, as PETALS counts."""
+def chain_of(servers: IntArray, processed: IntArray) -> Chain:
+    """Chain in the terms of PETALS."""
     ends = np.cumsum(processed).tolist()
     return list(zip(servers.tolist(), [0, *ends[:-1]], ends, strict=True))
+
+
+def replaceable_server(placement: Placement, chain: Chain) -> int:
+    """Last server of a chain without which every block is still hosted; else its last one."""
+    blocks = np.arange(1, placement.swarm.model.blocks + 1)
+    hosts = (placement.first_block[:, None] <= blocks) & (blocks <= placement.last_block[:, None])
+    hosts &= placement.blocks[:, None] > 0
+    for server, _, _ in reversed(chain):
+        if np.delete(hosts, server, axis=0).any(axis=0).all():
+            return server
+    return chain[-1][0]
