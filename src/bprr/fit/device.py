@@ -20,6 +20,7 @@ from bprr.ground.intervals import Interval
 from bprr.ground.swarm import BYTES_PER_GB, Device
 from bprr.measure.manifest import Computed, DeviceManifest
 from bprr.measure.trace import Trace
+from bprr.settings.messages import validated
 
 __all__ = ["DeviceFit", "fit_device"]
 
@@ -161,9 +162,9 @@ def fit_device(
 
     Raises
     ------
-    InputError
-        If the trace is not a device's, lacks an experiment that the profile needs, or varies
-        nothing in it.
+    InputError, InputErrors
+        If the trace is not a device's, lacks an experiment that the profile needs, varies nothing
+        in it, or gives numbers that no device can have.
     """
     about = trace.manifest
     if not isinstance(about, DeviceManifest):
@@ -179,17 +180,21 @@ def fit_device(
     blocks_held, cached = trace.of("block_memory"), trace.of("cache_memory")
     forward_ms = prefill.per_block(PETALS_FORWARD_TOKENS).value
     activation_bits = about.model.d_model * about.bytes_per_value * _BITS_PER_BYTE
-    device = Device(
-        name=name,
-        tau_ms=decode.per_block(1).value,
+    numbers = {
+        "tau_ms": decode.per_block(1).value,
         # A fixed cost that noise puts below zero is none; the estimate itself is kept beside it.
-        prefill_ms=max(0.0, prefill.coefficient("k").value),
-        prefill_ms_per_token=prefill.coefficient("k·l_in").value,
-        memory_gb=about.device.free_gb if memory_gb is None else memory_gb,
-        forward_rps=PETALS_FORWARD_TOKENS * 1e3 / forward_ms,
-        network_rps=bandwidth.value * 1e6 / activation_bits,
-        source=f"fitted to {trace.path.name}, sha256 {trace.sha256}",
-    )
+        "prefill_ms": max(0.0, prefill.coefficient("k").value),
+        "prefill_ms_per_token": prefill.coefficient("k·l_in").value,
+        "memory_gb": about.device.free_gb if memory_gb is None else memory_gb,
+        "forward_rps": PETALS_FORWARD_TOKENS * 1e3 / forward_ms if forward_ms else 0.0,
+        "network_rps": bandwidth.value * 1e6 / activation_bits,
+    }
+    words = {
+        "name": name,
+        "title": f"{about.device.name}, {about.model.name} in {about.weights}",
+        "source": f"fitted to {trace.path.name}, sha256 {trace.sha256}",
+    }
+    device = validated(Device, {**words, **numbers}, f"fit of {trace.path}")
     return DeviceFit(
         about=about,
         device=device,

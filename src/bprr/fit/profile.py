@@ -21,11 +21,13 @@ from bprr.ground.errors import InputError
 from bprr.ground.intervals import Interval
 from bprr.ground.schema import Count, Share, Strict
 from bprr.ground.storage import replacing
+from bprr.ground.swarm import Device
 from bprr.ground.tables import NUMBER, TEXT, WHOLE, Schema, read_csv
 from bprr.measure.manifest import Computed, DeviceManifest, MeasuredDevice
 from bprr.measure.shapes import ModelShape
 from bprr.measure.trace import Trace
-from bprr.settings.configuration import DeviceProfile, load_devices, validated
+from bprr.settings.messages import validated
+from bprr.settings.yaml_file import read_yaml
 
 __all__ = ["Provenance", "read_fit", "write_fit"]
 
@@ -123,33 +125,19 @@ def _provenance(fit: DeviceFit, trace: Trace) -> Provenance:
 
 
 def _profile(fit: DeviceFit, trace: Trace) -> dict[str, Any]:
-    """A device as a scenario reads it; refused where a number is none that a device can have."""
-    about, device = fit.about, fit.device
-    numbers = (
-        "tau_ms", "prefill_ms", "prefill_ms_per_token", "memory_gb", "forward_rps", "network_rps",
-    )  # fmt: skip
-    content = {
-        "title": f"{about.device.name}, {about.model.name} in {about.weights}",
-        **{key: _rounded(getattr(device, key)) for key in numbers},
-        "source": device.source,
-        "provenance": _provenance(fit, trace).model_dump(mode="json"),
-    }
-    validated(DeviceProfile, content, f"fit of {trace.path}")
-    return content
+    """A device as a scenario reads it."""
+    known = fit.device.model_dump(exclude={"name", "provenance"})
+    provenance = _provenance(fit, trace).model_dump(mode="json")
+    return {**{key: _rounded(value) for key, value in known.items()}, "provenance": provenance}
 
 
 def _model(about: DeviceManifest) -> dict[str, Any]:
     """The model whose blocks were timed; memory as its shape and the storage of weights imply."""
-    shape, computed = about.model, about.computed
+    model = about.model.language_model(about.computed.bytes_per_parameter, about.bytes_per_value)
     return {
-        "blocks": shape.blocks,
-        "d_model": shape.d_model,
-        "max_sequence_tokens": shape.max_sequence_tokens,
-        "parameters_per_block": computed.parameters_per_block,
-        "bits_per_parameter": computed.bytes_per_parameter * 8,
+        **model.model_dump(exclude={"name", "storage_overhead", "block_gb"}),
         "cache_bytes_per_value": about.bytes_per_value,
-        "key_value_groups": shape.heads // shape.key_value_heads,
-        "source": f"published architecture of {shape.name}, weights in {about.weights}",
+        "source": f"published architecture of {model.name}, weights in {about.weights}",
     }
 
 
@@ -157,11 +145,6 @@ def write_fit(folder: Path, fit: DeviceFit, trace: Trace) -> None:
     """Write the device, the model that was timed, and the points that the fit rests on.
 
     The device has the fit's name; the model has it with ``_model`` behind.
-
-    Raises
-    ------
-    InputErrors
-        If a fitted number is none that a device can have.
     """
     name = fit.device.name
     entries = {
@@ -185,9 +168,10 @@ def read_fit(folder: Path) -> tuple[str, Provenance, pd.DataFrame]:
         If a file cannot be read or holds something else.
     """
     path = folder / DEVICE_FILE
-    devices = load_devices([path])
+    devices = read_yaml(path)
     if len(devices) != 1:
         raise InputError(path, "file", f"{len(devices)} devices", "the one that was fitted")
-    (device,) = devices.values()
+    (content,) = devices.values()
+    device = validated(Device, content, path)
     provenance = validated(Provenance, device.provenance, f"{path}: provenance")
     return device.title, provenance, read_csv(folder / POINTS_FILE, POINTS)

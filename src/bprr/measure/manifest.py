@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from bprr.ground.schema import Count, MemoryGb, NonNegative, Positive, Strict
-from bprr.ground.storage import package_versions, source_hash
+from bprr.ground.source import source_hash
+from bprr.ground.storage import package_versions
 from bprr.measure.shapes import ModelShape
 
 __all__ = ["Computed", "DeviceManifest", "MeasuredDevice", "NetworkManifest", "origin"]
@@ -99,6 +100,6 @@ def origin(libraries: Sequence[str]) -> dict[str, object]:
     return {
         "measured_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
         "code_revision": _code_revision(),
-        "source_hash": source_hash("measure"),
+        "source_hash": source_hash("bprr.measure"),
         "libraries": {"python": platform.python_version(), **package_versions(libraries)},
     }

@@ -20,11 +20,18 @@ from bprr.ground.errors import BprrError, InputError
 from bprr.measure.plan import Visit
 from bprr.measure.trace import Recorder
 
-__all__ = ["Peer", "observe_link", "parse_address", "serve", "serving_in_background"]
+__all__ = [
+    "MOST_BYTES",
+    "Peer",
+    "observe_link",
+    "parse_address",
+    "serve",
+    "serving_in_background",
+]
 
 _HEADER = struct.Struct("!cQQ")
 _MAGIC = b"b"
-_MOST_BYTES = 256 * 1024**2
+MOST_BYTES = 256 * 1024**2
 _CHUNK_BYTES = 1024**2
 _TIMEOUT_S = 60.0
 _WARM_UP = 5
@@ -67,7 +74,7 @@ class _Handler(StreamRequestHandler):
         with suppress(OSError):  # a client that went away concerns nobody else
             while len(header := self.rfile.read(_HEADER.size)) == _HEADER.size:
                 magic, coming, wanted = _HEADER.unpack(header)
-                if magic != _MAGIC or max(coming, wanted) > _MOST_BYTES:
+                if magic != _MAGIC or max(coming, wanted) > MOST_BYTES:
                     return  # not our client
                 _discard(self.rfile, coming)
                 _send_zeros(self.connection, wanted)

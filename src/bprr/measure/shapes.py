@@ -10,8 +10,8 @@ from pydantic import model_validator
 from bprr.ground.errors import InputError
 from bprr.ground.files import read_json
 from bprr.ground.schema import Count, Refused, Strict
-from bprr.ground.swarm import BYTES_PER_GB, LanguageModel
-from bprr.settings.configuration import validated
+from bprr.ground.swarm import LanguageModel
+from bprr.settings.messages import validated
 
 __all__ = ["SHAPES", "ModelShape", "load_shape", "shape_from_config"]
 
@@ -83,20 +83,16 @@ class ModelShape(Strict):
             Storage of one weight: 4 for float32, 2 for bfloat16, less if quantised.
         bytes_per_value : float
             Storage of one cached value.
-
-        Returns
-        -------
-        LanguageModel
-            With s_m = parameters · bytes and s_c per token from d_model and the query groups.
         """
         return LanguageModel(
             name=self.name,
             blocks=self.blocks,
             d_model=self.d_model,
-            block_gb=self.block_parameters * bytes_per_parameter / BYTES_PER_GB,
+            max_sequence_tokens=self.max_sequence_tokens,
+            parameters_per_block=self.block_parameters,
+            bits_per_parameter=8 * bytes_per_parameter,
             cache_bytes_per_value=bytes_per_value,
             key_value_groups=self.heads // self.key_value_heads,
-            max_sequence_tokens=self.max_sequence_tokens,
         )
 
 

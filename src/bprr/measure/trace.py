@@ -18,7 +18,7 @@ from bprr.ground.storage import file_hash, replacing
 from bprr.ground.tables import NUMBER, TEXT, WHOLE, Schema, read_csv
 from bprr.measure.manifest import DeviceManifest, NetworkManifest
 from bprr.measure.plan import Visit
-from bprr.settings.configuration import validated
+from bprr.settings.messages import validated
 
 __all__ = [
     "COLUMNS",

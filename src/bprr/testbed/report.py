@@ -180,16 +180,8 @@ def draw_scatter(run: Run) -> Figure:
     means, methods = case_means(run.requests), run.manifest.settings.methods
     means = means[means["group"].isin([TABLE_GROUP, CONTENTION_GROUP]) & means["served"].gt(0)]
     looks = style.method_styles(methods)
-    marks = {
-        name: {
-            "linestyle": "",
-            "marker": looks[name].marker,
-            "markerfacecolor": looks[name].color if looks[name].filled else "white",
-            "markeredgecolor": looks[name].color,
-        }
-        for name in methods
-        if name in set(means["method"])
-    }
+    drawn = [name for name in methods if name in set(means["method"])]
+    marks = {name: {**looks[name].line(), "linestyle": ""} for name in drawn}
     contended = {"markeredgecolor": "black", "markersize": 7}
     with style.applied():
         figure = style.new_figure(style.TEXT_IN, 3.9)
@@ -197,7 +189,9 @@ def draw_scatter(run: Run) -> Figure:
         titles = {"per_token_ms": "Time per token (s)", "ttft_ms": "TTFT (s)"}
         for axes, (name, title) in zip(panels, titles.items(), strict=True):
             for (method, group), rows in means.groupby(["method", "group"], sort=False):
-                mark = marks[method] | ({"markersize": 5} if group == TABLE_GROUP else contended)
+                mark = marks[str(method)] | (
+                    {"markersize": 5} if group == TABLE_GROUP else contended
+                )
                 axes.plot(rows[f"predicted_{name}"] / 1000, rows[name] / 1000, **mark)
             both = means[[name, f"predicted_{name}"]] / 1000
             _diagonal(axes, np.array([both.min().min() * 0.85, both.max().max() * 1.15]))
