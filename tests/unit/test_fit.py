@@ -216,7 +216,10 @@ def test_any_bad_cell_is_named(tmp_path, row, column, value):
 
 def test_manifest_must_belong_to_the_trace(tmp_path):
     path = write(tmp_path, Truth(), 0)
-    path.write_text(path.read_text(encoding="utf-8") + path.read_text(encoding="utf-8").splitlines()[-1] + "\n", encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8") + path.read_text(encoding="utf-8").splitlines()[-1] + "\n",
+        encoding="utf-8",
+    )
     with pytest.raises(InputError, match=r"trace\.sha256"):
         read_trace(path)
     path.with_name(MANIFEST_NAME).unlink()
@@ -260,7 +263,9 @@ def test_shipped_trace_meets_the_requirements():
     fit = fitted(shipped("cpu-amd-epyc"))
     assert fit.decode.r2_settings >= 0.99
     assert fit.decode.held_out_median_error is not None and fit.decode.held_out_median_error <= 0.05
-    assert fit.prefill.held_out_median_error is not None and fit.prefill.held_out_median_error <= 0.05
+    assert (
+        fit.prefill.held_out_median_error is not None and fit.prefill.held_out_median_error <= 0.05
+    )
 
 
 def test_shipped_memory_is_what_the_shape_implies():

@@ -88,11 +88,12 @@ class SessionCache:
         return sum(values.nbytes for values in self._values)
 
     def update(
-        self, key: torch.Tensor, value: torch.Tensor, block: int, _details: object = None
+        self, key: torch.Tensor, value: torch.Tensor, block: int, *_: object, **__: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Append keys and values of a block's new tokens; return all it holds now.
 
-        The attention layers of transformers call this (the interface of its caches).
+        The attention layers of transformers call this (the interface of its caches), some with
+        more arguments than count here.
 
         Parameters
         ----------
