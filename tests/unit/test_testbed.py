@@ -31,17 +31,14 @@ from bprr.testbed.calibration import (
 )
 from bprr.testbed.delay_router import DelayLine, destination
 from bprr.testbed.experiment import hosts_of
-from bprr.testbed.prediction import Predictor, chain_of, replaceable_server
-from bprr.testbed.records import (
-    COLUMNS,
-    Machine,
-    Manifest,
-    Run,
+from bprr.testbed.prediction import (
+    Predictor,
+    chain_of,
     chain_text,
-    read_run,
+    replaceable_server,
     request_rows,
-    write_run,
 )
+from bprr.testbed.records import COLUMNS, Machine, Manifest, Run, read_run, write_run
 from bprr.testbed.report import case_means, layout, render, summary_text
 from bprr.testbed.settings import TestbedSettings, load_testbed
 

@@ -26,8 +26,14 @@ from bprr.testbed.calibration import (
     random_chain,
 )
 from bprr.testbed.hosts import PORT, address_of, server_host
-from bprr.testbed.prediction import Chain, Predictor, chain_of, replaceable_server
-from bprr.testbed.records import Machine, Manifest, Range, Run, Started, request_rows
+from bprr.testbed.prediction import (
+    Chain,
+    Predictor,
+    chain_of,
+    replaceable_server,
+    request_rows,
+)
+from bprr.testbed.records import Machine, Manifest, Range, Run, Started
 from bprr.testbed.settings import Cell, TestbedSettings
 from bprr.testbed.swarm_process import SwarmError, SwarmProcess, what_is_missing
 

@@ -1,20 +1,30 @@
-"""The simulator's side: what it places, which chains it imposes, and what it predicts."""
+"""The simulator's side: what it places, which chains it imposes, what it predicts of a request."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bprr.ground.swarm import IntArray, Swarm
 from bprr.placement.base import Placement
 from bprr.scenario.draw import Catalogue, Instance, draw
 from bprr.simulation import Records, simulate
 from bprr.study.method import MethodRunner
+from bprr.testbed.records import MEASURED, PREDICTED
 from bprr.testbed.settings import Cell, TestbedSettings
 
-__all__ = ["Chain", "Predictor", "chain_of", "replaceable_server"]
+__all__ = [
+    "Chain",
+    "Predictor",
+    "chain_of",
+    "chain_text",
+    "replaceable_server",
+    "request_rows",
+]
 
 Chain = Sequence[tuple[int, int, int]]  # server, first block, end, half-open from 0 as in PETALS
 
@@ -101,3 +111,65 @@ def replaceable_server(placement: Placement, chain: Chain) -> int:
         if np.delete(hosts, server, axis=0).any(axis=0).all():
             return server
     return chain[-1][0]
+
+
+def chain_text(chain: Chain) -> str:
+    """Chain as text, blocks numbered from 1 as in the paper: ``0:1-9 3:10-14``."""
+    return " ".join(f"{server}:{first + 1}-{end}" for server, first, end in chain)
+
+
+def request_rows(
+    cell: Cell,
+    method: str,
+    measured: Sequence[Mapping[str, Any]],
+    predicted: Records,
+    server_of_peer: Mapping[str, int],
+    local_tokens: Sequence[Sequence[int]],
+) -> pd.DataFrame:
+    """One row per request of a cell.
+
+    Parameters
+    ----------
+    measured : sequence of mapping
+        Records of the client process.
+    predicted : Records
+        The simulator's.
+    server_of_peer : mapping
+        Server of each peer id.
+    local_tokens : sequence of sequence of int
+        Greedy tokens of local transformers.
+    """
+    theirs = predicted.table()
+    theirs["completion_ms"], theirs["retries"] = predicted.completion_ms, theirs["attempts"] - 1
+    theirs["chain"] = [chain_text(chain_of(*predicted.chain(i))) for i in range(len(predicted))]
+    rows = []
+    for index, record in enumerate(measured):
+        done = record.get("status") == "ok"
+        completion_ms = record["last_token_ms"] if done else np.nan
+        ttft_ms = record.get("ttft_ms", np.nan)
+        chain = [(server_of_peer[peer], start, end) for peer, start, end in record.get("chain", ())]
+        rows.append(
+            {
+                "group": cell.group,
+                "client": cell.client_cluster,
+                "rate_per_s": cell.rate_per_s,
+                "output_tokens": cell.output_tokens,
+                "session_tokens": int(predicted.workload.cache_tokens[index]),
+                "method": method,
+                "request": index,
+                "arrival_ms": predicted.workload.arrival_ms[index],
+                "status": record.get("status", "timeout"),
+                "lag_ms": record.get("lag_ms", np.nan),
+                "wait_ms": record.get("wait_ms", np.nan),
+                "ttft_ms": ttft_ms,
+                "completion_ms": completion_ms,
+                "per_token_ms": completion_ms / cell.output_tokens,
+                "remaining_per_token_ms": (completion_ms - ttft_ms)
+                / max(cell.output_tokens - 1, 1),
+                "retries": record.get("retries", -1),
+                "chain": chain_text(chain),
+                "tokens_equal": bool(done and record["token_ids"] == list(local_tokens[index])),
+            }
+        )
+    ours = pd.DataFrame(rows, columns=list(MEASURED))
+    return ours.join(theirs[list(PREDICTED)].add_prefix("predicted_"))

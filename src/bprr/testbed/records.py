@@ -1,14 +1,14 @@
-"""What a testbed run leaves: every request, measured beside predicted, and what that rests on."""
+"""What a testbed run leaves: every request, measured beside predicted, and what that rests on.
+
+Nothing here runs the simulator: a report of a run depends on what was measured alone.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bprr.ground.errors import InputError
@@ -17,12 +17,20 @@ from bprr.ground.schema import NonNegative, Strict
 from bprr.ground.storage import replacing
 from bprr.ground.tables import NUMBER, TEXT, TRUTH, WHOLE, Schema, read_csv
 from bprr.settings.messages import validated
-from bprr.simulation import Records
 from bprr.testbed.calibration import CalibrationSession, Profile
-from bprr.testbed.prediction import Chain, chain_of
-from bprr.testbed.settings import Cell, TestbedSettings
+from bprr.testbed.settings import TestbedSettings
 
-__all__ = ["Manifest", "Run", "chain_text", "read_run", "request_rows", "write_run"]
+__all__ = [
+    "MEASURED",
+    "PREDICTED",
+    "Machine",
+    "Manifest",
+    "Range",
+    "Run",
+    "Started",
+    "read_run",
+    "write_run",
+]
 
 REQUESTS, MANIFEST = "requests.csv", "manifest.json"
 LARGEST_MANIFEST = 4_000_000  # bytes
@@ -126,65 +134,3 @@ def read_run(folder: Path) -> Run:
         if strange := sorted(set(requests[column]) - set(known)):
             raise InputError(folder / REQUESTS, column, strange[0], ", ".join(known))
     return Run(requests, manifest)
-
-
-def chain_text(chain: Chain) -> str:
-    """Chain as text, blocks numbered from 1 as in the paper: ``0:1-9 3:10-14``."""
-    return " ".join(f"{server}:{first + 1}-{end}" for server, first, end in chain)
-
-
-def request_rows(
-    cell: Cell,
-    method: str,
-    measured: Sequence[Mapping[str, Any]],
-    predicted: Records,
-    server_of_peer: Mapping[str, int],
-    local_tokens: Sequence[Sequence[int]],
-) -> pd.DataFrame:
-    """One row per request of a cell.
-
-    Parameters
-    ----------
-    measured : sequence of mapping
-        Records of the client process.
-    predicted : Records
-        The simulator's.
-    server_of_peer : mapping
-        Server of each peer id.
-    local_tokens : sequence of sequence of int
-        Greedy tokens of local transformers.
-    """
-    theirs = predicted.table()
-    theirs["completion_ms"], theirs["retries"] = predicted.completion_ms, theirs["attempts"] - 1
-    theirs["chain"] = [chain_text(chain_of(*predicted.chain(i))) for i in range(len(predicted))]
-    rows = []
-    for index, record in enumerate(measured):
-        done = record.get("status") == "ok"
-        completion_ms = record["last_token_ms"] if done else np.nan
-        ttft_ms = record.get("ttft_ms", np.nan)
-        chain = [(server_of_peer[peer], start, end) for peer, start, end in record.get("chain", ())]
-        rows.append(
-            {
-                "group": cell.group,
-                "client": cell.client_cluster,
-                "rate_per_s": cell.rate_per_s,
-                "output_tokens": cell.output_tokens,
-                "session_tokens": int(predicted.workload.cache_tokens[index]),
-                "method": method,
-                "request": index,
-                "arrival_ms": predicted.workload.arrival_ms[index],
-                "status": record.get("status", "timeout"),
-                "lag_ms": record.get("lag_ms", np.nan),
-                "wait_ms": record.get("wait_ms", np.nan),
-                "ttft_ms": ttft_ms,
-                "completion_ms": completion_ms,
-                "per_token_ms": completion_ms / cell.output_tokens,
-                "remaining_per_token_ms": (completion_ms - ttft_ms)
-                / max(cell.output_tokens - 1, 1),
-                "retries": record.get("retries", -1),
-                "chain": chain_text(chain),
-                "tokens_equal": bool(done and record["token_ids"] == list(local_tokens[index])),
-            }
-        )
-    ours = pd.DataFrame(rows, columns=list(MEASURED))
-    return ours.join(theirs[list(PREDICTED)].add_prefix("predicted_"))
