@@ -8,23 +8,44 @@ from pathlib import Path
 import numpy as np
 
 from bprr.measure.plan import QUICK, Plan, Visit, rounds
-from bprr.measure.recorder import Recorder
-from bprr.measure.trace import write_trace
+from bprr.measure.trace import Recorder, write_trace
 
 MANIFEST = {
     "kind": "device",
-    "device": {"kind": "cpu", "name": "invented", "threads": 1, "free_gb": 8.0},
+    "measured_utc": "2026-01-01T00:00Z",
+    "code_revision": None,
+    "source_hash": "0" * 16,
+    "libraries": {"python": "3.11.7"},
+    "device": {
+        "kind": "cpu",
+        "name": "invented",
+        "driver": "none",
+        "memory_gb": 16.0,
+        "free_gb": 8.0,
+        "threads": 1,
+    },
     "model": {
         "name": "toy",
+        "family": "llama",
         "blocks": 10,
         "d_model": 1000,
+        "d_feedforward": 3000,
         "heads": 8,
         "key_value_heads": 2,
         "max_sequence_tokens": 2048,
     },
-    "computed": {"parameters_per_block": 10_000_000, "bytes_per_parameter": 4},
+    "computed": {
+        "parameters_per_block": 10_000_000,
+        "bytes_per_parameter": 4.0,
+        "block_gb": 0.04,
+        "cache_gb_per_token": 2e-6,
+    },
     "weights": "float32",
     "bytes_per_value": 4,
+    "network": "none",
+    "settings": {},
+    "condition": {},
+    "duration_s": 1.0,
 }
 
 PLAN = replace(QUICK, rounds=8)

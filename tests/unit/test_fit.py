@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bprr.fit.device import DeviceFit, fit_device
-from bprr.fit.regression import Estimate, huber_relative, robust_fit
+from bprr.fit.regression import huber_relative, robust_fit
 from bprr.ground.errors import InputError
+from bprr.ground.intervals import Interval
 from bprr.ground.storage import file_hash
 from bprr.measure.trace import COLUMNS, MANIFEST_NAME, Trace, read_trace
 
@@ -30,11 +31,11 @@ def fitted(trace: Trace, seed: int = 0) -> DeviceFit:
     return fit_device(trace, "invented", np.random.default_rng(seed))
 
 
-def verdict(fit: DeviceFit, word: str) -> bool | None:
-    return next(found.holds for found in fit.verdicts if word in found.statement)
+def holds(fit: DeviceFit, word: str) -> bool | None:
+    return next(found.holds for found in fit.findings if word in found.statement)
 
 
-def half_width(found: Estimate) -> float:
+def half_width(found: Interval) -> float:
     return (found.high - found.low) / 2
 
 
@@ -107,7 +108,7 @@ def test_same_seed_same_fit(tmp_path):
     trace = read_trace(write(tmp_path, Truth(), 0))
     first, again = fitted(trace, 3), fitted(trace, 3)
     assert first.device == again.device
-    assert first.verdicts == again.verdicts
+    assert first.findings == again.findings
     pd.testing.assert_frame_equal(first.points, again.points)
 
 
@@ -116,8 +117,8 @@ def test_same_seed_same_fit(tmp_path):
 
 def test_a_linear_device_passes(tmp_path):
     fit = fitted(read_trace(write(tmp_path, Truth(), 0)))
-    assert [found.holds for found in fit.verdicts] == [True] * 6
-    assert fit.decode.held_out_error is not None and fit.decode.held_out_error < 0.05
+    assert [found.holds for found in fit.findings] == [True] * 6
+    assert fit.decode.held_out_median_error is not None and fit.decode.held_out_median_error < 0.05
 
 
 @pytest.mark.parametrize(
@@ -130,15 +131,15 @@ def test_a_linear_device_passes(tmp_path):
 )
 def test_a_failing_statement_is_said(tmp_path, truth, word):
     fit = fitted(read_trace(write(tmp_path, truth, 0)))
-    assert verdict(fit, word) is False
-    assert sum(found.holds is False for found in fit.verdicts) == 1
+    assert holds(fit, word) is False
+    assert sum(found.holds is False for found in fit.findings) == 1
 
 
 def test_drift_is_said_and_widens_the_intervals(tmp_path):
     steady = fitted(read_trace(write(tmp_path / "steady", Truth(), 0)))
     drifting = fitted(read_trace(write(tmp_path / "drifting", Truth(drift=0.05), 0)))
-    assert verdict(steady, "steady") is True
-    assert verdict(drifting, "steady") is False
+    assert holds(steady, "steady") is True
+    assert holds(drifting, "steady") is False
     # The device slowed from 1 to 1.35 of its time: no single instant may fall outside.
     tau = drifting.decode.per_block(1)
     assert tau.low < Truth().tau < 1.35 * Truth().tau < tau.high
@@ -154,9 +155,9 @@ def corrupt(directory: Path, change) -> Path:
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     change(frame).to_csv(path, index=False, lineterminator="\n")
     manifest = path.with_name(MANIFEST_NAME)
-    about = json.loads(manifest.read_text())
+    about = json.loads(manifest.read_text(encoding="utf-8"))
     about["trace"]["sha256"] = file_hash(path)
-    manifest.write_text(json.dumps(about))
+    manifest.write_text(json.dumps(about), encoding="utf-8")
     return path
 
 
@@ -178,18 +179,18 @@ def only_first_memory_row(frame):
     ("change", "named"),
     [
         (lambda frame: frame.drop(columns=["round", "unit"]), "round, unit"),
-        (setting(4, "value", "nan"), "row 6: value"),
-        (setting(5, "value", ""), "row 7: value"),
-        (setting(6, "value", "fast"), "row 8: value"),
-        (setting(7, "value", "-1"), "row 9: value"),
-        (setting(7, "value", "0"), "row 9: value"),
-        (setting(7, "value", "inf"), "row 9: value"),
-        (setting(8, "blocks", "1.5"), "row 10: blocks"),
-        (setting(9, "elapsed_s", "-3"), "row 11: elapsed_s"),
-        (setting(10, "unit", "s"), "row 12: unit"),
-        (setting(11, "experiment", "guess"), "row 13: experiment"),
-        (only_first_memory_row, "block_memory: got '1 observation'"),
-        (lambda frame: frame.head(0), "at least 2 observations"),
+        (setting(4, "value", "nan"), "value (line 6)"),
+        (setting(5, "value", ""), "value (line 7)"),
+        (setting(6, "value", "fast"), "value (line 8)"),
+        (setting(7, "value", "-1"), "value (line 9)"),
+        (setting(7, "value", "0"), "value (line 9)"),
+        (setting(7, "value", "inf"), "value (line 9)"),
+        (setting(8, "blocks", "1.5"), "blocks (line 10)"),
+        (setting(9, "elapsed_s", "-3"), "elapsed_s (line 11)"),
+        (setting(10, "unit", "s"), "unit (line 12)"),
+        (setting(11, "experiment", "guess"), "experiment (line 13)"),
+        (only_first_memory_row, "got 'block_memory'; allowed: at least 2 observations"),
+        (lambda frame: frame.head(0), "at least one row"),
     ],
 )
 def test_bad_rows_are_named(tmp_path, change, named):
@@ -210,12 +211,15 @@ def test_any_bad_cell_is_named(tmp_path, row, column, value):
     path = corrupt(tmp_path, setting(row, column, value))
     with pytest.raises(InputError) as refusal:
         read_trace(path)
-    assert f"row {row + 2}: {column}" in str(refusal.value)
+    assert f"{column} (line {row + 2})" in str(refusal.value)
 
 
 def test_manifest_must_belong_to_the_trace(tmp_path):
     path = write(tmp_path, Truth(), 0)
-    path.write_text(path.read_text() + path.read_text().splitlines()[-1] + "\n")
+    path.write_text(
+        path.read_text(encoding="utf-8") + path.read_text(encoding="utf-8").splitlines()[-1] + "\n",
+        encoding="utf-8",
+    )
     with pytest.raises(InputError, match=r"trace\.sha256"):
         read_trace(path)
     path.with_name(MANIFEST_NAME).unlink()
@@ -258,16 +262,18 @@ def shipped(name: str) -> Trace:
 def test_shipped_trace_meets_the_requirements():
     fit = fitted(shipped("cpu-amd-epyc"))
     assert fit.decode.r2_settings >= 0.99
-    assert fit.decode.held_out_error is not None and fit.decode.held_out_error <= 0.05
-    assert fit.prefill.held_out_error is not None and fit.prefill.held_out_error <= 0.05
+    assert fit.decode.held_out_median_error is not None and fit.decode.held_out_median_error <= 0.05
+    assert (
+        fit.prefill.held_out_median_error is not None and fit.prefill.held_out_median_error <= 0.05
+    )
 
 
 def test_shipped_memory_is_what_the_shape_implies():
     trace = shipped("cpu-amd-epyc")
-    fit, computed = fitted(trace), trace.manifest["computed"]
+    fit, computed = fitted(trace), trace.manifest.computed
     assert fit.block_gb is not None and fit.cache_gb_per_token is not None
-    assert fit.block_gb.value == pytest.approx(computed["block_gb"], rel=0.01)
-    assert fit.cache_gb_per_token.value == pytest.approx(computed["cache_gb_per_token"], rel=0.01)
+    assert fit.block_gb.value == pytest.approx(computed.block_gb, rel=0.01)
+    assert fit.cache_gb_per_token.value == pytest.approx(computed.cache_gb_per_token, rel=0.01)
 
 
 def test_two_measurements_of_one_machine_agree():
@@ -286,6 +292,6 @@ def test_two_measurements_of_one_machine_agree():
 def test_shipped_traces_are_small_and_name_no_machine(name):
     files = list((SHIPPED / name).iterdir())
     assert sum(file.stat().st_size for file in files) < 1_000_000
-    text = "".join(file.read_text() for file in files)
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
     for private in ("/home", "/work", "/root", "/tmp", "hostname", "@"):
         assert private not in text

@@ -15,21 +15,31 @@ import pytest
 
 from bprr.commands.main import main
 from bprr.ground.errors import BprrError, InfeasibleError, InputError
-from bprr.settings.configuration import read_yaml
+from bprr.scenario.draw import Catalogue
+from bprr.settings.configuration import load_settings
+from bprr.settings.messages import validated
+from bprr.settings.overrides import with_overrides
+from bprr.settings.yaml_file import read_yaml
+from bprr.study.points import catalogue
 from bprr.testbed import swarm_process
-from bprr.testbed.calibration import Profile, Sample, calibrated, fit_profile, random_chain
-from bprr.testbed.delay_router import DelayLine, destination
-from bprr.testbed.experiment import Run, hosts_of, replaceable_server
-from bprr.testbed.prediction import (
-    cases_of,
-    chain_of,
-    instance_of,
-    placement_of,
-    predict,
-    profiles_of,
+from bprr.testbed.calibration import (
+    CalibrationSession,
+    Profile,
+    calibrated,
+    fit_profile,
+    random_chain,
 )
-from bprr.testbed.records import COLUMNS, chain_text, request_rows
-from bprr.testbed.report import case_means, layout, read_run, render, summary_text, write_run
+from bprr.testbed.delay_router import DelayLine, destination
+from bprr.testbed.experiment import hosts_of
+from bprr.testbed.prediction import (
+    Predictor,
+    chain_of,
+    chain_text,
+    replaceable_server,
+    request_rows,
+)
+from bprr.testbed.records import COLUMNS, Machine, Manifest, Run, read_run, write_run
+from bprr.testbed.report import case_means, layout, render, summary_text
 from bprr.testbed.settings import TestbedSettings, load_testbed
 
 SMOKE = Path("config/testbed/smoke.yaml")
@@ -48,19 +58,28 @@ PROFILE = Profile(
 
 
 @pytest.fixture
-def smoke(at_root: Path) -> TestbedSettings:
-    return load_testbed(SMOKE)
+def known(at_root: Path) -> Catalogue:
+    return catalogue(load_settings())
 
 
-def smoke_swarm(settings: TestbedSettings):
-    profiles = profiles_of(settings)
-    case = cases_of(settings, "table")[0]
-    instance = instance_of(settings, case, profiles)
+@pytest.fixture
+def smoke(known: Catalogue) -> Predictor:
+    return Predictor(load_testbed(SMOKE), known)
+
+
+@pytest.fixture
+def clustered(known: Catalogue) -> Predictor:
+    return Predictor(load_testbed(CLUSTERED), known)
+
+
+def smoke_swarm(predictor: Predictor):
+    cell = predictor.settings.cells("table")[0]
+    instance = predictor.instance(cell)
     devices = instance.swarm.device
     # The order of the servers is the scenario's; distances follow the device.
     rtt_ms = [[5.0 if device == "a100_clustered" else 40.0 for device in devices]]
-    profile = replace(PROFILE, rtt_ms=rtt_ms)
-    return profiles, case, instance, calibrated(instance.swarm, profile)
+    profile = PROFILE.model_copy(update={"rtt_ms": rtt_ms})
+    return cell, instance, calibrated(instance.swarm, profile)
 
 
 def packet(source: str, target: str, size: int = 40) -> bytes:
@@ -101,30 +120,57 @@ class TestDelayLine:
 
 class TestSettings:
     @pytest.mark.parametrize("path", [SMOKE, CLUSTERED])
-    def test_shipped_settings_can_be_placed_and_predicted(self, at_root: Path, path: Path):
-        settings = load_testbed(path)
-        profiles = profiles_of(settings)
-        for group, case in settings.cases.items():
+    def test_shipped_settings_can_be_placed_and_predicted(self, known: Catalogue, path: Path):
+        predictor = Predictor(load_testbed(path), known)
+        for group, case in predictor.settings.cases.items():
             for method in case.methods:
-                entry = settings.methods[method]
-                for cell in cases_of(settings, group):
-                    instance = instance_of(settings, cell, profiles)
+                for cell in predictor.settings.cells(group):
+                    instance = predictor.instance(cell)
                     assert set(instance.workload.client) == {cell.client}
-                    placement = placement_of(settings, group, entry, profiles, instance.swarm)
-                    assert len(predict(settings, placement, entry, instance)) == cell.requests
+                    placement = predictor.placement(group, method, instance.swarm)
+                    assert len(predictor.predict(placement, method, instance)) == cell.requests
 
     @pytest.mark.parametrize(
-        ("key", "value"), [("methods", ["nobody"]), ("clients", ["mars"]), ("requests", 0)]
+        ("key", "value"),
+        [
+            ("cases.table.methods", ["nobody"]),
+            ("cases.table.clients", ["mars"]),
+            ("cases.table.requests", 0),
+            ("scenario.network.kind", "topology"),
+            ("scenario.workload.kind", "trace"),
+            ("methods.petals.routing", "petls"),
+            ("methods.petals.impose_blocks", "yes"),
+            ("title", None),
+        ],
     )
-    def test_unusable_cases_are_refused(self, at_root: Path, key: str, value: object):
-        content = read_yaml(SMOKE)
-        content["cases"]["table"][key] = value
-        with pytest.raises(BprrError, match=f"cases.table.{key}"):
-            load_testbed(SMOKE, content)
+    def test_unusable_settings_are_refused(self, at_root: Path, key: str, value: object):
+        content = with_overrides(read_yaml(SMOKE), {key: value})
+        with pytest.raises(BprrError, match=key.replace(".", "[.]")):
+            validated(TestbedSettings, content, SMOKE)
 
-    def test_hosts_are_as_far_apart_as_the_scenario_says(self, smoke: TestbedSettings):
-        _, _, instance, _ = smoke_swarm(smoke)
-        hosts = hosts_of(smoke, instance)
+    def test_an_unknown_model_is_refused_by_its_key(self, smoke: Predictor):
+        scenario = smoke.settings.scenario.model_copy(update={"model": "gpt"})
+        settings = smoke.settings.model_copy(update={"scenario": scenario})
+        with pytest.raises(InputError, match=r"smoke[.]yaml: scenario: model: got 'gpt'"):
+            replace(smoke, settings=settings).nominal()
+
+    def test_options_of_a_method_change_what_is_predicted(self, smoke: Predictor):
+        settings = load_testbed(SMOKE).model_dump(mode="json", exclude_unset=True)
+        settings["methods"]["petals"]["routing"] = {"petals": {"hop_overhead_ms": 1e6}}
+        changed = replace(smoke, settings=validated(TestbedSettings, settings, SMOKE))
+        _, instance, swarm = smoke_swarm(smoke)
+        placement = smoke.placement("table", "petals", swarm)
+        servers = [
+            len(set(predictor.predict(placement, "petals", instance).chain(0)[0]))
+            for predictor in (smoke, changed)
+        ]
+        assert servers[1] <= servers[0]
+        options = changed.settings.methods["petals"].routing.options
+        assert options.hop_overhead_ms == 1e6
+
+    def test_hosts_are_as_far_apart_as_the_scenario_says(self, smoke: Predictor):
+        _, instance, _ = smoke_swarm(smoke)
+        hosts = hosts_of(smoke.settings, instance)
         rtt_ms = np.array(hosts["rtt_ms"])
         assert rtt_ms.shape == (5, 5)
         assert set(np.unique(rtt_ms)) == {0.0, 5.0, 40.0}
@@ -136,7 +182,7 @@ class TestSettings:
 
 
 class TestCalibration:
-    def samples(self) -> tuple[list[Sample], np.ndarray, list[str]]:
+    def samples(self) -> tuple[list[CalibrationSession], np.ndarray, list[str]]:
         rng = np.random.default_rng(3)
         devices = ["a100_clustered", "mig_clustered", "mig_clustered"]
         rtt_ms = np.array(PROFILE.rtt_ms)
@@ -148,7 +194,11 @@ class TestCalibration:
                 count, device = end - first, devices[server]
                 token += rtt_ms[0, server] + PROFILE.hop_ms + count * PROFILE.tau_ms[device]
                 prompt += 1.5 * rtt_ms[0, server] + 20.0 + count * PROFILE.prefill_ms[device]
-            found.append(Sample(0, chain, prompt, token))
+            found.append(
+                CalibrationSession(
+                    client=0, chain=chain, ttft_ms=prompt, remaining_per_token_ms=token
+                )
+            )
         return found, rtt_ms, devices
 
     def test_a_profile_is_recovered_from_its_own_times(self):
@@ -181,54 +231,46 @@ class TestPrediction:
         assert chain == [(4, 0, 5), (0, 5, 7), (2, 7, 14)]
         assert chain_text(chain) == "4:1-5 0:6-7 2:8-14"
 
-    def test_time_per_token_is_the_formula_of_the_paper(self, smoke: TestbedSettings):
-        profiles, _, instance, swarm = smoke_swarm(smoke)
-        method = smoke.methods["proposed"]
-        placement = placement_of(smoke, "table", method, profiles, swarm)
-        records = predict(smoke, placement, method, instance)
+    def test_time_per_token_is_the_formula_of_the_paper(self, smoke: Predictor):
+        _, instance, swarm = smoke_swarm(smoke)
+        placement = smoke.placement("table", "proposed", swarm)
+        records = smoke.predict(placement, "proposed", instance)
         servers, processed = records.chain(0)
         per_token = sum(
             swarm.raw_rtt_ms[0, server] + PROFILE.hop_ms + count * swarm.tau_ms[server]
             for server, count in zip(servers, processed, strict=True)
         )
         assert records.table()["remaining_per_token_ms"][0] == pytest.approx(per_token)
-        assert processed.sum() == smoke.blocks
+        assert processed.sum() == smoke.settings.blocks
 
-    def test_a_tuned_pool_takes_the_leftover_memory(self, at_root: Path):
-        settings = load_testbed(CLUSTERED)
-        profiles = profiles_of(settings)
-        swarm = instance_of(settings, cases_of(settings, "contention")[0], profiles).swarm
+    def test_a_tuned_pool_takes_the_leftover_memory(self, clustered: Predictor):
+        swarm = clustered.instance(clustered.settings.cells("contention")[0]).swarm
         shipped, tuned = (
-            placement_of(settings, "contention", settings.methods[name], profiles, swarm)
-            for name in ("petals", "petals_tuned")
+            clustered.placement("contention", name, swarm) for name in ("petals", "petals_tuned")
         )
         assert shipped.first_block.tolist() == tuned.first_block.tolist()
         assert (tuned.cache_tokens > shipped.cache_tokens).all()
         assert (shipped.cache_tokens == 4096 * shipped.blocks).all()
 
-    def test_the_server_that_is_killed_leaves_every_block_hosted(self, at_root: Path):
-        settings = load_testbed(CLUSTERED)
-        profiles = profiles_of(settings)
-        case = cases_of(settings, "killed")[0]
-        instance = instance_of(settings, case, profiles)
-        method = settings.methods["proposed"]
-        placement = placement_of(settings, "killed", method, profiles, instance.swarm)
-        chain = chain_of(*predict(settings, placement, method, instance).chain(0))
+    def test_the_server_that_is_killed_leaves_every_block_hosted(self, clustered: Predictor):
+        instance = clustered.instance(clustered.settings.cells("killed")[0])
+        placement = clustered.placement("killed", "proposed", instance.swarm)
+        chain = chain_of(*clustered.predict(placement, "proposed", instance).chain(0))
         victim = replaceable_server(placement, chain)
         assert victim in [server for server, _, _ in chain]
-        hosted = np.zeros(settings.blocks, dtype=bool)
+        hosted = np.zeros(clustered.settings.blocks, dtype=bool)
         for server in set(range(instance.swarm.servers)) - {victim}:
             hosted[placement.first_block[server] - 1 : placement.last_block[server]] = True
         assert hosted.all()
 
 
-def synthetic_run(settings: TestbedSettings) -> Run:
+def synthetic_run(predictor: Predictor) -> Run:
     """A run whose measurements are the predictions times 1.05, with one request timed out."""
-    profiles, case, instance, swarm = smoke_swarm(settings)
+    cell, instance, swarm = smoke_swarm(predictor)
     tables = []
-    for name, method in settings.methods.items():
-        placement = placement_of(settings, "table", method, profiles, swarm)
-        records = predict(settings, placement, method, instance)
+    for name in predictor.settings.methods:
+        placement = predictor.placement("table", name, swarm)
+        records = predictor.predict(placement, name, instance)
         measured = []
         for index in range(len(records)):
             chain = [[f"peer{s}", a, b] for s, a, b in chain_of(*records.chain(index))]
@@ -243,61 +285,83 @@ def synthetic_run(settings: TestbedSettings) -> Run:
         measured[-1] = {"status": "timeout"}
         peers = {f"peer{server}": server for server in range(swarm.servers)}
         local = [[1, 2]] * len(measured)
-        tables.append(request_rows(case, name, measured, records, peers, local))
-    requests = pd.concat(tables, ignore_index=True)
-    return Run(requests, {"settings": settings.model_dump(mode="json")})
+        tables.append(request_rows(cell, name, measured, records, peers, local))
+    manifest = Manifest(
+        settings=predictor.settings, profile=PROFILE, calibration=[], placements={},
+        machine=Machine(
+            system="none", processor="none", cores=1, niceness=0, load_average_at_start=0.0,
+            started="never", packages={"petals": "9.9"}, load_average_at_end=0.0, minutes=0.0,
+        ),
+    )  # fmt: skip
+    return Run(pd.concat(tables, ignore_index=True), manifest)
 
 
 class TestReport:
-    def test_records_have_the_documented_columns(self, smoke: TestbedSettings):
+    def test_records_have_the_documented_columns(self, smoke: Predictor):
         requests = synthetic_run(smoke).requests
-        assert tuple(requests.columns) == COLUMNS
+        assert list(requests.columns) == list(COLUMNS)
         assert requests["status"].value_counts().to_dict() == {"ok": 6, "timeout": 2}
         served = requests[requests["status"] == "ok"]
         assert (served["chain"] == served["predicted_chain"]).all()
         assert served["tokens_equal"].all()
 
-    def test_errors_are_relative_to_the_measurement(self, smoke: TestbedSettings):
+    def test_errors_are_relative_to_the_measurement(self, smoke: Predictor):
         means = case_means(synthetic_run(smoke).requests)
         assert means["per_token_ms_error"].to_numpy() == pytest.approx(1 / 1.05 - 1)
         assert means["served"].tolist() == [3, 3]
 
-    def test_a_run_survives_writing_and_reading(self, smoke: TestbedSettings, tmp_path: Path):
+    def test_a_run_survives_writing_and_reading(self, smoke: Predictor, tmp_path: Path):
         run = synthetic_run(smoke)
         write_run(run, tmp_path)
         again = read_run(tmp_path)
+        assert again.manifest.model_dump() == run.manifest.model_dump()
         assert summary_text(again) == summary_text(run)
         assert layout(again).markdown() == layout(run).markdown()
         assert "−4.8 %" in layout(run).markdown()
+        assert "PETALS 9.9 on CPUs" in layout(run).markdown()
         assert "timeout" in summary_text(run)
         for path in render(again, tmp_path / "testbed"):
             assert path.stat().st_size > 0
 
     def test_a_folder_without_a_run_is_refused(self, tmp_path: Path):
-        with pytest.raises(InputError, match="testbed run"):
+        with pytest.raises(InputError, match="manifest of a testbed run"):
             read_run(tmp_path)
 
-    def test_shipped_predictions_are_those_of_this_simulator(self, at_root: Path):
-        folder = Path("data/traces/testbed")
-        run = read_run(folder)
-        settings = load_testbed(folder / "manifest.json", run.manifest["settings"])
-        profile = Profile(**run.manifest["profile"])
-        profiles = profiles_of(settings)
-        for group, entry in settings.cases.items():
+    @pytest.mark.parametrize(
+        ("column", "value"),
+        [("method", "nobody"), ("retries", "many"), ("per_token_ms", "inf"), ("group", "")],
+    )
+    def test_a_strange_cell_is_refused(
+        self, smoke: Predictor, tmp_path: Path, column: str, value: str
+    ):
+        write_run(synthetic_run(smoke), tmp_path)
+        requests = pd.read_csv(tmp_path / "requests.csv", dtype=str, keep_default_na=False)
+        requests.loc[1, column] = value
+        requests.to_csv(tmp_path / "requests.csv", index=False)
+        with pytest.raises(InputError, match=f"requests.csv: {column}"):
+            read_run(tmp_path)
+
+    def test_shipped_predictions_are_those_of_this_simulator(self, known: Catalogue):
+        run = read_run(Path("data/traces/testbed"))
+        predictor = Predictor(run.manifest.settings, known)
+        for group, entry in predictor.settings.cases.items():
             for name in entry.methods:
-                method = settings.methods[name]
-                for case in cases_of(settings, group):
-                    instance = instance_of(settings, case, profiles)
-                    swarm = calibrated(instance.swarm, profile)
-                    placement = placement_of(settings, group, method, profiles, swarm)
-                    records = predict(settings, placement, method, instance)
+                for cell in predictor.settings.cells(group):
+                    instance = predictor.instance(cell)
+                    swarm = calibrated(instance.swarm, run.manifest.profile)
+                    placement = predictor.placement(group, name, swarm)
+                    records = predictor.predict(placement, name, instance)
                     rows = run.requests.query(
-                        "group == @group and method == @name and client == @case.client_cluster"
-                        " and rate_per_s == @case.rate_per_s"
-                        " and output_tokens == @case.output_tokens"
+                        "group == @group and method == @name and client == @cell.client_cluster"
+                        " and rate_per_s == @cell.rate_per_s"
+                        " and output_tokens == @cell.output_tokens"
                     )
                     expected = rows["predicted_completion_ms"].to_numpy()
                     assert records.completion_ms == pytest.approx(expected, rel=1e-4)
+
+    def test_the_shipped_run_is_of_the_shipped_settings(self, at_root: Path):
+        run = read_run(Path("data/traces/testbed"))
+        assert run.manifest.settings.model_dump() == load_testbed(CLUSTERED).model_dump()
 
 
 class TestWithoutTheMachine:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bprr.testbed.report import case_means, read_run
+from bprr.testbed.records import read_run
+from bprr.testbed.report import case_means
 from bprr.testbed.swarm_process import what_is_missing
 
 MARK = "bprr.testbed.petals_swarm"
@@ -49,7 +50,7 @@ def test_three_servers_are_measured_and_predicted(tmp_path: Path):
     run = read_run(tmp_path / "run")
     assert (run.requests["status"] == "ok").all()
     assert run.requests["tokens_equal"].all()
-    assert all(entry["equal"] for entry in run.manifest["placements"].values())
+    assert all(entry.equal for entry in run.manifest.placements.values())
     # Wide, since other tests run beside: the table's accuracy is the shipped run's business.
     assert case_means(run.requests)["per_token_ms_error"].abs().max() < 0.5
     assert time.monotonic() - start_s < 400

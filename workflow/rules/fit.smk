@@ -1,28 +1,35 @@
 # Device profiles from the shipped traces: no torch, no device needed. The paths do not depend on
 # the configuration, so that scenarios and config/measured.yaml can name them.
+from bprr.study.slices import Slice
+
 TRACES = "data/traces"
-SHIPPED = glob_wildcards(f"{TRACES}/{{device}}/trace.csv").device
+SHIPPED_TRACES = glob_wildcards(f"{TRACES}/{{device}}/trace.csv").device
+
+
+def observed(device):
+    """Files of a shipped trace."""
+    return [f"{TRACES}/{device}/{name}" for name in ("trace.csv", "manifest.json")]
 
 
 wildcard_constraints:
-    device="|".join(SHIPPED),
+    device="|".join(map(re.escape, SHIPPED_TRACES)),
 
 
 rule fit:
     input:
-        trace=f"{TRACES}/{{device}}/trace.csv",
-        manifest=f"{TRACES}/{{device}}/manifest.json",
+        lambda wildcards: observed(wildcards.device),
     output:
         device="results/fit/{device}/device.yaml",
         model="results/fit/{device}/model.yaml",
         points="results/fit/{device}/points.csv",
     params:
         folder=lambda wildcards, output: str(Path(output.device).parent),
-        source=source_hash("fit", "measure/trace"),
+        data=lambda wildcards, input: files_hash(input),
+        source=lambda wildcards: source_hash("bprr.fit.profile"),
     log:
         "results/logs/fit_{device}.log",
     shell:
-        "bprr fit {input.trace} -o {params.folder} > {log} 2>&1"
+        "bprr fit {input[0]:q} -o {params.folder:q} > {log:q} 2>&1"
 
 
 rule fit_figure:
@@ -40,35 +47,64 @@ rule fit_figure:
         csv="figures/fit_{device}.csv",
     params:
         folder=lambda wildcards, input: str(Path(input.device).parent),
-        source=source_hash("figures/fit_time", "figures/style"),
+        source=lambda wildcards: source_hash("bprr.figures.fit_time"),
     log:
         "results/logs/fit_figure_{device}.log",
     shell:
-        "bprr plot fit {params.folder} -o {output.pdf} > {log} 2>&1"
+        "bprr plot fit {params.folder:q} -o {output.pdf:q} > {log:q} 2>&1"
 
 
-# One of the paper's sweeps with a measured device instead of the published ones.
+# One of the paper's sweeps with a measured device beside the published ones. Its slice names the
+# fitted files without reading them: they are still to be made, or to be made anew.
+MEASURED_PAIR = ("servers", "abovenet")
+MEASURED_SETTINGS = or_stop(load_settings, Path(workflow.basedir) / "config/measured.yaml")
+
+
+def to_be_fitted(kind):
+    """Files of an entry of the settings that `fit` makes, and the others."""
+    files = getattr(MEASURED_SETTINGS, kind)
+    fitted = [path for path in files if path.parts[-4:-2] == ("results", "fit")]
+    return (
+        [str(Path(*path.parts[-4:])) for path in fitted],
+        [path for path in files if path not in fitted],
+    )
+
+
+FITTED = {kind: to_be_fitted(kind) for kind in ("device_files", "model_files")}
+MEASURED_KNOWN = MEASURED_SETTINGS.model_copy(
+    update={kind: others for kind, (_, others) in FITTED.items()}
+)
+MEASURED_CONTENT = or_stop(sweep_slice, MEASURED_KNOWN, *MEASURED_PAIR).content
+MEASURED_SLICE = settings_slice(
+    Slice("measured_sweep", MEASURED_CONTENT | {kind: files for kind, (files, _) in FITTED.items()})
+)
+MEASURED_CAPTION = settings_slice(
+    or_stop(caption_slice, MEASURED_KNOWN, "caption_measured_sweep", MEASURED_PAIR[:1])
+)
+MEASURED_INPUTS = or_stop(input_files, MEASURED_KNOWN, MEASURED_PAIR)
+
+
 rule measured_sweep:
     input:
-        config="config/measured.yaml",
-        scenario="config/scenarios/measured.yaml",
-        device="results/fit/cpu-amd-epyc/device.yaml",
-        model="results/fit/cpu-amd-epyc/model.yaml",
+        MEASURED_INPUTS,
+        [files for files, _ in FITTED.values()],
     output:
         ensure("results/measured/sweeps/servers_abovenet.parquet", non_empty=True),
     params:
-        source=source_hash(*SIMULATION_ROOMS),
+        pair=MEASURED_PAIR,
+        settings=lambda wildcards: MEASURED_SLICE,
+        data=lambda wildcards: files_hash(MEASURED_INPUTS),
+        source=lambda wildcards: source_hash(*sweep_modules(MEASURED_KNOWN, MEASURED_PAIR)),
     log:
         "results/logs/measured_sweep.log",
     benchmark:
         "results/benchmarks/measured_sweep.tsv"
     shell:
-        "bprr sweep servers abovenet --config {input.config} -o {output} > {log} 2>&1"
+        "bprr sweep {params.pair:q} --config {params.settings:q} -o {output:q} > {log:q} 2>&1"
 
 
 rule measured_sweep_figure:
     input:
-        config="config/measured.yaml",
         results=rules.measured_sweep.output[0],
         artefact=ARTEFACT,
     output:
@@ -80,15 +116,17 @@ rule measured_sweep_figure:
         png="figures/measured_servers_abovenet.png",
         csv="figures/measured_servers_abovenet.csv",
     params:
-        source=source_hash("study/summary", "figures"),
+        caption=lambda wildcards: MEASURED_CAPTION,
+        data=lambda wildcards: files_hash([ARTEFACT]),
+        source=lambda wildcards: source_hash("bprr.figures.sweep"),
     log:
         "results/logs/measured_sweep_figure.log",
     shell:
-        "bprr plot sweep {input.results} --config {input.config} --artefact {input.artefact}"
-        " -o {output.pdf} > {log} 2>&1"
+        "bprr plot sweep {input.results:q} --caption {params.caption:q}"
+        " --artefact {input.artefact:q} -o {output.pdf:q} > {log:q} 2>&1"
 
 
 rule fitted:
     input:
-        expand("figures/fit_{device}.pdf", device=SHIPPED),
+        expand("figures/fit_{device}.pdf", device=SHIPPED_TRACES),
         rules.measured_sweep_figure.output.pdf,

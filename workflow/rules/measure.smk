@@ -8,21 +8,18 @@ rule measure:
         manifest=ensure(f"{MEASURED}/manifest.json", non_empty=True),
     params:
         folder=lambda wildcards, output: str(Path(output.trace).parent),
-        source=source_hash("measure"),
+        source=lambda wildcards: source_hash("bprr.measure"),
     log:
         "results/logs/measure.log",
-    # Timings are worth nothing beside other jobs: all cores, and alone among what times.
-    threads: workflow.cores
-    resources:
-        timing=1,
+    # Timings are worth nothing beside other jobs: all cores are taken.
+    threads: ALL_CORES
     shell:
-        "bprr measure -o {params.folder} > {log} 2>&1"
+        "bprr measure -o {params.folder:q} > {log:q} 2>&1"
 
 
 use rule fit as fit_this_machine with:
     input:
-        trace=rules.measure.output.trace,
-        manifest=rules.measure.output.manifest,
+        rules.measure.output,
     output:
         device="results/fit/this-machine/device.yaml",
         model="results/fit/this-machine/model.yaml",

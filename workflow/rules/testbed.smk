@@ -2,8 +2,22 @@
 # shipped; `snakemake testbed` measures on this machine (Linux, root, make testbed; half an hour),
 # `snakemake testbed_smoke` tries the whole chain on three servers. Where the machine cannot, they
 # say what it lacks and measure nothing.
+from bprr.testbed.swarm_process import what_is_missing
+
 TESTBED_SHIPPED = "data/traces/testbed"
-TESTBED_ROOMS = (*SIMULATION_ROOMS, "testbed")
+TESTBED_KNOWN = [*map(str, SETTINGS.device_files), *map(str, SETTINGS.model_files)]
+
+
+def measured_here(settings):
+    """Run of a testbed settings file, as far as this machine can do it."""
+    return lambda wildcards: (
+        [] if what_is_missing() else f"{RESULTS}/testbed/{settings}/requests.csv"
+    )
+
+
+def folder_of(wildcards, input):
+    """Folder of what was measured here, if anything was."""
+    return [str(Path(path).parent) for path in input]
 
 
 rule testbed_report:
@@ -36,54 +50,55 @@ rule testbed_report:
     params:
         folder=lambda wildcards, input: str(Path(input.requests).parent),
         stem=lambda wildcards, output: output.summary.removesuffix("_summary.txt"),
-        source=source_hash("testbed", "figures"),
+        data=lambda wildcards, input: files_hash(input),
+        source=lambda wildcards: source_hash("bprr.testbed.report"),
     log:
         f"{LOGS}/testbed_report.log",
     shell:
-        "bprr testbed report {params.folder} -o {params.stem} > {log} 2>&1"
+        "bprr testbed report {params.folder:q} -o {params.stem:q} > {log:q} 2>&1"
 
 
 # All cores are taken: what runs beside a measurement is in it.
 rule testbed_run:
     input:
         settings="config/testbed/{settings}.yaml",
-        published=PUBLISHED,
+        known=TESTBED_KNOWN,
     output:
         requests=ensure(f"{RESULTS}/testbed/{{settings}}/requests.csv", non_empty=True),
         manifest=f"{RESULTS}/testbed/{{settings}}/manifest.json",
     params:
         folder=lambda wildcards, output: str(Path(output.requests).parent),
-        source=source_hash(*TESTBED_ROOMS),
+        data=lambda wildcards, input: files_hash(input),
+        source=lambda wildcards: source_hash(
+            "bprr.testbed", "bprr.placement", "bprr.routing", "bprr.simulation"
+        ),
     log:
         f"{LOGS}/testbed_{{settings}}.log",
     benchmark:
         f"{BENCHMARKS}/testbed_{{settings}}.tsv"
-    threads: workflow.cores
-    resources:
-        timing=1,
+    threads: ALL_CORES
     shell:
-        "bprr testbed run {input.settings} -o {params.folder} > {log} 2>&1"
+        "bprr testbed run {input.settings:q} -o {params.folder:q} > {log:q} 2>&1"
 
 
 rule testbed:
     input:
         measured_here("clustered"),
     params:
-        folder=lambda wildcards, input: Path(input[0]).parent if input else TESTBED_SHIPPED,
+        folder=lambda wildcards, input: folder_of(wildcards, input) or TESTBED_SHIPPED,
     log:
         f"{LOGS}/testbed.log",
     shell:
-        "(bprr testbed check || true; bprr testbed report {params.folder}) | tee {log}"
+        "(bprr testbed check || true; bprr testbed report {params.folder:q}) | tee {log:q}"
 
 
 rule testbed_smoke:
     input:
         measured_here("smoke"),
     params:
-        report=lambda wildcards, input: (
-            f"bprr testbed report {Path(input[0]).parent}" if input else "true"
-        ),
+        folder=folder_of,
     log:
         f"{LOGS}/testbed_smoke.log",
     shell:
-        "(bprr testbed check || true; {params.report}) | tee {log}"
+        "(bprr testbed check || true;"
+        " for folder in {params.folder:q}; do bprr testbed report \"$folder\"; done) | tee {log:q}"

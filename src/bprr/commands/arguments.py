@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
-__all__ = ["add_config", "add_overrides", "whole_number"]
+__all__ = ["add_config", "add_overrides", "positive_number", "seed", "whole_number"]
 
 
 def add_config(command: argparse.ArgumentParser) -> None:
@@ -35,4 +36,22 @@ def whole_number(text: str) -> int:
     """Whole number of at least 1, as an argument's type."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: a whole number of at least 1")
+    return int(text)
+
+
+def positive_number(text: str) -> float:
+    """Finite number above 0, as an argument's type."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not (math.isfinite(number) and number > 0):
+        raise argparse.ArgumentTypeError(f"{text!r}: a number above 0")
+    return number
+
+
+def seed(text: str) -> int:
+    """Seed of random numbers, as an argument's type."""
+    if not text.isdecimal() or len(text) > 20:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r}: a whole number of at least 0")
     return int(text)

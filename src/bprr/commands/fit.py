@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bprr.commands.arguments import positive_number, seed
+
 __all__ = ["add_command"]
 
 WORDS = {True: "holds", False: "FAILS", None: "untested"}
@@ -24,9 +26,11 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     command.add_argument("--name", help="name of the profile; that of the trace if not given")
     command.add_argument("--network", type=Path, help="trace of bprr measure-network")
     command.add_argument(
-        "--memory-gb", type=float, help="usable memory M; by default what was free when measured"
+        "--memory-gb",
+        type=positive_number,
+        help="usable memory M; by default what was free when measured",
     )
-    command.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    command.add_argument("--seed", type=seed, default=0, help="of the bootstrap")
     command.set_defaults(run=_fit)
 
 
@@ -35,19 +39,16 @@ def _fit(arguments: argparse.Namespace) -> int:
 
     from bprr.fit.device import fit_device
     from bprr.fit.profile import write_fit
-    from bprr.ground.errors import InputError
     from bprr.measure.trace import read_trace
 
-    memory_gb = arguments.memory_gb
-    if memory_gb is not None and not 0 < memory_gb < float("inf"):
-        raise InputError("command line", "--memory-gb", memory_gb, "above 0")
     trace = read_trace(arguments.trace)
     link = None if arguments.network is None else read_trace(arguments.network)
     name = arguments.name or trace.path.resolve().parent.name.replace("-", "_")
-    found = fit_device(trace, name, np.random.default_rng(arguments.seed), link, memory_gb)
+    rng = np.random.default_rng(arguments.seed)
+    found = fit_device(trace, name, rng, link, arguments.memory_gb)
     write_fit(arguments.output, found, trace)
-    tau = found.decode.per_block(1)
+    tau = found.tau_ms
     print(f"{name}: τ = {tau.value:.4g} ms [{tau.low:.4g}, {tau.high:.4g}], in {arguments.output}")
-    for verdict in found.verdicts:
-        print(f"  {WORDS[verdict.holds]}: {verdict.statement} ({verdict.evidence})")
+    for finding in found.findings:
+        print(f"  {WORDS[finding.holds]}: {finding.statement} ({finding.evidence})")
     return 0

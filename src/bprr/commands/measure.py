@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bprr.commands.arguments import seed, whole_number
+
 __all__ = ["add_command"]
 
 
@@ -18,9 +20,9 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         help="shape of the blocks, e.g. bloom-176b or llama-3-8b, or a local config.json",
     )
     command.add_argument("--weights", default="float32", help="float32, bfloat16, int8 or nf4")
-    command.add_argument("--blocks", type=int, help="most blocks held at once")
-    command.add_argument("--threads", type=int, help="CPU threads; one per core if not given")
-    command.add_argument("--seed", type=int, default=0, help="of the order of observations")
+    command.add_argument("--blocks", type=whole_number, help="most blocks held at once")
+    command.add_argument("--threads", type=whole_number, help="CPU threads; one per core")
+    command.add_argument("--seed", type=seed, default=0, help="of the order of observations")
     command.add_argument("--quick", action="store_true", help="fewer settings, under 2 minutes")
     command.add_argument(
         "-o", "--output", type=Path, help="folder of the trace; default data/traces/<device>"
@@ -31,7 +33,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 def _measure(arguments: argparse.Namespace) -> int:
     from importlib.util import find_spec
 
-    from bprr.ground.errors import BprrError, InputError
+    from bprr.ground.errors import BprrError
     from bprr.measure.plan import FULL, QUICK
     from bprr.measure.shapes import load_shape
     from bprr.measure.trace import default_folder, write_trace
@@ -46,10 +48,7 @@ def _measure(arguments: argparse.Namespace) -> int:
     hardware = find_hardware(arguments.device)
     chosen = weight_format(arguments.weights, hardware)
     plan = QUICK if arguments.quick else FULL
-    blocks = plan.most_blocks if arguments.blocks is None else arguments.blocks
-    if blocks < 1:
-        raise InputError("command line", "--blocks", blocks, "1 or more")
-    plan = plan.limited_to(blocks, shape.max_sequence_tokens)
+    plan = plan.limited_to(arguments.blocks or plan.most_blocks, shape.max_sequence_tokens)
     threads = pin_threads(arguments.threads)
     rows, about = measure_device(shape, chosen, hardware, plan, threads, arguments.seed)
     folder = arguments.output or default_folder(hardware.kind, hardware.name())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bprr.commands.arguments import positive_number, whole_number
+
 __all__ = ["add_command"]
 
 
@@ -14,15 +16,19 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     role = command.add_mutually_exclusive_group(required=True)
     role.add_argument("--serve", action="store_true", help="be the peer of another machine")
     role.add_argument("--peer", metavar="HOST:PORT", help="a machine that runs --serve")
-    command.add_argument("--port", type=int, default=31337, help="port to answer on")
+    command.add_argument("--port", type=whole_number, default=31337, help="port to answer on")
     command.add_argument(
         "--activation-bytes",
-        type=int,
+        type=whole_number,
         default=2 * 14336,
         help="one token's activation (default: BLOOM-176B in 16 bits)",
     )
-    command.add_argument("--repeats", type=int, default=100, help="round trips of each kind")
-    command.add_argument("--bulk-mb", type=float, default=20.0, help="MB per bandwidth observation")
+    command.add_argument(
+        "--repeats", type=whole_number, default=100, help="round trips of each kind"
+    )
+    command.add_argument(
+        "--bulk-mb", type=positive_number, default=20.0, help="MB per bandwidth observation"
+    )
     command.add_argument(
         "-o", "--output", type=Path, default=Path("data/traces/network"), help="folder of the trace"
     )
@@ -43,17 +49,14 @@ def _serve(port: int) -> int:
 
 def _measure(arguments: argparse.Namespace) -> int:
     from bprr.ground.errors import InputError
-    from bprr.measure.link import observe_link
     from bprr.measure.manifest import origin
-    from bprr.measure.network import Peer, parse_address
-    from bprr.measure.recorder import Recorder
-    from bprr.measure.trace import write_trace
+    from bprr.measure.network import MOST_BYTES, Peer, observe_link, parse_address
+    from bprr.measure.trace import Recorder, write_trace
 
-    bulk_bytes = round(arguments.bulk_mb * 1e6)
-    sizes = {"--repeats": arguments.repeats, "--activation-bytes": arguments.activation_bytes}
-    for key, value in {**sizes, "--bulk-mb": bulk_bytes}.items():
-        if value < 1:
-            raise InputError("command line", key, value, "above 0")
+    bulk_bytes = max(round(arguments.bulk_mb * 1e6), 1)
+    for key, value in (("bulk-mb", bulk_bytes), ("activation-bytes", arguments.activation_bytes)):
+        if value > MOST_BYTES:
+            raise InputError("command line", f"--{key}", f"{value} bytes", f"at most {MOST_BYTES}")
     recorder, started = Recorder(), origin(("numpy",))
     with Peer(*parse_address(arguments.peer)) as peer:
         observe_link(peer, recorder, arguments.activation_bytes, arguments.repeats, bulk_bytes)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bprr.commands.arguments import add_config
+
 __all__ = ["add_command"]
 
-SHIPPED = Path("data/traces/testbed")
 SKIPPED = 3  # exit status of a run that this machine cannot do
 
 
@@ -18,6 +19,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     run = actions.add_parser("run", help="measure and predict (Linux, root, make testbed)")
     run.add_argument("settings", type=Path, help="e.g. config/testbed/smoke.yaml")
     run.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
+    add_config(run)
     run.add_argument("--logs", type=Path, help="folder that keeps the logs of all processes")
     run.set_defaults(run=_run)
     check = actions.add_parser("check", help="can this machine run a swarm?")
@@ -26,7 +28,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     check.set_defaults(run=_check)
     report = actions.add_parser("report", help="table, scatter plot, CDFs and summary of a run")
-    report.add_argument("folder", type=Path, nargs="?", default=SHIPPED, help="of the run")
+    report.add_argument("folder", type=Path, nargs="?", help="of the run; default: the shipped one")
     report.add_argument("-o", "--output", type=Path, help="stem of the files to write")
     report.set_defaults(run=_report)
 
@@ -35,14 +37,17 @@ def _run(arguments: argparse.Namespace) -> int:
     import signal
     import sys
 
+    from bprr.settings.configuration import load_settings
+    from bprr.study.points import catalogue
     from bprr.testbed.experiment import CannotRun, run_testbed
-    from bprr.testbed.report import layout, summary_text, write_run
+    from bprr.testbed.records import write_run
+    from bprr.testbed.report import layout, summary_text
     from bprr.testbed.settings import load_testbed
 
-    settings = load_testbed(arguments.settings)
+    settings, known = load_testbed(arguments.settings), catalogue(load_settings(arguments.config))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave the swarm in order
     try:
-        run = run_testbed(settings, arguments.logs, lambda line: print(line, flush=True))
+        run = run_testbed(settings, known, arguments.logs, lambda line: print(line, flush=True))
     except CannotRun as error:
         print(error)
         return SKIPPED
@@ -64,9 +69,11 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from bprr.testbed.report import layout, read_run, render, summary_text
+    from bprr.settings.shipped import SHIPPED
+    from bprr.testbed.records import read_run
+    from bprr.testbed.report import layout, render, summary_text
 
-    run = read_run(arguments.folder)
+    run = read_run(arguments.folder or SHIPPED / "data/traces/testbed")
     print(layout(run).markdown())
     print(summary_text(run))
     if arguments.output:

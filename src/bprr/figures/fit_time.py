@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,8 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from bprr.figures import style
-from bprr.fit.profile import DEVICE_FILE, POINTS_FILE
-from bprr.settings.configuration import read_yaml
+from bprr.fit.profile import Provenance, read_fit
 
 __all__ = ["draw_fit", "plot_fit"]
 
@@ -94,7 +92,7 @@ def _residuals(axes: Axes, points: pd.DataFrame) -> None:
     axes.axhline(0, color=style.REFERENCE_COLOR, linewidth=0.8)
     axes.set_xscale("log")
     shown = points[points["experiment"].isin(looks)]["relative_residual"]
-    low, high = np.quantile(100 * shown, [0.005, 0.98])
+    low, high = (100 * shown).quantile([0.005, 0.98]).fillna(0.0)
     axes.set_ylim(min(-10.0, low), max(10.0, high))
     axes.set_title("Residuals", loc="left", fontweight="bold")
     axes.set_xlabel("Predicted time (ms), log scale")
@@ -102,38 +100,40 @@ def _residuals(axes: Axes, points: pd.DataFrame) -> None:
     axes.legend(loc="lower right", ncols=2, handletextpad=0.1, columnspacing=0.8)
 
 
+def _number(value: float | None, form: str) -> str:
+    return "unknown" if value is None else format(value, form)
+
+
 def _percent(share: float | None) -> str:
     return "untested" if share is None else f"{100 * share:.1f} %"
 
 
-def _conditions(profile: dict[str, Any]) -> str:
-    found = profile["provenance"]
-    fit, device = found["fit"], found["device"]
-    tau, decode, prefill = fit["tau_ms"], fit["decode"], fit["prefill"]
-    failing = [verdict["statement"] for verdict in found["verdicts"] if verdict["holds"] is False]
+def _conditions(about: Provenance) -> str:
+    device, fit = about.device, about.fit
+    failing = [finding.statement for finding in about.verdicts if finding.holds is False]
+    tau, low, high = (_number(x, ".3g") for x in (fit.tau_ms.value, *fit.tau_ms.interval))
     return (
-        f"Measured on {device['name']} ({device['kind']}, {device['threads']} thread(s)), "
-        f"{found['model']['name']} in {found['weights']}, {found['observations']} observations, "
-        f"trace {found['trace_sha256'][:12]}.\n"
-        f"τ = {tau['value']:.3g} ms [{tau['interval'][0]:.3g}, {tau['interval'][1]:.3g}]; "
-        f"R² {decode['r2_settings']:.4f} (decode), {prefill['r2_settings']:.4f} (prefill); median "
-        f"error on held-out settings {_percent(decode['held_out_median_error'])}, "
-        f"{_percent(prefill['held_out_median_error'])}.\n"
+        f"Measured on {device.name} ({device.kind}, {device.threads} thread(s)), "
+        f"{about.model.name} in {about.weights}, {about.observations} observations, "
+        f"trace {about.trace_sha256[:12]}.\n"
+        f"τ = {tau} ms [{low}, {high}]; "
+        f"R² {_number(fit.decode.r2_settings, '.4f')} (decode), "
+        f"{_number(fit.prefill.r2_settings, '.4f')} (prefill); median "
+        f"error on held-out settings {_percent(fit.decode.held_out_median_error)}, "
+        f"{_percent(fit.prefill.held_out_median_error)}.\n"
         f"Does not hold here: {'; '.join(failing) or 'nothing of what was tested'}.\n"
         "Bars: 5th to 95th percentile of the repeats. Under Context, Batching and Concurrency the "
         "line is the fitted\ntime, which the model holds to be constant."
     )
 
 
-def draw_fit(points: pd.DataFrame, profile: dict[str, Any]) -> Figure:
+def draw_fit(title: str, about: Provenance, points: pd.DataFrame) -> Figure:
     """Draw a fit: one panel per statement of the performance model, and the residuals.
 
     Parameters
     ----------
-    points : DataFrame
-        Observations beside predictions (`bprr.fit.device.DeviceFit.points`).
-    profile : dict
-        Device profile with its provenance (`bprr.fit.profile.device_profile`).
+    title, about, points
+        As `bprr.fit.profile.read_fit` gives them.
     """
     with style.applied():
         figure = style.new_figure(style.TEXT_IN, 5.0)
@@ -150,26 +150,12 @@ def draw_fit(points: pd.DataFrame, profile: dict[str, Any]) -> Figure:
             Line2D([], [], color=FITTED, label="fitted"),
             Patch(facecolor=FITTED, alpha=0.25, label="95 % interval of the fit"),
         ]
-        style.heading(figure, f"Performance model on {profile['title']}", handles)
-        style.note(figure, _conditions(profile))
+        style.heading(figure, f"Performance model on {title}", handles)
+        style.note(figure, _conditions(about))
     return figure
 
 
 def plot_fit(folder: Path, stem: Path) -> list[Path]:
-    """Make the figure of a fit.
-
-    Parameters
-    ----------
-    folder : Path
-        What ``bprr fit`` wrote.
-    stem : Path
-        Path of the figure without suffix.
-
-    Returns
-    -------
-    list of Path
-        CSV, PDF and PNG.
-    """
-    points = pd.read_csv(folder / POINTS_FILE)
-    (profile,) = read_yaml(folder / DEVICE_FILE).values()
-    return style.save(draw_fit(points, profile), points, stem)
+    """Make the figure of what ``bprr fit`` wrote into a folder, as CSV, PDF and PNG."""
+    title, about, points = read_fit(folder)
+    return style.save(draw_fit(title, about, points), points, stem)

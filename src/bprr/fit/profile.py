@@ -1,140 +1,143 @@
 """A fit as files that scenarios refer to by name: a device profile and the model it was timed on.
 
 The files have the form of ``data/published/devices.yaml`` and ``models.yaml`` that
-scenarios read.
+scenarios read; what the numbers rest on stands beside them under ``provenance``.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import pandas as pd
 import yaml
+from pydantic import BeforeValidator
 
-from bprr.fit.device import DeviceFit, LinearModel
-from bprr.fit.regression import CONFIDENCE, Estimate
+from bprr.fit.device import DeviceFit
+from bprr.fit.findings import Finding
+from bprr.fit.regression import CONFIDENCE
+from bprr.ground.errors import InputError
+from bprr.ground.intervals import Interval
+from bprr.ground.schema import Count, Share, Strict
 from bprr.ground.storage import replacing
+from bprr.ground.swarm import Device
+from bprr.ground.tables import NUMBER, TEXT, WHOLE, Schema, read_csv
+from bprr.measure.manifest import Computed, DeviceManifest, MeasuredDevice
+from bprr.measure.shapes import ModelShape
 from bprr.measure.trace import Trace
+from bprr.settings.messages import validated
+from bprr.settings.yaml_file import read_yaml
 
-__all__ = [
-    "DEVICE_FILE",
-    "MODEL_FILE",
-    "POINTS_FILE",
-    "device_profile",
-    "measured_model",
-    "write_fit",
-]
+__all__ = ["Provenance", "read_fit", "write_fit"]
 
 DEVICE_FILE, MODEL_FILE, POINTS_FILE = "device.yaml", "model.yaml", "points.csv"
-
-_DIGITS = 6
-_BITS_PER_BYTE = 8
-_NUMBERS = (
-    "tau_ms",
-    "prefill_ms",
-    "prefill_ms_per_token",
-    "memory_gb",
-    "forward_rps",
-    "network_rps",
+POINTS = Schema(
+    "points of a fit (bprr fit)",
+    {
+        "experiment": TEXT,
+        **dict.fromkeys(("blocks", "input_tokens", "context_tokens", "batch", "sessions"), WHOLE),
+        **dict.fromkeys(("observed_ms", "predicted_ms", "relative_residual"), NUMBER),
+        **dict.fromkeys(("predicted_low_ms", "predicted_high_ms"), NUMBER.with_gaps),
+    },
 )
+_DIGITS = 6
 
 
-def _rounded(value: float) -> float | None:
+def _rounded(value: Any) -> Any:
     """Six significant digits, more than any timing has; None where there is no number."""
+    if not isinstance(value, float):
+        return value
     return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
 
 
-def _estimate(found: Estimate | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return {"value": _rounded(found.value), "interval": [_rounded(found.low), _rounded(found.high)]}
+def _as_written(found: Any) -> Any:
+    if not isinstance(found, Interval):
+        return found
+    return {"value": found.value, "interval": (found.low, found.high)}
 
 
-def _line(model: LinearModel) -> dict[str, Any]:
-    held_out = model.held_out_error
-    return {
-        "coefficients_ms": {name: _estimate(model.coefficient(name)) for name in model.columns},
-        "r2_settings": _rounded(model.r2_settings),
-        "r2_observations": _rounded(model.r2_observations),
-        "held_out_median_error": None if held_out is None else _rounded(held_out),
-        "worst_setting_error": _rounded(model.worst_setting_error),
-    }
+Number = Annotated[float | None, BeforeValidator(_rounded)]
 
 
-def device_profile(fit: DeviceFit, trace: Trace) -> dict[str, Any]:
-    """Plain values of a fitted device, as a scenario reads them.
+class WrittenInterval(Strict):
+    """An `Interval` as it stands in a file."""
 
-    Parameters
-    ----------
-    fit : DeviceFit
-        What was fitted.
-    trace : Trace
-        What it was fitted to.
+    value: Number
+    interval: tuple[Number, Number]
 
-    Returns
-    -------
-    dict
-        The keys of a published device, and ``provenance``: trace and manifest, estimates with
-        intervals and quality, verdicts.
-    """
-    about, device = trace.manifest, fit.device
-    kept = (
-        "measured_utc",
-        "code_revision",
-        "source_hash",
-        "device",
-        "model",
-        "weights",
-        "libraries",
-        "network",
+
+Written = Annotated[WrittenInterval, BeforeValidator(_as_written)]
+
+
+class Line(Strict):
+    """Coefficients and quality of a `bprr.fit.line.LinearModel`."""
+
+    coefficients_ms: dict[str, Written]
+    r2_settings: Number
+    r2_observations: Number
+    held_out_median_error: Number
+    worst_setting_error: Number
+
+
+class Numbers(Strict):
+    """What was fitted, in the units of the names, and what the shape of the blocks implies."""
+
+    confidence: Share = CONFIDENCE
+    tau_ms: Written
+    decode: Line
+    prefill: Line
+    hop_overhead_ms: Written | None
+    block_gb: Written | None
+    cache_gb_per_token: Written | None
+    computed: Computed
+    round_trip_ms: Written | None
+    bandwidth_mbit_per_s: Written
+    drift_between_rounds: Written | None
+
+
+class Provenance(Strict):
+    """What a fitted profile rests on: trace, device, model, numbers with intervals, findings."""
+
+    trace_sha256: str
+    observations: Count
+    measured_utc: str
+    code_revision: str | None
+    source_hash: str
+    device: MeasuredDevice
+    model: ModelShape
+    weights: str
+    libraries: dict[str, str]
+    network: str
+    fit: Numbers
+    verdicts: list[Finding]
+
+
+def _provenance(fit: DeviceFit, trace: Trace) -> Provenance:
+    kept = Provenance.model_fields.keys() & DeviceManifest.model_fields.keys()
+    return Provenance(
+        trace_sha256=trace.sha256,
+        observations=len(trace.rows),
+        fit=Numbers.model_validate(fit, from_attributes=True),
+        verdicts=list(fit.findings),
+        **fit.about.model_dump(include=kept),
     )
+
+
+def _profile(fit: DeviceFit, trace: Trace) -> dict[str, Any]:
+    """A device as a scenario reads it."""
+    known = fit.device.model_dump(exclude={"name", "provenance"})
+    provenance = _provenance(fit, trace).model_dump(mode="json")
+    return {**{key: _rounded(value) for key, value in known.items()}, "provenance": provenance}
+
+
+def _model(about: DeviceManifest) -> dict[str, Any]:
+    """The model whose blocks were timed; memory as its shape and the storage of weights imply."""
+    model = about.model.language_model(about.computed.bytes_per_parameter, about.bytes_per_value)
     return {
-        "title": f"{about['device']['name']}, {about['model']['name']} in {about['weights']}",
-        **{key: _rounded(getattr(device, key)) for key in _NUMBERS},
-        "source": device.source,
-        "provenance": {
-            "trace_sha256": trace.sha256,
-            "observations": len(trace.rows),
-            **{key: about[key] for key in kept if key in about},
-            "fit": {
-                "confidence": CONFIDENCE,
-                "tau_ms": _estimate(fit.decode.per_block(1)),
-                "decode": _line(fit.decode),
-                "prefill": _line(fit.prefill),
-                "hop_overhead_ms": _estimate(fit.hop_overhead_ms),
-                "block_gb": _estimate(fit.block_gb),
-                "cache_gb_per_token": _estimate(fit.cache_gb_per_token),
-                "computed": about.get("computed"),
-                "round_trip_ms": _estimate(fit.round_trip_ms),
-                "bandwidth_mbit_per_s": _estimate(fit.bandwidth_mbit_per_s),
-                "drift_between_rounds": _estimate(fit.drift),
-            },
-            "verdicts": [asdict(verdict) for verdict in fit.verdicts],
-        },
-    }
-
-
-def measured_model(trace: Trace) -> dict[str, Any]:
-    """The model whose blocks were timed, as a scenario reads it.
-
-    Returns
-    -------
-    dict
-        The keys of a published model; memory as the shape and the storage of its weights imply.
-    """
-    about = trace.manifest
-    model, computed = about["model"], about["computed"]
-    return {
-        "blocks": model["blocks"],
-        "d_model": model["d_model"],
-        "max_sequence_tokens": model["max_sequence_tokens"],
-        "parameters_per_block": computed["parameters_per_block"],
-        "bits_per_parameter": computed["bytes_per_parameter"] * _BITS_PER_BYTE,
-        "cache_bytes_per_value": about["bytes_per_value"],
-        "key_value_groups": model["heads"] // model["key_value_heads"],
-        "source": f"published architecture of {model['name']}, weights in {about['weights']}",
+        **model.model_dump(exclude={"name", "storage_overhead", "block_gb"}),
+        "cache_bytes_per_value": about.bytes_per_value,
+        "source": f"published architecture of {model.name}, weights in {about.weights}",
     }
 
 
@@ -145,8 +148,8 @@ def write_fit(folder: Path, fit: DeviceFit, trace: Trace) -> None:
     """
     name = fit.device.name
     entries = {
-        DEVICE_FILE: {name: device_profile(fit, trace)},
-        MODEL_FILE: {f"{name}_model": measured_model(trace)},
+        DEVICE_FILE: {name: _profile(fit, trace)},
+        MODEL_FILE: {f"{name}_model": _model(fit.about)},
     }
     for file, content in entries.items():
         with replacing(folder / file) as unfinished:
@@ -154,3 +157,21 @@ def write_fit(folder: Path, fit: DeviceFit, trace: Trace) -> None:
             unfinished.write_text(text, encoding="utf-8")
     with replacing(folder / POINTS_FILE) as unfinished:
         fit.points.to_csv(unfinished, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def read_fit(folder: Path) -> tuple[str, Provenance, pd.DataFrame]:
+    """Title, provenance and points of what `write_fit` wrote.
+
+    Raises
+    ------
+    InputError, InputErrors
+        If a file cannot be read or holds something else.
+    """
+    path = folder / DEVICE_FILE
+    devices = read_yaml(path)
+    if len(devices) != 1:
+        raise InputError(path, "file", f"{len(devices)} devices", "the one that was fitted")
+    (content,) = devices.values()
+    device = validated(Device, content, path)
+    provenance = validated(Provenance, device.provenance, f"{path}: provenance")
+    return device.title, provenance, read_csv(folder / POINTS_FILE, POINTS)

@@ -11,39 +11,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 from scipy import stats
 
-from bprr.ground.swarm import FloatArray, IntArray
+from bprr.ground.intervals import Interval
+from bprr.ground.swarm import FloatArray
 
-__all__ = [
-    "CONFIDENCE",
-    "Estimate",
-    "RobustFit",
-    "huber_relative",
-    "medians_by_round",
-    "robust_fit",
-]
+__all__ = ["CONFIDENCE", "RobustFit", "huber_relative", "median_interval", "robust_fit"]
 
 CONFIDENCE = 0.95
+_DRAWS = 1000
 _HUBER_TUNING = 1.345  # 95 % efficiency under normal errors
 _ITERATIONS = 50
 _NORMAL_QUARTILE = float(stats.norm.ppf(0.75))  # median of |standard normal|
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its confidence interval, in the unit of its name.
-
-    Parameters
-    ----------
-    value, low, high : float
-        Estimate and ends of the interval.
-    """
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -68,12 +48,12 @@ class RobustFit:
     half_width_factor: float
     drift: float = 0.0
 
-    def estimate(self, combination: FloatArray) -> Estimate:
-        """Linear combination of the coefficients, e.g. a prediction, with its interval."""
+    def estimate(self, combination: FloatArray) -> Interval:
+        """Linear combination of the coefficients, e.g. a prediction."""
         value = float(combination @ self.coefficients)
         within_run = float((self.draws @ combination).std(ddof=1))
         half = self.half_width_factor * float(np.hypot(within_run, self.drift * value))
-        return Estimate(value, value - half, value + half)
+        return Interval(value, value - half, value + half)
 
 
 def huber_relative(design: FloatArray, values: FloatArray) -> FloatArray:
@@ -108,47 +88,11 @@ def huber_relative(design: FloatArray, values: FloatArray) -> FloatArray:
     return coefficients
 
 
-def medians_by_round(level: IntArray, turn: IntArray, values: FloatArray) -> FloatArray:
-    """Median of the repeats of each setting in each round.
-
-    Parameters
-    ----------
-    level : ndarray of int, shape (N,)
-        Setting of each observation, 0 … K−1.
-    turn : ndarray of int, shape (N,)
-        Its round.
-    values : ndarray, shape (N,)
-
-    Returns
-    -------
-    ndarray, shape (K, rounds)
-        NaN where a round did not visit a setting.
-    """
-    turns, column = np.unique(turn, return_inverse=True)
-    table = np.full((int(level.max()) + 1, len(turns)), np.nan)
-    for row, place in set(zip(level.tolist(), column.tolist(), strict=True)):
-        table[row, place] = np.median(values[(level == row) & (column == place)])
-    return table
-
-
-def _resampled_medians(
-    table: FloatArray, draws: int, rng: np.random.Generator
-) -> tuple[FloatArray, float]:
-    """Medians over resampled rounds, shape (B, K), and their half-width factor."""
-    rounds = table.shape[1]
-    chosen: NDArray[np.int64] = rng.integers(rounds, size=(draws, rounds))
-    medians = np.nanmedian(table[:, chosen], axis=2).T
-    if rounds == 1:
-        return medians, float("nan")  # one round says nothing about the variation between rounds
-    student = stats.t.ppf((1 + CONFIDENCE) / 2, rounds - 1)
-    return medians, float(student * np.sqrt(rounds / (rounds - 1)))
-
-
 def robust_fit(
     design: FloatArray,
     table: FloatArray,
     rng: np.random.Generator,
-    draws: int = 1000,
+    draws: int = _DRAWS,
     drift: float = 0.0,
 ) -> RobustFit:
     """Fit the medians of the settings; resample rounds for intervals.
@@ -158,7 +102,7 @@ def robust_fit(
     design : ndarray, shape (K, P)
         Regressors of each setting.
     table : ndarray, shape (K, rounds)
-        Medians by setting and round.
+        Medians by setting and round, NaN where a round did not visit a setting.
     rng : numpy.random.Generator
         Of the resampling.
     draws : int
@@ -167,5 +111,22 @@ def robust_fit(
         Relative standard deviation of the device's slow drift, added to every interval.
     """
     coefficients = huber_relative(design, np.nanmedian(table, axis=1))
-    medians, factor = _resampled_medians(table, draws, rng)
-    return RobustFit(coefficients, huber_relative(design, medians), factor, drift)
+    rounds = table.shape[1]
+    chosen = rng.integers(rounds, size=(draws, rounds))
+    resampled = huber_relative(design, np.nanmedian(table[:, chosen], axis=2).T)
+    factor = np.nan  # one round says nothing about the variation between rounds
+    if rounds > 1:
+        student = stats.t.ppf((1 + CONFIDENCE) / 2, rounds - 1)
+        factor = float(student * np.sqrt(rounds / (rounds - 1)))
+    return RobustFit(coefficients, resampled, factor, drift)
+
+
+def median_interval(values: pd.Series, rng: np.random.Generator) -> Interval | None:
+    """Median with a bootstrap interval; None without observations."""
+    if values.empty:
+        return None
+    sample = values.to_numpy(dtype=float)
+    drawn = np.median(rng.choice(sample, size=(_DRAWS, len(sample))), axis=1)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return Interval(float(np.median(sample)), float(low), float(high))

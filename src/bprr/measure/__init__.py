@@ -1,5 +1,5 @@
 """Observe a device and its network: time and memory of real blocks, round trips (paper, section 2).
 
-Only `blocks`, `hardware`, `quantise`, `memory`, `activation` and `session` need torch; reading and
-checking a trace does not.
+Only `blocks`, `hardware`, `quantise`, `memory` and `session` need torch; reading and checking a
+trace does not.
 """

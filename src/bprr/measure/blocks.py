@@ -11,23 +11,20 @@ from transformers.models.bloom.modeling_bloom import BloomBlock, build_alibi_ten
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRotaryEmbedding
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RotaryEmbedding
 
-from bprr.ground.errors import InfeasibleError
-from bprr.ground.swarm import BYTES_PER_GB
-from bprr.measure.hardware import Hardware
 from bprr.measure.quantise import WeightFormat, quantise_linear_layers
 from bprr.measure.shapes import ModelShape
 
-__all__ = [
-    "DecoderBlocks",
-    "SessionCache",
-    "attention_config",
-    "build_blocks",
-    "decoder_block",
-    "require_memory",
-]
+__all__ = ["DecoderBlocks", "SessionCache", "attention_config", "decoder_block"]
 
-# Scratch space of a step and of the libraries, kept free beside blocks and caches.
-_RESERVE_BYTES = 256 * 1024**2
+_LAYERS: dict[str, Callable[..., nn.Module]] = {
+    "bloom": BloomBlock,
+    "llama": LlamaDecoderLayer,
+    "qwen2": Qwen2DecoderLayer,
+}
+_ROTARY: dict[str, Callable[..., nn.Module]] = {
+    "llama": LlamaRotaryEmbedding,
+    "qwen2": Qwen2RotaryEmbedding,
+}
 
 
 def attention_config(shape: ModelShape) -> PreTrainedConfig:
@@ -84,7 +81,6 @@ class SessionCache:
         for values in self._values:  # also makes the system hand out the memory now
             values.normal_()
         self.tokens = 0
-        self.most_tokens = most_tokens
 
     @property
     def nbytes(self) -> int:
@@ -92,11 +88,12 @@ class SessionCache:
         return sum(values.nbytes for values in self._values)
 
     def update(
-        self, key: torch.Tensor, value: torch.Tensor, block: int, _details: object = None
+        self, key: torch.Tensor, value: torch.Tensor, block: int, *_: object, **__: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Append keys and values of a block's new tokens; return all it holds now.
 
-        The attention layers of transformers call this (the interface of its caches).
+        The attention layers of transformers call this (the interface of its caches), some with
+        more arguments than count here.
 
         Parameters
         ----------
@@ -137,13 +134,10 @@ class DecoderBlocks(nn.Module):
         self.shape, self.dtype = shape, dtype
         self.blocks = nn.ModuleList(blocks)
         self.eval()
-        device = next(self.parameters()).device
         self._rotary: nn.Module | None = None
-        if shape.family != "bloom":
-            rotary: Callable[..., nn.Module] = (
-                LlamaRotaryEmbedding if shape.family == "llama" else Qwen2RotaryEmbedding
-            )
-            self._rotary = rotary(attention_config(shape)).to(device)
+        if shape.family in _ROTARY:
+            device = next(self.parameters()).device
+            self._rotary = _ROTARY[shape.family](attention_config(shape)).to(device)
 
     @torch.inference_mode()
     def forward(self, hidden: torch.Tensor, cache: SessionCache, blocks: int) -> torch.Tensor:
@@ -188,20 +182,6 @@ class DecoderBlocks(nn.Module):
         return hidden
 
 
-def require_memory(hardware: Hardware, needed_bytes: float, what: str) -> None:
-    """Refuse what does not fit, before anything is allocated.
-
-    Raises
-    ------
-    InfeasibleError
-        Naming the missing bytes.
-    """
-    missing = int(needed_bytes) + _RESERVE_BYTES - hardware.free_bytes()
-    if missing > 0:
-        size = f"{what} take {needed_bytes / BYTES_PER_GB:.3f} GB"
-        raise InfeasibleError(f"memory on {hardware.kind}", f"{missing} bytes", size)
-
-
 def decoder_block(
     shape: ModelShape, index: int, chosen: WeightFormat, device: torch.device
 ) -> nn.Module:
@@ -218,14 +198,8 @@ def decoder_block(
     device : torch.device
         Where it lives.
     """
-    config = attention_config(shape)
-    layer: Callable[..., nn.Module] = {
-        "bloom": BloomBlock,
-        "llama": LlamaDecoderLayer,
-        "qwen2": Qwen2DecoderLayer,
-    }[shape.family]
     with torch.device("meta"):
-        block = layer(config, index)
+        block = _LAYERS[shape.family](attention_config(shape), index)
     block = block.to(chosen.activations).to_empty(device=device)
     with torch.no_grad():
         for name, parameter in block.named_parameters():
@@ -237,43 +211,3 @@ def decoder_block(
     if chosen.quantised:
         quantise_linear_layers(block, chosen)
     return block
-
-
-def build_blocks(
-    shape: ModelShape,
-    count: int,
-    chosen: WeightFormat,
-    hardware: Hardware,
-    built: Callable[[int], None] = lambda blocks: None,
-) -> DecoderBlocks:
-    """Consecutive blocks with random weights.
-
-    Parameters
-    ----------
-    shape : ModelShape
-        Of each block.
-    count : int
-        How many; not limited by the model's own number, since all blocks are alike.
-    chosen : WeightFormat
-        Storage of the weights.
-    hardware : Hardware
-        Where they live.
-    built : callable, optional
-        Called after each block with the number of blocks so far.
-
-    Raises
-    ------
-    InfeasibleError
-        If they do not fit, naming the missing bytes.
-    """
-    each = shape.block_parameters * chosen.bytes_per_parameter
-    # A block is quantised after it was built, so the last one exists twice for a moment.
-    extra = shape.block_parameters * chosen.activations.itemsize if chosen.quantised else 0
-    what = f"{count} blocks of {shape.name} ({chosen.name})"
-    require_memory(hardware, count * each + extra, what)
-    device = hardware.torch_device
-    made = []
-    for index in range(count):
-        made.append(decoder_block(shape, index, chosen, device))
-        built(len(made))
-    return DecoderBlocks(shape, made, chosen.activations)

@@ -9,14 +9,14 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import torch
 
 from bprr.ground.errors import InputError
 
-__all__ = ["DEVICES", "Hardware", "find_hardware", "pin_threads", "resident_bytes"]
+__all__ = ["DEVICES", "Hardware", "find_hardware", "pin_threads"]
 
 DEVICES = ("cuda", "mps", "cpu")
-_PROC = Path("/proc")
 
 
 def pin_threads(threads: int | None) -> int:
@@ -49,22 +49,6 @@ def pin_threads(threads: int | None) -> int:
     return count
 
 
-def _field(path: Path, key: str) -> str | None:
-    """Value of the first ``key: value`` line of a /proc file; None where there is none."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    pairs = (line.partition(":") for line in lines)
-    return next((value.strip() for name, _, value in pairs if name.strip() == key), None)
-
-
-def resident_bytes() -> int | None:
-    """Memory of this process that is in RAM (bytes); None where the system does not tell."""
-    found = _field(_PROC / "self" / "status", "VmRSS")
-    return None if found is None else int(found.split()[0]) * 1024
-
-
 def _nvidia(query: str) -> str | None:
     """One value from the NVIDIA driver's own tool; None without it."""
     tool = shutil.which("nvidia-smi")
@@ -76,15 +60,18 @@ def _nvidia(query: str) -> str | None:
     return done.stdout.strip() or None if done.returncode == 0 else None
 
 
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
+
+
 @dataclass(frozen=True)
 class Hardware:
-    """A kind of device that PyTorch can compute on.
-
-    Parameters
-    ----------
-    kind : {"cuda", "mps", "cpu"}
-        Name of the device in PyTorch.
-    """
+    """A kind of device that PyTorch can compute on, by its name there (`DEVICES`)."""
 
     kind: str
 
@@ -100,25 +87,21 @@ class Hardware:
         elif self.kind == "mps":
             torch.mps.synchronize()
 
-    def allocated_bytes(self) -> int | None:
+    def allocated_bytes(self) -> int:
         """Memory in use (bytes): the device allocator's count, on a CPU the resident memory."""
         if self.kind == "cuda":
             return int(torch.cuda.memory_allocated())
         if self.kind == "mps":
             return int(torch.mps.current_allocated_memory())
-        return resident_bytes()
+        return int(psutil.Process().memory_info().rss)
 
     def free_bytes(self) -> int:
         """Memory that can still be allocated (bytes)."""
         if self.kind == "cuda":
             return int(torch.cuda.mem_get_info()[0])
         if self.kind == "mps":
-            used = torch.mps.driver_allocated_memory()
-            return int(torch.mps.recommended_max_memory() - used)
-        available = _field(_PROC / "meminfo", "MemAvailable")
-        if available is not None:
-            return int(available.split()[0]) * 1024
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+            return self.total_bytes() - int(torch.mps.driver_allocated_memory())
+        return int(psutil.virtual_memory().available)
 
     def total_bytes(self) -> int:
         """Memory of the device (bytes)."""
@@ -126,14 +109,11 @@ class Hardware:
             return int(torch.cuda.mem_get_info()[1])
         if self.kind == "mps":
             return int(torch.mps.recommended_max_memory())
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return int(psutil.virtual_memory().total)
 
     def name(self) -> str:
         """What the device calls itself; never the name of the machine."""
-        if self.kind == "cuda":
-            return str(torch.cuda.get_device_name())
-        model = _field(_PROC / "cpuinfo", "model name") or platform.processor()
-        return model or platform.machine()
+        return str(torch.cuda.get_device_name()) if self.kind == "cuda" else _processor()
 
     def driver(self) -> str:
         """Version of what drives the device."""
@@ -143,30 +123,22 @@ class Hardware:
 
     def condition(self) -> dict[str, float | None]:
         """Clock (MHz), temperature (°C), load and priority now; None where nobody tells."""
-        clock = temperature = None
+        clock_mhz = temperature_c = None
         if self.kind == "cuda":
-            answer = _nvidia("clocks.sm,temperature.gpu")
-            if answer is not None:
-                clock, temperature = (float(part) for part in answer.split(","))
-        elif (found := _field(_PROC / "cpuinfo", "cpu MHz")) is not None:
-            clock = float(found)
-        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-        priority = os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else None
+            if answer := _nvidia("clocks.sm,temperature.gpu"):
+                clock_mhz, temperature_c = (float(part) for part in answer.split(","))
+        elif frequency := psutil.cpu_freq():
+            clock_mhz = float(frequency.current)
         return {
-            "clock_mhz": clock,
-            "temperature_c": temperature,
-            "load_1min": load,
-            "niceness": priority,
+            "clock_mhz": clock_mhz,
+            "temperature_c": temperature_c,
+            "load_1min": psutil.getloadavg()[0],
+            "niceness": psutil.Process().nice(),
         }
 
 
 def find_hardware(kind: str | None = None) -> Hardware:
     """Device by name, or the fastest kind there is.
-
-    Parameters
-    ----------
-    kind : {"cuda", "mps", "cpu"}, optional
-        Found by itself if not given, in this order.
 
     Raises
     ------

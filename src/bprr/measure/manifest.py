@@ -1,70 +1,105 @@
-"""Where a trace comes from: device, versions, settings, code revision, drift (no torch needed)."""
+"""What stands beside a trace: device, model, versions, settings, hashes (no torch needed)."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-import numpy as np
-import pandas as pd
+from pydantic import Field
 
-from bprr.ground.storage import package_versions, source_hash
-from bprr.measure.plan import REFERENCE
+from bprr.ground.schema import Count, MemoryGb, NonNegative, Positive, Strict
+from bprr.ground.source import source_hash
+from bprr.ground.storage import package_versions
+from bprr.measure.shapes import ModelShape
 
-__all__ = ["code_revision", "drift", "origin"]
+__all__ = ["Computed", "DeviceManifest", "MeasuredDevice", "NetworkManifest", "origin"]
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-def code_revision() -> str | None:
+class MeasuredDevice(Strict):
+    """The device as it describes itself."""
+
+    kind: str
+    name: str
+    driver: str
+    memory_gb: MemoryGb
+    free_gb: MemoryGb
+    threads: Count
+
+
+class Computed(Strict):
+    """What the shape of the blocks and the storage of their weights imply."""
+
+    parameters_per_block: Count
+    bytes_per_parameter: Positive
+    block_gb: Positive
+    cache_gb_per_token: Positive
+
+
+class TraceFile(Strict):
+    """The observations that the manifest belongs to."""
+
+    file: str
+    sha256: Sha256
+    observations: Count
+
+
+class _Manifest(Strict):
+    version: Literal[1] = Field(alias="schema")
+    measured_utc: str
+    code_revision: str | None
+    source_hash: str
+    libraries: dict[str, str]
+    network: str
+    settings: dict[str, Any]
+    duration_s: NonNegative
+    trace: TraceFile
+
+
+class NetworkManifest(_Manifest):
+    """Beside what ``bprr measure-network`` observed."""
+
+    kind: Literal["network"]
+
+
+class DeviceManifest(_Manifest):
+    """Beside what ``bprr measure`` observed."""
+
+    kind: Literal["device"]
+    device: MeasuredDevice
+    model: ModelShape
+    computed: Computed
+    weights: str
+    bytes_per_value: Count
+    condition: dict[str, dict[str, float | None]]
+    drift: dict[str, Any] = Field({}, description="in older traces; the rows of `reference` say it")
+
+
+def _code_revision() -> str | None:
     """Git revision of this code, ``+changes`` if edited since; None outside a repository."""
-    git = ["git", "-C", str(Path(__file__).parent)]
+
+    def git(*command: str) -> str:
+        line = ["git", "-C", str(Path(__file__).parent), *command]
+        done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=20)
+        return done.stdout.strip()
+
     try:
-        head = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=20
-        )
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no", "."],
-            capture_output=True, text=True, check=True, timeout=20,
-        )  # fmt: skip
+        changed = git("status", "--porcelain", "--untracked-files=no", ".")
+        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return None
-    return head.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
 
 
 def origin(libraries: Sequence[str]) -> dict[str, object]:
     """Date, code and library versions of a run that starts now."""
     return {
         "measured_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
-        "code_revision": code_revision(),
-        "source_hash": source_hash("measure"),
+        "code_revision": _code_revision(),
+        "source_hash": source_hash("bprr.measure"),
         "libraries": {"python": platform.python_version(), **package_versions(libraries)},
-    }
-
-
-def drift(rows: Sequence[Mapping[str, object]]) -> dict[str, object]:
-    """How far the reference observation wandered during the run.
-
-    Parameters
-    ----------
-    rows : list of mapping
-        Observations of the run.
-
-    Returns
-    -------
-    dict
-        Median of the reference per round (ms); relative to the overall median, the spread between
-        rounds and the change from the first to the last third of them.
-    """
-    frame = pd.DataFrame(rows)
-    reference = frame[frame["experiment"] == REFERENCE]
-    medians = reference.groupby("round")["value"].median().to_numpy(dtype=float)
-    overall = float(np.median(medians))
-    third = max(1, len(medians) // 3)
-    change = float(np.median(medians[-third:]) - np.median(medians[:third]))
-    return {
-        "reference_ms_by_round": [round(float(value), 4) for value in medians],
-        "relative_spread_between_rounds": round(float(medians.std() / overall), 4),
-        "relative_change_first_to_last_third": round(change / overall, 4),
     }

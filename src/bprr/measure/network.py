@@ -1,4 +1,4 @@
-"""TCP round trip and bandwidth to a peer: a small server and its client (no torch needed).
+"""TCP round trips and bandwidth to a peer: a small server and its client (no torch needed).
 
 A request is one byte and two sizes, `!cQQ`: bytes that follow, and bytes wanted back. So a round
 trip, an upload and a download are one protocol.
@@ -6,23 +6,35 @@ trip, an upload and a download are one protocol.
 
 from __future__ import annotations
 
+import re
 import socket
-import socketserver
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import BufferedIOBase
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Thread
 
 from bprr.ground.errors import BprrError, InputError
+from bprr.measure.plan import Visit
+from bprr.measure.trace import Recorder
 
-__all__ = ["Peer", "parse_address", "serve", "serving_in_background"]
+__all__ = [
+    "MOST_BYTES",
+    "Peer",
+    "observe_link",
+    "parse_address",
+    "serve",
+    "serving_in_background",
+]
 
 _HEADER = struct.Struct("!cQQ")
 _MAGIC = b"b"
-_MOST_BYTES = 256 * 1024**2
+MOST_BYTES = 256 * 1024**2
 _CHUNK_BYTES = 1024**2
 _TIMEOUT_S = 60.0
+_WARM_UP = 5
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -34,71 +46,47 @@ def parse_address(text: str) -> tuple[str, int]:
         If it is not of this form.
     """
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if not host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise InputError("--peer", "address", text, "host:port")
     return host.strip("[]"), int(port)
 
 
-def _read_exactly(connection: socket.socket, count: int) -> bytes | None:
-    """Header bytes, or None if the peer hung up before the first of them."""
-    parts = bytearray()
-    while len(parts) < count:
-        part = connection.recv(count - len(parts))
-        if not part:
-            if parts:
-                raise ConnectionError("the peer hung up within a message")
-            return None
-        parts += part
-    return bytes(parts)
-
-
-def _discard(connection: socket.socket, count: int) -> None:
-    buffer = bytearray(min(count, _CHUNK_BYTES))
+def _discard(stream: BufferedIOBase, count: int) -> None:
+    buffer = memoryview(bytearray(min(count, _CHUNK_BYTES)))
     while count:
-        received = connection.recv_into(buffer, min(count, len(buffer)))
+        received = stream.readinto(buffer[:count])
         if not received:
             raise ConnectionError("the peer hung up within a message")
         count -= received
 
 
 def _send_zeros(connection: socket.socket, count: int) -> None:
-    chunk = bytes(min(count, _CHUNK_BYTES))
-    while count:
-        size = min(count, len(chunk))
-        connection.sendall(chunk[:size])
-        count -= size
+    chunk = memoryview(bytes(min(count, _CHUNK_BYTES)))
+    for start in range(0, count, _CHUNK_BYTES):
+        connection.sendall(chunk[: count - start])
 
 
-class _Handler(socketserver.BaseRequestHandler):
+class _Handler(StreamRequestHandler):
+    timeout = _TIMEOUT_S
+    disable_nagle_algorithm = True
+
     def handle(self) -> None:
-        connection: socket.socket = self.request
-        connection.settimeout(_TIMEOUT_S)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            while (header := _read_exactly(connection, _HEADER.size)) is not None:
+        with suppress(OSError):  # a client that went away concerns nobody else
+            while len(header := self.rfile.read(_HEADER.size)) == _HEADER.size:
                 magic, coming, wanted = _HEADER.unpack(header)
-                if magic != _MAGIC or max(coming, wanted) > _MOST_BYTES:
+                if magic != _MAGIC or max(coming, wanted) > MOST_BYTES:
                     return  # not our client
-                _discard(connection, coming)
-                _send_zeros(connection, wanted)
-        except OSError:
-            return  # a client that went away concerns nobody else
+                _discard(self.rfile, coming)
+                _send_zeros(self.connection, wanted)
 
 
-class _Server(socketserver.ThreadingTCPServer):
+class _Server(ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
 
 def serve(host: str, port: int) -> None:
-    """Answer clients until interrupted.
-
-    Parameters
-    ----------
-    host : str
-        Address to listen at; an empty one means all.
-    port : int
-        TCP port.
+    """Answer clients until interrupted, at an address of this machine (an empty one: at all).
 
     Raises
     ------
@@ -115,13 +103,7 @@ def serve(host: str, port: int) -> None:
 
 @contextmanager
 def serving_in_background() -> Iterator[tuple[str, int]]:
-    """Answer clients on this machine only, at a port the system chooses.
-
-    Yields
-    ------
-    host : str
-    port : int
-    """
+    """Answer clients on this machine only; yields host and a port that the system chooses."""
     with _Server(("127.0.0.1", 0), _Handler) as server:
         thread = Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -133,11 +115,6 @@ def serving_in_background() -> Iterator[tuple[str, int]]:
 
 class Peer:
     """Connection to a server, kept open as PETALS keeps the stream of a session.
-
-    Parameters
-    ----------
-    host : str
-    port : int
 
     Raises
     ------
@@ -152,11 +129,13 @@ class Peer:
             reason = error.strerror or str(error)
             raise BprrError(f"no answer from {host}:{port}: {reason}") from error
         self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._stream = self._connection.makefile("rb")
 
     def __enter__(self) -> Peer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stream.close()
         self._connection.close()
 
     def exchange_ms(self, send_bytes: int, receive_bytes: int) -> float:
@@ -171,7 +150,41 @@ class Peer:
             start = time.perf_counter()
             self._connection.sendall(_HEADER.pack(_MAGIC, send_bytes, receive_bytes))
             _send_zeros(self._connection, send_bytes)
-            _discard(self._connection, receive_bytes)
+            _discard(self._stream, receive_bytes)
             return (time.perf_counter() - start) * 1e3
         except OSError as error:
             raise BprrError(f"the peer stopped answering: {error}") from error
+
+
+def observe_link(
+    peer: Peer, recorder: Recorder, activation_bytes: int, repeats: int, bulk_bytes: int
+) -> None:
+    """Round trips of nothing and of one token's activation; bandwidth up and down.
+
+    Parameters
+    ----------
+    peer : Peer
+        Open connection.
+    recorder : Recorder
+        Receives the observations.
+    activation_bytes : int
+        One token's activation, sent there and back as in a decoding step.
+    repeats : int
+        Round trips of each kind; bandwidth is observed a fifth as often, at least twice.
+    bulk_bytes : int
+        Bytes moved per observation of bandwidth. One connection, as a session has.
+    """
+    for _ in range(_WARM_UP):
+        peer.exchange_ms(activation_bytes, activation_bytes)
+    for repeat in range(repeats):
+        for payload in (1, activation_bytes):
+            elapsed = peer.exchange_ms(payload, payload)
+            recorder.add(Visit("network_round_trip", 0, 0, 0), elapsed, 0, repeat, payload)
+    for experiment, up, down in (
+        ("network_upload", bulk_bytes, 1),
+        ("network_download", 1, bulk_bytes),
+    ):
+        peer.exchange_ms(up, down)  # opens the congestion window
+        for repeat in range(max(2, repeats // 5)):
+            mbit_per_s = bulk_bytes * 8 / peer.exchange_ms(up, down) / 1e3
+            recorder.add(Visit(experiment, 0, 0, 0), mbit_per_s, 0, repeat, bulk_bytes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,9 +41,9 @@ class Visit:
     sessions: int = 1
 
     @property
-    def cached_tokens_per_block(self) -> int:
-        """Tokens that all caches of the visit together have room for."""
-        return self.batch * self.sessions * (self.context_tokens + self.input_tokens)
+    def cached_tokens(self) -> int:
+        """Tokens, summed over the blocks, that all caches of the visit have room for."""
+        return self.blocks * self.batch * self.sessions * (self.context_tokens + self.input_tokens)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Plan:
     @property
     def most_cached_tokens(self) -> int:
         """Tokens, summed over the blocks, that the caches of one visit hold at most."""
-        return max(visit.blocks * visit.cached_tokens_per_block for visit in self.settings())
+        return max(visit.cached_tokens for visit in self.settings())
 
     @property
     def reference(self) -> Visit:
@@ -114,9 +114,9 @@ class Plan:
             *(Visit("decode_batch", blocks, context, batch=batch) for batch in self.batches),
             *(Visit("decode_sessions", blocks, context, sessions=open_) for open_ in self.sessions),
             *(
-                Visit("prefill_input", count, 0, input_tokens=tokens)
-                for count in self.prefill_blocks
-                for tokens in self.inputs
+                Visit("prefill_input", k, 0, l_in)
+                for k in self.prefill_blocks
+                for l_in in self.inputs
             ),
         ]
 
@@ -145,10 +145,6 @@ class Plan:
         """Timed steps of a visit; open sessions are all served at least once."""
         repeats = self.prefill_repeats if visit.input_tokens > 1 else self.decode_repeats
         return max(repeats, visit.sessions)
-
-    def as_dict(self) -> dict[str, object]:
-        """Plain values for a manifest."""
-        return asdict(self)
 
 
 FULL = Plan(
@@ -185,18 +181,8 @@ QUICK = Plan(
 def rounds(plan: Plan, rng: np.random.Generator) -> Iterator[list[Visit]]:
     """Settings in the order in which each round visits them.
 
-    Parameters
-    ----------
-    plan : Plan
-        Settings and rounds.
-    rng : numpy.random.Generator
-        Shuffles each round.
-
-    Yields
-    ------
-    list of Visit
-        Every setting once; the reference setting opens the round and follows every
-        ``reference_every`` visits.
+    Every setting comes once, shuffled anew by ``rng``; the reference setting opens the round and
+    follows every ``reference_every`` visits.
     """
     settings = plan.settings()
     for _ in range(plan.rounds):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -10,28 +11,34 @@ from tqdm import tqdm
 
 from bprr.ground.swarm import BYTES_PER_GB
 from bprr.measure import manifest
-from bprr.measure.activation import from_bytes, to_bytes
-from bprr.measure.blocks import DecoderBlocks, SessionCache, require_memory
+from bprr.measure.blocks import DecoderBlocks, SessionCache
 from bprr.measure.hardware import Hardware
-from bprr.measure.link import observe_link
-from bprr.measure.memory import (
-    CACHE_LEVELS,
-    TOKENS_PER_LEVEL,
-    observe_cache_memory,
-    observe_growing_blocks,
-)
-from bprr.measure.network import Peer, serving_in_background
+from bprr.measure.memory import observe_cache_memory, observe_growing_blocks, require_memory
+from bprr.measure.network import Peer, observe_link, serving_in_background
 from bprr.measure.plan import LEAST_ROUNDS, Plan, Visit, rounds
 from bprr.measure.quantise import WeightFormat
-from bprr.measure.recorder import Recorder
 from bprr.measure.shapes import ModelShape
+from bprr.measure.trace import Recorder
 
-__all__ = ["measure_device"]
+__all__ = ["from_bytes", "measure_device", "to_bytes"]
 
 LIBRARIES = ("torch", "transformers", "numpy", "bitsandbytes")
 _SERIALISED_TOKENS = (1, 16, 64, 128)
 _LOOPBACK_REPEATS = 100
 _LOOPBACK_BULK_BYTES = 16 * 1024**2
+
+
+def to_bytes(activation: torch.Tensor) -> bytes:
+    """Values of an activation in row order; its shape and type travel separately."""
+    values = activation.detach().to("cpu").contiguous()
+    # NumPy has no bfloat16, so the bytes are taken as they are.
+    return values.view(torch.uint8).numpy().tobytes()
+
+
+def from_bytes(payload: bytes, like: torch.Tensor) -> torch.Tensor:
+    """Activation whose values `to_bytes` gave; type, shape and place are those of another one."""
+    values = torch.frombuffer(bytearray(payload), dtype=like.dtype)
+    return values.reshape(like.shape).to(like.device)
 
 
 def _time_visit(
@@ -63,14 +70,13 @@ def _observe_serialisation(blocks: DecoderBlocks, device: torch.device, rec: Rec
     for tokens in _SERIALISED_TOKENS:
         size = (1, tokens, blocks.shape.d_model)
         activation = torch.randn(size, device=device).to(blocks.dtype)
-        visit = Visit("serialisation", 0, 0, tokens)
         for repeat in range(-3, 30):
             start = time.perf_counter()
             payload = to_bytes(activation)
-            from_bytes(payload, size, blocks.dtype, device)
+            from_bytes(payload, activation)
             elapsed = (time.perf_counter() - start) * 1e3
             if repeat >= 0:
-                rec.add(visit, elapsed, repeat=repeat, payload_bytes=len(payload))
+                rec.add(Visit("serialisation", 0, 0, tokens), elapsed, 0, repeat, len(payload))
 
 
 def measure_device(
@@ -103,6 +109,7 @@ def measure_device(
     rows : list of dict
         Observations, keys as in `bprr.measure.trace.COLUMNS`.
     manifest : dict
+        As `bprr.measure.manifest.DeviceManifest`, but for the trace itself.
 
     Raises
     ------
@@ -113,18 +120,9 @@ def measure_device(
     rec, origin = Recorder(), manifest.origin(LIBRARIES)
     before, free_bytes = hardware.condition(), hardware.free_bytes()
     value_bytes = chosen.activations.itemsize
-    model = shape.language_model(chosen.bytes_per_parameter, value_bytes)
-    cached = max(plan.most_cached_tokens, plan.most_blocks * CACHE_LEVELS * TOKENS_PER_LEVEL)
-    block_bytes = plan.most_blocks * model.block_gb * BYTES_PER_GB
-    cache_bytes = cached * model.cache_gb_per_token * BYTES_PER_GB
-    what = f"{plan.most_blocks} blocks of {shape.name} ({chosen.name}) and their caches"
-    require_memory(hardware, block_bytes + cache_bytes, what)
-
-    def record_memory(experiment: str, blocks: int, tokens: int, value: int) -> None:
-        rec.add(Visit(experiment, blocks, tokens, 0), value)
-
-    blocks = observe_growing_blocks(shape, plan.most_blocks, chosen, hardware, record_memory)
-    observe_cache_memory(blocks, hardware, record_memory)
+    require_memory(hardware, shape, chosen, plan)
+    blocks = observe_growing_blocks(shape, plan.most_blocks, chosen, hardware, rec)
+    observe_cache_memory(blocks, hardware, rec)
     _observe_serialisation(blocks, hardware.torch_device, rec)
     with serving_in_background() as address, Peer(*address) as peer:
         activation_bytes = shape.d_model * value_bytes
@@ -138,10 +136,11 @@ def measure_device(
         for visit in order:
             times = _time_visit(blocks, hardware, visit, plan.steps(visit), plan.warm_up)
             for repeat, elapsed in enumerate(times):
-                rec.add(visit, elapsed, turn=turn, repeat=repeat)
+                rec.add(visit, elapsed, turn, repeat)
         longest_s = max(longest_s, rec.elapsed_s() - ended_s)
         ended_s = rec.elapsed_s()
 
+    model = shape.language_model(chosen.bytes_per_parameter, value_bytes)
     return rec.rows, {
         "kind": "device",
         **origin,
@@ -153,7 +152,7 @@ def measure_device(
             "free_gb": free_bytes / BYTES_PER_GB,
             "threads": threads,
         },
-        "model": shape.as_dict(),
+        "model": shape.model_dump(),
         "computed": {
             "parameters_per_block": shape.block_parameters,
             "bytes_per_parameter": chosen.bytes_per_parameter,
@@ -163,8 +162,7 @@ def measure_device(
         "weights": chosen.name,
         "bytes_per_value": value_bytes,
         "network": "loopback of the same machine",
-        "settings": {**plan.as_dict(), "seed": seed},
+        "settings": {**asdict(plan), "seed": seed},
         "condition": {"start": before, "end": hardware.condition()},
-        "drift": manifest.drift(rec.rows),
         "duration_s": round(rec.elapsed_s(), 1),
     }

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import model_validator
 
 from bprr.ground.errors import InputError
-from bprr.ground.swarm import BYTES_PER_GB, LanguageModel
+from bprr.ground.files import read_json
+from bprr.ground.schema import Count, Refused, Strict
+from bprr.ground.swarm import LanguageModel
+from bprr.settings.messages import validated
 
-__all__ = ["FAMILIES", "SHAPES", "ModelShape", "load_shape", "shape_from_config"]
+__all__ = ["SHAPES", "ModelShape", "load_shape", "shape_from_config"]
 
-FAMILIES = ("bloom", "llama", "qwen2")
+Family = Literal["bloom", "llama", "qwen2"]
 
 
-@dataclass(frozen=True)
-class ModelShape:
+class ModelShape(Strict):
     """What determines the size of a decoder block.
 
     Parameters
@@ -35,26 +38,25 @@ class ModelShape:
     """
 
     name: str
-    family: str
-    blocks: int
-    d_model: int
-    d_feedforward: int
-    heads: int
-    key_value_heads: int
-    max_sequence_tokens: int = 2048
+    family: Family
+    blocks: Count
+    d_model: Count
+    d_feedforward: Count
+    heads: Count
+    key_value_heads: Count
+    max_sequence_tokens: Count = 2048
 
-    def __post_init__(self) -> None:
-        """Refuse shapes that no block can have."""
-        if self.family not in FAMILIES:
-            raise InputError(self.name, "family", self.family, ", ".join(FAMILIES))
-        if self.heads < 1 or self.d_model % self.heads:
-            raise InputError(self.name, "heads", self.heads, f"a divisor of d_model {self.d_model}")
-        if self.key_value_heads < 1 or self.heads % self.key_value_heads:
+    @model_validator(mode="after")
+    def _can_exist(self) -> ModelShape:
+        if self.d_model % self.heads:
+            raise Refused("heads", self.heads, f"a divisor of d_model {self.d_model}")
+        if self.heads % self.key_value_heads:
             allowed = f"a divisor of the {self.heads} query heads"
-            raise InputError(self.name, "key_value_heads", self.key_value_heads, allowed)
+            raise Refused("key_value_heads", self.key_value_heads, allowed)
         if self.family == "bloom" and self.d_feedforward != 4 * self.d_model:
             allowed = f"4·d_model = {4 * self.d_model} (BLOOM)"
-            raise InputError(self.name, "d_feedforward", self.d_feedforward, allowed)
+            raise Refused("d_feedforward", self.d_feedforward, allowed)
+        return self
 
     @property
     def head_width(self) -> int:
@@ -81,48 +83,39 @@ class ModelShape:
             Storage of one weight: 4 for float32, 2 for bfloat16, less if quantised.
         bytes_per_value : float
             Storage of one cached value.
-
-        Returns
-        -------
-        LanguageModel
-            With s_m = parameters · bytes and s_c per token from d_model and the query groups.
         """
         return LanguageModel(
             name=self.name,
             blocks=self.blocks,
             d_model=self.d_model,
-            block_gb=self.block_parameters * bytes_per_parameter / BYTES_PER_GB,
+            max_sequence_tokens=self.max_sequence_tokens,
+            parameters_per_block=self.block_parameters,
+            bits_per_parameter=8 * bytes_per_parameter,
             cache_bytes_per_value=bytes_per_value,
             key_value_groups=self.heads // self.key_value_heads,
-            max_sequence_tokens=self.max_sequence_tokens,
         )
 
-    def as_dict(self) -> dict[str, object]:
-        """Plain values for a manifest."""
-        return asdict(self)
 
-
-def _bloom(name: str, blocks: int, d_model: int, heads: int) -> ModelShape:
-    return ModelShape(name, "bloom", blocks, d_model, 4 * d_model, heads, heads)
-
-
-# Published hyper-parameters of the models' own configuration files.
+# Published hyper-parameters of the models' own configuration files: blocks, widths of the hidden
+# state and of the feed-forward layer, query and key-value heads, longest sequence.
+_SIZES: dict[str, tuple[Family, int, int, int, int, int, int]] = {
+    "bloom-tiny": ("bloom", 4, 64, 256, 4, 4, 2048),
+    "bloom-560m": ("bloom", 24, 1024, 4096, 16, 16, 2048),
+    "bloom-1b7": ("bloom", 24, 2048, 8192, 16, 16, 2048),
+    "bloom-7b1": ("bloom", 30, 4096, 16384, 32, 32, 2048),
+    "bloom-176b": ("bloom", 70, 14336, 57344, 112, 112, 2048),
+    "llama-tiny": ("llama", 4, 64, 192, 4, 2, 2048),
+    "llama-2-7b": ("llama", 32, 4096, 11008, 32, 32, 4096),
+    "llama-2-70b": ("llama", 80, 8192, 28672, 64, 8, 4096),
+    "llama-3-8b": ("llama", 32, 4096, 14336, 32, 8, 8192),
+    "qwen2-tiny": ("qwen2", 4, 64, 192, 4, 2, 2048),
+    "qwen2-1.5b": ("qwen2", 28, 1536, 8960, 12, 2, 32768),
+    "qwen2-7b": ("qwen2", 28, 3584, 18944, 28, 4, 32768),
+}
+_FIELDS = tuple(ModelShape.model_fields)
 SHAPES = {
-    shape.name: shape
-    for shape in (
-        _bloom("bloom-tiny", 4, 64, 4),
-        _bloom("bloom-560m", 24, 1024, 16),
-        _bloom("bloom-1b7", 24, 2048, 16),
-        _bloom("bloom-7b1", 30, 4096, 32),
-        _bloom("bloom-176b", 70, 14336, 112),
-        ModelShape("llama-tiny", "llama", 4, 64, 192, 4, 2),
-        ModelShape("llama-2-7b", "llama", 32, 4096, 11008, 32, 32, 4096),
-        ModelShape("llama-2-70b", "llama", 80, 8192, 28672, 64, 8, 4096),
-        ModelShape("llama-3-8b", "llama", 32, 4096, 14336, 32, 8, 8192),
-        ModelShape("qwen2-tiny", "qwen2", 4, 64, 192, 4, 2),
-        ModelShape("qwen2-1.5b", "qwen2", 28, 1536, 8960, 12, 2, 32768),
-        ModelShape("qwen2-7b", "qwen2", 28, 3584, 18944, 28, 4, 32768),
-    )
+    name: ModelShape.model_validate(dict(zip(_FIELDS, (name, *sizes), strict=True)))
+    for name, sizes in _SIZES.items()
 }
 
 
@@ -136,40 +129,38 @@ def shape_from_config(path: Path) -> ModelShape:
 
     Raises
     ------
-    InputError
+    InputError, InputErrors
         If the file is no such configuration, naming the key.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(path, "(file)", str(error), "a model's config.json") from error
+    content = read_json(path, "model's config.json")
+    values = content if isinstance(content, dict) else {}
     family = values.get("model_type")
-    if family not in FAMILIES:
-        raise InputError(path, "model_type", family, ", ".join(FAMILIES))
+    if family not in get_args(Family):
+        raise InputError(path, "model_type", family, ", ".join(get_args(Family)))
 
     def size(*keys: str) -> int:
-        found = next((values[key] for key in keys if values.get(key) is not None), None)
-        if not isinstance(found, int) or isinstance(found, bool) or found < 1:
-            raise InputError(path, " or ".join(keys), found, "a positive whole number")
-        return found
+        value = next((values[key] for key in keys if values.get(key) is not None), None)
+        if type(value) is not int or value < 1:
+            raise InputError(path, " or ".join(keys), value, "a positive whole number")
+        return value
 
-    d_model = size("hidden_size", "n_embed")
-    heads = size("num_attention_heads", "n_head")
+    d_model, heads = size("hidden_size", "n_embed"), size("num_attention_heads", "n_head")
     bloom = family == "bloom"
     longest = size("seq_length") if "seq_length" in values else 2048  # BLOOM's positions are open
     if values.get("head_dim") not in (None, d_model // heads):
         allowed = f"hidden_size / heads = {d_model // heads}"
         raise InputError(path, "head_dim", values["head_dim"], allowed)
-    return ModelShape(
-        name=path.stem if path.stem != "config" else path.resolve().parent.name,
-        family=family,
-        blocks=size("num_hidden_layers", "n_layer"),
-        d_model=d_model,
-        d_feedforward=4 * d_model if bloom else size("intermediate_size"),
-        heads=heads,
-        key_value_heads=size("num_key_value_heads", "num_attention_heads", "n_head"),
-        max_sequence_tokens=longest if bloom else size("max_position_embeddings"),
-    )
+    shape = {
+        "name": path.stem if path.stem != "config" else path.resolve().parent.name,
+        "family": family,
+        "blocks": size("num_hidden_layers", "n_layer"),
+        "d_model": d_model,
+        "d_feedforward": 4 * d_model if bloom else size("intermediate_size"),
+        "heads": heads,
+        "key_value_heads": size("num_key_value_heads", "num_attention_heads", "n_head"),
+        "max_sequence_tokens": longest if bloom else size("max_position_embeddings"),
+    }
+    return validated(ModelShape, shape, path)
 
 
 def load_shape(name: str) -> ModelShape:

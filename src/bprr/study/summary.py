@@ -8,7 +8,6 @@ and ratios to a baseline are taken run by run, which removes most of the varianc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,12 +15,12 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
 from bprr.ground.errors import InputError
+from bprr.ground.intervals import Interval
 
 __all__ = [
     "CONDITIONS",
     "METRICS",
     "POINT",
-    "Estimate",
     "mean_interval",
     "paired_difference",
     "paired_ratio",
@@ -34,14 +33,6 @@ CONDITIONS = ("servers", "eta", "rate_per_s", "output_tokens", "requests")
 # Metrics that are times per token, and how many output tokens of a request they leave out.
 SKIPPED_TOKENS = {"per_token_ms": 0, "remaining_per_token_ms": 1}
 POINT = ("figure", "topology", "x", "allocation_delays", "method")
-
-
-class Estimate(NamedTuple):
-    """An estimate with its confidence interval; the limits are missing below two observations."""
-
-    value: float
-    low: float
-    high: float
 
 
 def run_means(requests: pd.DataFrame) -> pd.DataFrame:
@@ -88,7 +79,7 @@ def run_means(requests: pd.DataFrame) -> pd.DataFrame:
     return table.astype(dict.fromkeys(("figure", "topology", "allocation_delays", "method"), str))
 
 
-def mean_interval(values: ArrayLike, confidence: float) -> Estimate:
+def mean_interval(values: ArrayLike, confidence: float) -> Interval:
     """Mean and its t-interval.
 
     Parameters
@@ -106,18 +97,18 @@ def mean_interval(values: ArrayLike, confidence: float) -> Estimate:
     """
     data = np.asarray(values, dtype=float)
     if data.size == 0:
-        return Estimate(np.nan, np.nan, np.nan)
+        return Interval(np.nan, np.nan, np.nan)
     mean = float(data.mean())
     half = _half_width(data, confidence)
-    return Estimate(mean, mean - half, mean + half)
+    return Interval(mean, mean - half, mean + half)
 
 
-def paired_difference(values: ArrayLike, baseline: ArrayLike, confidence: float) -> Estimate:
+def paired_difference(values: ArrayLike, baseline: ArrayLike, confidence: float) -> Interval:
     """Mean of ``values − baseline``, observation by observation, and its t-interval."""
     return mean_interval(np.subtract(values, baseline), confidence)
 
 
-def paired_ratio(values: ArrayLike, baseline: ArrayLike, confidence: float) -> Estimate:
+def paired_ratio(values: ArrayLike, baseline: ArrayLike, confidence: float) -> Interval:
     """Ratio of the means of paired observations, with a delta-method interval.
 
     The interval is that of the linearised ratio: with r = mean(y)/mean(x), the standard error of r
@@ -127,14 +118,14 @@ def paired_ratio(values: ArrayLike, baseline: ArrayLike, confidence: float) -> E
     Examples
     --------
     >>> paired_ratio([1.0, 2.0, 3.0], [2.0, 4.0, 6.0], 0.95)
-    Estimate(value=0.5, low=0.5, high=0.5)
+    Interval(value=0.5, low=0.5, high=0.5)
     """
     y, x = np.asarray(values, dtype=float), np.asarray(baseline, dtype=float)
     if y.size == 0 or x.mean() == 0:
-        return Estimate(np.nan, np.nan, np.nan)
+        return Interval(np.nan, np.nan, np.nan)
     ratio = float(y.mean() / x.mean())
     half = _half_width(y - ratio * x, confidence) / abs(float(x.mean()))
-    return Estimate(ratio, ratio - half, ratio + half)
+    return Interval(ratio, ratio - half, ratio + half)
 
 
 def _half_width(data: np.ndarray, confidence: float) -> float:
@@ -218,9 +209,9 @@ def _comparison(
     }
 
 
-def _named(estimate: Estimate, value: str, prefix: str) -> dict[str, float]:
+def _named(interval: Interval, value: str, prefix: str) -> dict[str, float]:
     return {
-        value: estimate.value,
-        f"{prefix}ci_low": estimate.low,
-        f"{prefix}ci_high": estimate.high,
+        value: interval.value,
+        f"{prefix}ci_low": interval.low,
+        f"{prefix}ci_high": interval.high,
     }

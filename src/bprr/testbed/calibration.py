@@ -7,68 +7,40 @@ parts of it are used.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 
 import numpy as np
+from pydantic import Field
 
 from bprr.ground.errors import InfeasibleError
+from bprr.ground.schema import NonNegative, Strict
 from bprr.ground.swarm import FloatArray, Swarm
 
-__all__ = ["Profile", "Sample", "calibrated", "fit_profile", "random_chain"]
+__all__ = ["CalibrationSession", "Profile", "calibrated", "fit_profile", "random_chain"]
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One calibration session.
-
-    Parameters
-    ----------
-    client : int
-        Client position.
-    chain : sequence of (int, int, int)
-        Server, first block and end, half-open from 0.
-    ttft_ms, remaining_per_token_ms : float
-        Measured.
-    """
+class CalibrationSession(Strict):
+    """One session of the calibration, as measured (ms)."""
 
     client: int
-    chain: Sequence[tuple[int, int, int]]
-    ttft_ms: float
-    remaining_per_token_ms: float
+    chain: list[tuple[int, int, int]] = Field(description="server, first block, end, from 0")
+    ttft_ms: NonNegative
+    remaining_per_token_ms: NonNegative
 
 
-@dataclass(frozen=True)
-class Profile:
-    """What the calibration found (ms).
+class Profile(Strict):
+    """What the calibration found (ms)."""
 
-    Parameters
-    ----------
-    rtt_ms : list of list of float
-        Round trips of clients (rows) and servers (columns), measured over TCP.
-    hop_ms : float
-        What every hop adds to a token besides its round trip.
-    tau_ms, prefill_ms : dict
-        Per device: time per block of a token, and of the prompt.
-    prompt_round_trips : float
-        Round trips per hop until the first token (a stream is opened, then a step made).
-    prompt_hop_ms : float
-        What every hop adds to the first token besides.
-    token_error_ms, prompt_error_ms : float
-        Root mean square of the residuals.
-    """
-
-    rtt_ms: list[list[float]]
-    hop_ms: float
-    tau_ms: dict[str, float]
-    prefill_ms: dict[str, float]
-    prompt_round_trips: float
-    prompt_hop_ms: float
-    token_error_ms: float
+    rtt_ms: list[list[float]] = Field(description="of clients (rows) to servers, over TCP")
+    hop_ms: float = Field(description="what every hop adds to a token besides its round trip")
+    tau_ms: dict[str, float] = Field(description="per device and block, of a token")
+    prefill_ms: dict[str, float] = Field(description="per device and block, of the prompt")
+    prompt_round_trips: float = Field(
+        description="per hop until the first token (a stream is opened, then a step made)"
+    )
+    prompt_hop_ms: float = Field(description="what every hop adds to the first token besides")
+    token_error_ms: float = Field(description="root mean square of the residuals")
     prompt_error_ms: float
-
-    def as_dict(self) -> dict[str, object]:
-        """For JSON."""
-        return asdict(self)
 
 
 def random_chain(
@@ -82,12 +54,14 @@ def random_chain(
     return list(zip(chosen, ends[:-1], ends[1:], strict=True))
 
 
-def fit_profile(samples: Sequence[Sample], rtt_ms: FloatArray, devices: Sequence[str]) -> Profile:
+def fit_profile(
+    sessions: Sequence[CalibrationSession], rtt_ms: FloatArray, devices: Sequence[str]
+) -> Profile:
     """Least squares of per-token and first-token times on round trips, hops and blocks.
 
     Parameters
     ----------
-    samples : sequence of Sample
+    sessions : sequence of CalibrationSession
         At least as many as unknowns: devices + 2.
     rtt_ms : ndarray, shape (C, S)
         Measured round trips.
@@ -97,17 +71,17 @@ def fit_profile(samples: Sequence[Sample], rtt_ms: FloatArray, devices: Sequence
     Raises
     ------
     InfeasibleError
-        If the samples do not determine the profile.
+        If the sessions do not determine the profile.
     """
     kinds = list(dict.fromkeys(devices))
-    trips = np.array([sum(rtt_ms[s.client, server] for server, _, _ in s.chain) for s in samples])
-    hops = np.array([len(s.chain) for s in samples], dtype=float)
-    blocks = np.zeros((len(samples), len(kinds)))
-    for row, sample in enumerate(samples):
-        for server, first, end in sample.chain:
+    trips = np.array([sum(rtt_ms[s.client, server] for server, _, _ in s.chain) for s in sessions])
+    hops = np.array([len(s.chain) for s in sessions], dtype=float)
+    blocks = np.zeros((len(sessions), len(kinds)))
+    for row, session in enumerate(sessions):
+        for server, first, end in session.chain:
             blocks[row, kinds.index(devices[server])] += end - first
-    per_token = np.array([s.remaining_per_token_ms for s in samples])
-    first_token = np.array([s.ttft_ms for s in samples])
+    per_token = np.array([s.remaining_per_token_ms for s in sessions])
+    first_token = np.array([s.ttft_ms for s in sessions])
     token, token_error = _least_squares(np.column_stack([hops, blocks]), per_token - trips)
     prompt, prompt_error = _least_squares(np.column_stack([trips, hops, blocks]), first_token)
     return Profile(

@@ -11,26 +11,21 @@ import itertools
 import json
 import multiprocessing
 import os
-import select
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from bprr.testbed.delay_router import DelayLine, route_packets
-from bprr.testbed.hosts import (
-    FIRST_PEER,
-    PREFIX_BITS,
-    address_of,
-    client_host,
-    server_host,
-)
+from bprr.testbed.hosts import FIRST_PEER, PREFIX_BITS, address_of, client_host, server_host
 from bprr.testbed.namespaces import enter, new_host
 from bprr.testbed.petals_import import offer_names
 
@@ -45,12 +40,11 @@ class Process:
     """A forked process in its own session, with a pipe."""
 
     def __init__(
-        self, work: Callable[[Connection], None], namespace: int | None, log: Path
+        self, work: Callable[[Connection], object], namespace: int | None, log: Path
     ) -> None:
         self.pipe, far_end = multiprocessing.Pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            status = 1
             try:
                 os.setsid()
                 self.pipe.close()
@@ -60,14 +54,11 @@ class Process:
                 if namespace is not None:
                     enter(namespace)
                 work(far_end)
-                status = 0
             except BaseException:
-                import traceback
-
                 traceback.print_exc()
             finally:
                 sys.stderr.flush()
-                os._exit(status)
+                os._exit(1)
         far_end.close()
 
     def receive(self, timeout_s: float) -> Any:
@@ -90,11 +81,10 @@ class Process:
         self.pipe.close()
 
 
-class Swarm:
+class PetalsSwarm:
     """Hosts and network, and the processes of one swarm after another on them."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._settings = dict(settings)
         self._folder = Path(settings["folder"])
         self._for_clients: Mapping[str, Any] = {}
         self._servers: dict[int, Process] = {}
@@ -103,18 +93,21 @@ class Swarm:
         self.peers: dict[int, str] = {}
         self._swarms = itertools.count(1)
         rtt_ms, mbit_per_s = settings["rtt_ms"], settings["mbit_per_s"]
-        hosts = [new_host(address_of(host), PREFIX_BITS) for host in range(len(rtt_ms))]
-        self._namespaces = [namespace for namespace, _ in hosts]
+        addresses = [address_of(host) for host in range(len(rtt_ms))]
+        hosts = [new_host(address, PREFIX_BITS) for address in addresses]
+        self._namespaces, tuns = zip(*hosts, strict=True)
         line = DelayLine(
             [[value / 2000.0 for value in row] for row in rtt_ms],
             [[value * 1e6 / 8 for value in row] for row in mbit_per_s],
         )
-        host_of = {address_of(host): host for host in range(len(hosts))}
-        tuns = [tun for _, tun in hosts]
+        host_of = {address: host for host, address in enumerate(addresses)}
         log = self._folder / "router.log"
         self._router = Process(lambda _: route_packets(tuns, host_of, line), None, log)
         for tun in tuns:
             os.close(tun)  # the router alone keeps the devices
+        offer_names()
+        model_dir = make_model(self._folder / "model", settings["model"])
+        self._settings = {**settings, "model_dir": model_dir}
 
     def start(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Start first peer, servers and clients; answer with the blocks of every server."""
@@ -122,8 +115,8 @@ class Swarm:
 
         deadline_s = time.monotonic() + command["timeout_s"]
 
-        def left_s() -> float:
-            return max(deadline_s - time.monotonic(), 0.0)
+        def message_of(process: Process) -> Any:
+            return process.receive(max(deadline_s - time.monotonic(), 0.0))
 
         identity = str(self._folder / "identity_0")
         self._first_peer = Process(
@@ -133,33 +126,32 @@ class Swarm:
         )
         settings = {
             **self._settings,
-            "initial_peers": self._first_peer.receive(left_s())["maddrs"],
+            "initial_peers": message_of(self._first_peer)["maddrs"],
             "dht_prefix": f"testbed-{next(self._swarms)}",  # no stale record of an earlier swarm
         }
-        ranges: dict[int, list[int]] = {}
+        up: dict[int, dict[str, Any]] = {}
         for spec in command["servers"]:
-            host = server_host(spec["server"])
-            whole = {
-                **spec,
+            server, host = spec["server"], server_host(spec["server"])
+            spec |= {
                 "address": address_of(host),
                 "identity": str(self._folder / f"identity_{host}"),
             }
-            process = Process(
-                lambda pipe, whole=whole: run_server(pipe, whole, settings),  # type: ignore[misc]
+            self._servers[server] = Process(
+                partial(run_server, spec=spec, settings=settings),
                 self._namespaces[host],
-                self._folder / f"server_{spec['server']}.log",
+                self._folder / f"server_{server}.log",
             )
-            self._servers[spec["server"]] = process
             if "range" not in spec:  # PETALS chooses: the next one must see this one
-                self._note(spec["server"], process.receive(left_s()), ranges)
-        for server, process in self._servers.items():
-            if server not in ranges:
-                self._note(server, process.receive(left_s()), ranges)
+                up[server] = message_of(self._servers[server])
+        for server in self._servers.keys() - up.keys():
+            up[server] = message_of(self._servers[server])
         self._for_clients = settings
         for client in range(self._settings["clients"]):
             self._start_client(client)
         for process in self._clients.values():
-            process.receive(left_s())
+            message_of(process)
+        self.peers.update({server: message["peer"] for server, message in up.items()})
+        ranges = {server: message["range"] for server, message in up.items()}
         return {"ranges": ranges, "peers": self.peers}
 
     def _start_client(self, client: int) -> None:
@@ -170,10 +162,6 @@ class Swarm:
             self._namespaces[client_host(client, self._settings["servers"])],
             self._folder / f"client_{client}.log",
         )
-
-    def _note(self, server: int, message: dict[str, Any], ranges: dict[int, list[int]]) -> None:
-        ranges[server] = message["range"]
-        self.peers[server] = message["peer"]
 
     def blocks_now(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Changes of blocks since the last time asked (PETALS rebalances by itself)."""
@@ -216,55 +204,36 @@ def make_model(folder: Path, model: Mapping[str, Any]) -> str:
     import torch
     from transformers import BloomConfig, BloomForCausalLM
 
-    target = folder / "model"
-    if not target.exists():
-        torch.manual_seed(model["seed"])
-        config = BloomConfig(
-            vocab_size=model["vocabulary"],
-            hidden_size=model["d_model"],
-            n_layer=model["blocks"],
-            n_head=model["heads"],
-            initializer_range=model["initializer_range"],
-            bos_token_id=0,
-            eos_token_id=None,
-            pad_token_id=0,
-        )
-        BloomForCausalLM(config).transformer.save_pretrained(target)
-    return str(target)
-
-
-def commands(deadline_s: float) -> Iterator[dict[str, Any]]:
-    """Commands from standard input, until it ends or the deadline passes."""
-    buffer = b""
-    while True:
-        readable, _, _ = select.select([0], [], [], max(deadline_s - time.monotonic(), 0.0))
-        chunk = os.read(0, 1 << 20) if readable else b""
-        if not chunk:
-            return
-        buffer += chunk
-        *lines, buffer = buffer.split(b"\n")
-        for line in lines:
-            yield json.loads(line)
+    torch.manual_seed(model["seed"])
+    config = BloomConfig(
+        vocab_size=model["vocabulary"],
+        hidden_size=model["d_model"],
+        n_layer=model["blocks"],
+        n_head=model["heads"],
+        initializer_range=model["initializer_range"],
+        bos_token_id=0,
+        eos_token_id=None,
+        pad_token_id=0,
+    )
+    BloomForCausalLM(config).transformer.save_pretrained(folder)
+    return str(folder)
 
 
 def main() -> None:
     """Answer commands; the first one makes the hosts."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # whatever the libraries print is no answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides when to end
-    swarm: Swarm | None = None
-    deadline_s = time.monotonic() + float(sys.argv[1])
-    for command in commands(deadline_s):
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
+    signal.alarm(int(sys.argv[1]))
+    swarm: PetalsSwarm | None = None
+    for line in sys.stdin:
+        command = json.loads(line)
         try:
-            if command["op"] == "hosts":
-                settings = command["settings"]
-                swarm = Swarm(settings)
-                offer_names()
-                settings["model_dir"] = make_model(Path(settings["folder"]), settings["model"])
-                swarm._settings["model_dir"] = settings["model_dir"]
+            if swarm is None:
+                swarm = PetalsSwarm(command["settings"])
                 answer: Any = {"packages": {name: version(name) for name in PACKAGES}}
             else:
-                assert swarm is not None
                 answer = getattr(swarm, command["op"])(command)
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}

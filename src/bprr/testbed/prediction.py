@@ -1,126 +1,175 @@
-"""The simulator's side: what it places, which chains it imposes, and what it predicts."""
+"""The simulator's side: what it places, which chains it imposes, what it predicts of a request."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from bprr.ground.errors import InputError
 from bprr.ground.swarm import IntArray, Swarm
 from bprr.placement.base import Placement
-from bprr.routing.base import PetalsSettings
 from bprr.scenario.draw import Catalogue, Instance, draw
-from bprr.settings.configuration import (
-    ModelSettings,
-    Scenario,
-    load_devices,
-    load_models,
-    validated,
-    with_overrides,
-)
 from bprr.simulation import Records, simulate
-from bprr.simulation.admission import BackOff
-from bprr.study.sweep import MethodRunner
-from bprr.testbed.settings import TestbedMethod, TestbedSettings
+from bprr.study.method import MethodRunner
+from bprr.testbed.records import MEASURED, PREDICTED
+from bprr.testbed.settings import Cell, TestbedSettings
 
-__all__ = ["Case", "cases_of", "chain_of", "instance_of", "placement_of", "predict", "profiles_of"]
+__all__ = [
+    "Chain",
+    "Predictor",
+    "chain_of",
+    "chain_text",
+    "replaceable_server",
+    "request_rows",
+]
 
-DEVICE_FILE = Path("data/published/devices.yaml")
-MODEL_FILE = Path("data/published/models.yaml")
+Chain = Sequence[tuple[int, int, int]]  # server, first block, end, half-open from 0 as in PETALS
 
 
 @dataclass(frozen=True)
-class Case:
-    """One cell of the table, for all methods: a client position, a rate, a length."""
-
-    group: str
-    client: int
-    client_cluster: str
-    rate_per_s: float
-    output_tokens: int
-    requests: int
-    session_tokens: int | None
-
-
-def cases_of(settings: TestbedSettings, group: str) -> list[Case]:
-    """Cells of a group of cases."""
-    case, clusters = settings.cases[group], settings.client_clusters
-    return [
-        Case(group, clusters.index(name), name, rate, tokens, case.requests, case.session_tokens)
-        for name in case.clients or clusters
-        for rate in case.rates_per_s
-        for tokens in case.output_tokens
-    ]
-
-
-def profiles_of(settings: TestbedSettings) -> Catalogue:
-    """Published devices, and the planned model cut to the served number of blocks."""
-    models = load_models([MODEL_FILE])
-    planned = settings.scenario.model
-    if planned not in models:
-        raise InputError(settings.where, "scenario.model", planned, ", ".join(models))
-    cut: ModelSettings = models[planned].model_copy(update={"blocks": settings.blocks})
-    return Catalogue({planned: cut}, load_devices([DEVICE_FILE]), Path("data/topologies"))
-
-
-def instance_of(settings: TestbedSettings, case: Case, profiles: Catalogue) -> Instance:
-    """The scenario with a case's workload, all of it from the case's client."""
-    changed = with_overrides(
-        settings.scenario.model_dump(mode="json"),
-        {
-            "workload.rate_per_s": case.rate_per_s,
-            "workload.output_tokens": case.output_tokens,
-            "workload.requests": case.requests,
-            "session_tokens": case.session_tokens,
-        },
-    )
-    scenario = validated(Scenario, changed, settings.where)
-    instance = draw(scenario, profiles, settings.seed, 0)
-    client = np.full(case.requests, case.client, dtype=np.int64)
-    return replace(instance, workload=replace(instance.workload, client=client))
-
-
-def placement_of(
-    settings: TestbedSettings,
-    group: str,
-    method: TestbedMethod,
-    profiles: Catalogue,
-    swarm: Swarm,
-) -> Placement:
-    """One placement for a group of cases (the large time scale), planned for its longest requests.
+class Predictor:
+    """Draws, places and simulates the cells of a testbed run.
 
     Parameters
     ----------
-    swarm : Swarm
-        As calibrated.
+    settings : TestbedSettings
+        The run.
+    catalogue : Catalogue
+        Models and devices; the planned model is cut to the served number of blocks.
     """
-    longest = max(cases_of(settings, group), key=lambda case: (case.output_tokens, case.rate_per_s))
-    instance = replace(instance_of(settings, longest, profiles), swarm=swarm)
-    placement = MethodRunner(instance, profiles).placement(method.placement, 0.0)
-    if method.leftover_pool:
-        return Placement(swarm, placement.first_block, placement.blocks)
-    return placement
+
+    settings: TestbedSettings
+    catalogue: Catalogue
+
+    def instance(self, cell: Cell) -> Instance:
+        """The scenario with a cell's workload, all of it from the cell's client."""
+        scenario = self.settings.scenario
+        demand = scenario.workload.model_copy(
+            update={
+                "rate_per_s": cell.rate_per_s,
+                "output_tokens": cell.output_tokens,
+                "requests": cell.requests,
+            }
+        )
+        changed = scenario.model_copy(
+            update={"workload": demand, "session_tokens": cell.session_tokens}
+        )
+        changed._where = f"{self.settings.where}: scenario"
+        cut = self.catalogue.model(changed).model_copy(update={"blocks": self.settings.blocks})
+        catalogue = replace(self.catalogue, models={scenario.model: cut})
+        instance = draw(changed, catalogue, self.settings.seed, 0)
+        client = np.full(cell.requests, cell.client, dtype=np.int64)
+        return replace(instance, workload=replace(instance.workload, client=client))
+
+    def nominal(self) -> Instance:
+        """An instance whose swarm has the published times; its workload is of no account."""
+        return self.instance(self.settings.cells(next(iter(self.settings.cases)))[0])
+
+    def placement(self, group: str, method: str, swarm: Swarm) -> Placement:
+        """One placement for a group of cases (the large time scale), for its longest requests.
+
+        Parameters
+        ----------
+        group, method : str
+            Names in the settings.
+        swarm : Swarm
+            As calibrated.
+        """
+        cells = self.settings.cells(group)
+        longest = max(cells, key=lambda cell: (cell.output_tokens, cell.rate_per_s))
+        runner = MethodRunner(replace(self.instance(longest), swarm=swarm))
+        return runner.placement(self.settings.methods[method].placement, 0.0)
+
+    def predict(self, placement: Placement, method: str, instance: Instance) -> Records:
+        """Simulate a cell on a placement, with sessions that are refused and retry."""
+        entry, scenario = self.settings.methods[method], self.settings.scenario
+        return simulate(
+            placement,
+            instance.workload,
+            entry.routing,
+            admission=entry.admission or scenario.admission,
+            charging=entry.charging or scenario.charging,
+            service=entry.service or scenario.service,
+        )
 
 
-def predict(
-    settings: TestbedSettings, placement: Placement, method: TestbedMethod, instance: Instance
-) -> Records:
-    """Simulate a case on a placement, with sessions that are refused and retry."""
-    scenario = settings.scenario
-    return simulate(
-        placement,
-        instance.workload,
-        method.routing,
-        admission=scenario.admission,
-        charging=scenario.charging,
-        back_off=BackOff(scenario.back_off.first_ms, scenario.back_off.longest_ms),
-        petals=PetalsSettings(scenario.petals.hop_overhead_ms, scenario.petals.full_penalty_ms),
-    )
-
-
-def chain_of(servers: IntArray, processed: IntArray) -> list[tuple[int, int, int]]:
-    """Chain as (server, first block, end), half-open from 0, as PETALS counts."""
+def chain_of(servers: IntArray, processed: IntArray) -> Chain:
+    """Chain in the terms of PETALS."""
     ends = np.cumsum(processed).tolist()
     return list(zip(servers.tolist(), [0, *ends[:-1]], ends, strict=True))
+
+
+def replaceable_server(placement: Placement, chain: Chain) -> int:
+    """Last server of a chain without which every block is still hosted; else its last one."""
+    blocks = np.arange(1, placement.swarm.model.blocks + 1)
+    hosts = (placement.first_block[:, None] <= blocks) & (blocks <= placement.last_block[:, None])
+    hosts &= placement.blocks[:, None] > 0
+    for server, _, _ in reversed(chain):
+        if np.delete(hosts, server, axis=0).any(axis=0).all():
+            return server
+    return chain[-1][0]
+
+
+def chain_text(chain: Chain) -> str:
+    """Chain as text, blocks numbered from 1 as in the paper: ``0:1-9 3:10-14``."""
+    return " ".join(f"{server}:{first + 1}-{end}" for server, first, end in chain)
+
+
+def request_rows(
+    cell: Cell,
+    method: str,
+    measured: Sequence[Mapping[str, Any]],
+    predicted: Records,
+    server_of_peer: Mapping[str, int],
+    local_tokens: Sequence[Sequence[int]],
+) -> pd.DataFrame:
+    """One row per request of a cell.
+
+    Parameters
+    ----------
+    measured : sequence of mapping
+        Records of the client process.
+    predicted : Records
+        The simulator's.
+    server_of_peer : mapping
+        Server of each peer id.
+    local_tokens : sequence of sequence of int
+        Greedy tokens of local transformers.
+    """
+    theirs = predicted.table()
+    theirs["completion_ms"], theirs["retries"] = predicted.completion_ms, theirs["attempts"] - 1
+    theirs["chain"] = [chain_text(chain_of(*predicted.chain(i))) for i in range(len(predicted))]
+    rows = []
+    for index, record in enumerate(measured):
+        done = record.get("status") == "ok"
+        completion_ms = record["last_token_ms"] if done else np.nan
+        ttft_ms = record.get("ttft_ms", np.nan)
+        chain = [(server_of_peer[peer], start, end) for peer, start, end in record.get("chain", ())]
+        rows.append(
+            {
+                "group": cell.group,
+                "client": cell.client_cluster,
+                "rate_per_s": cell.rate_per_s,
+                "output_tokens": cell.output_tokens,
+                "session_tokens": int(predicted.workload.cache_tokens[index]),
+                "method": method,
+                "request": index,
+                "arrival_ms": predicted.workload.arrival_ms[index],
+                "status": record.get("status", "timeout"),
+                "lag_ms": record.get("lag_ms", np.nan),
+                "wait_ms": record.get("wait_ms", np.nan),
+                "ttft_ms": ttft_ms,
+                "completion_ms": completion_ms,
+                "per_token_ms": completion_ms / cell.output_tokens,
+                "remaining_per_token_ms": (completion_ms - ttft_ms)
+                / max(cell.output_tokens - 1, 1),
+                "retries": record.get("retries", -1),
+                "chain": chain_text(chain),
+                "tokens_equal": bool(done and record["token_ids"] == list(local_tokens[index])),
+            }
+        )
+    ours = pd.DataFrame(rows, columns=list(MEASURED))
+    return ours.join(theirs[list(PREDICTED)].add_prefix("predicted_"))

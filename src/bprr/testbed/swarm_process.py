@@ -25,7 +25,7 @@ __all__ = ["ENVIRONMENT", "SwarmError", "SwarmProcess", "machine_lacks", "what_i
 ENVIRONMENT = "BPRR_TESTBED_PYTHON"
 DEFAULT_PYTHON = Path(".testbed-venv/bin/python")
 PR_SET_PDEATHSIG = 1
-LONGEST_LIFE_S = 7200.0
+LONGEST_LIFE_S = 7200
 
 
 class SwarmError(BprrError):
@@ -194,5 +194,7 @@ class SwarmProcess:
 
     def _last_words(self) -> str:
         log = self._folder / "main.log"
-        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        lines = (
+            log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+        )
         return " | ".join(lines[-3:])
