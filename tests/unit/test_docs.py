@@ -10,6 +10,8 @@ from bprr.commands.main import main
 from bprr.ground.errors import InputError
 from bprr.ground.storage import read_provenance
 from bprr.report.readme import FIGURES, KEPT, MARK, PAGES, SOURCES, fill, write_readme
+from bprr.settings.configuration import load_settings
+from bprr.study.slices import sweep_slice
 
 MADE_BY_A_RUN = ("figures/", "results/")
 LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
@@ -35,13 +37,12 @@ def anchors(text):
     return slugs | set(re.findall(r'<a id="([\w-]+)">', text))
 
 
-def is_shipped_run(root, configuration):
+@pytest.fixture
+def shipped_run(at_root):
     """Whether the results at hand are of the shipped settings, so that the pages are about them."""
-    sweep = root / "results/sweeps/fig9_abovenet.parquet"
-    if not sweep.is_file():
-        return False
-    made = read_provenance(sweep)
-    return (made["seed"], made["runs"]) == (configuration.seed, configuration.runs)
+    sweep = at_root / "results/sweeps/fig9_abovenet.parquet"
+    planned = sweep_slice(load_settings(), "fig9", "abovenet")
+    return sweep.is_file() and read_provenance(sweep).get("settings_hash") == planned.digest
 
 
 def test_pages_have_the_kept_numbers(pages, kept):
@@ -54,8 +55,8 @@ def test_every_kept_number_is_used(pages, kept):
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_kept_numbers_are_those_of_the_results(root, kept, configuration, source):
-    if source.startswith(MADE_BY_A_RUN) and not is_shipped_run(root, configuration):
+def test_kept_numbers_are_those_of_the_results(root, kept, shipped_run, source):
+    if source.startswith(MADE_BY_A_RUN) and not shipped_run:
         pytest.skip("no results of the shipped settings here")
     for name, text in SOURCES[source](root / source).items():
         if not name.startswith("disk."):
@@ -63,8 +64,8 @@ def test_kept_numbers_are_those_of_the_results(root, kept, configuration, source
 
 
 @pytest.mark.parametrize("figure", FIGURES)
-def test_pictures_are_those_of_the_results(root, configuration, figure):
-    if not is_shipped_run(root, configuration):
+def test_pictures_are_those_of_the_results(root, shipped_run, figure):
+    if not shipped_run:
         pytest.skip("no results of the shipped settings here")
     picture = root / f"figures/{figure}.png"
     assert (root / KEPT / picture.name).read_bytes() == picture.read_bytes(), "make readme"

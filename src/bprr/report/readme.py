@@ -17,7 +17,8 @@ import pandas as pd
 from bprr.ground.errors import InputError
 from bprr.ground.storage import read_table, replacing
 from bprr.settings.configuration import load_settings
-from bprr.testbed.report import case_means, read_run
+from bprr.testbed.records import read_run
+from bprr.testbed.report import case_means
 
 __all__ = ["FIGURES", "KEPT", "PAGES", "SOURCES", "fill", "numbers", "write_readme"]
 
