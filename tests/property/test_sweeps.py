@@ -6,7 +6,8 @@ import multiprocessing
 import pytest
 
 from bprr.ground.storage import read_provenance, read_table, write_table
-from bprr.study.slices import sweep_modules, sweep_slice
+from bprr.study.slices import sweep_slice
+from bprr.study.status import planned_sweep
 from bprr.study.sweep import run_sweep
 
 JOBS = [("fig7", "abovenet"), ("fig9", "bellcanada"), ("table3", "cluster1")]
@@ -27,10 +28,9 @@ def small(configuration, seed=7):
 
 def written(folder, settings, job):
     """Hash of the Parquet file of a sweep."""
-    path = folder / f"{'_'.join(job)}.parquet"
-    provenance, modules = sweep_slice(settings, *job).provenance(), sweep_modules(settings, *job)
-    write_table(run_sweep(settings, *job), path, provenance, modules)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    planned = planned_sweep(settings, *job, folder / f"{'_'.join(job)}.parquet")
+    write_table(run_sweep(settings, *job), planned.path, planned.provenance(), planned.source)
+    return hashlib.sha256(planned.path.read_bytes()).hexdigest()
 
 
 @pytest.fixture(scope="module")
