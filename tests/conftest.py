@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, settings
 
 from bprr.ground.swarm import LanguageModel, Swarm
 from bprr.scenario.draw import Catalogue
-from bprr.settings.configuration import Settings, load_devices, load_models, load_settings
+from bprr.settings.configuration import Settings, load_settings
+from bprr.study.points import catalogue
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,13 +46,13 @@ def at_root(monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def configuration() -> Settings:
     """The shipped configuration, with its files named absolutely."""
-    shipped = load_settings(ROOT / "config" / "default.yaml")
+    shipped = load_settings()
     return shipped.model_copy(
         update={
-            "device_files": [ROOT / path for path in shipped.device_files],
-            "model_files": [ROOT / path for path in shipped.model_files],
-            "topology_dir": ROOT / shipped.topology_dir,
-            "scenario_dir": ROOT / shipped.scenario_dir,
+            "device_files": [path.resolve() for path in shipped.device_files],
+            "model_files": [path.resolve() for path in shipped.model_files],
+            "topology_dir": shipped.topology_dir.resolve(),
+            "scenario_dir": shipped.scenario_dir.resolve(),
         }
     )
 
@@ -59,17 +60,13 @@ def configuration() -> Settings:
 @pytest.fixture(scope="session")
 def published(configuration: Settings) -> Catalogue:
     """Published models, devices and topologies."""
-    return Catalogue(
-        load_models(configuration.model_files),
-        load_devices(configuration.device_files),
-        configuration.topology_dir,
-    )
+    return catalogue(configuration)
 
 
 @pytest.fixture(scope="session")
 def bloom(published: Catalogue) -> LanguageModel:
     """BLOOM-176B as published."""
-    return published.models["bloom_176b"].language_model("bloom_176b")
+    return published.models["bloom_176b"]
 
 
 @pytest.fixture
@@ -79,7 +76,9 @@ def small_swarm() -> Swarm:
     A block takes 1 GB and a token of its cache 0.01 GB. Server 0 is fast and far, 1 slow and near,
     2 small.
     """
-    model = LanguageModel("small", blocks=4, d_model=1, block_gb=1.0, cache_bytes_per_value=5e6)
+    model = LanguageModel(
+        name="small", blocks=4, d_model=1, block_gb=1.0, cache_bytes_per_value=5e6
+    )
     return Swarm(
         model,
         memory_gb=np.array([6.0, 5.0, 2.0]),

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bprr.settings.configuration import DelayVariant
 from bprr.study.sweep import run_sweep
 
 RUNS = 12
@@ -72,15 +73,8 @@ def shares_outside(found):
 
 
 def test_swapped_allocation_delays_would_be_noticed(configuration, reference):
-    swapped = {
-        name: method.model_copy(
-            update={"allocation_delay_ms": 250_000 if name == "proposed" else 60_000}
-        )
-        for name, method in configuration.methods.items()
-    }
-    settings = on_points(
-        configuration, "fig7", [20], methods=swapped, allocation_delays=["published"]
-    )
+    swapped = DelayVariant(per_method_ms={"proposed": 250_000.0}, all_ms=60_000.0)
+    settings = on_points(configuration, "fig7", [20], delays={"published": swapped})
     outside = shares_outside(deviations(reference, run_sweep(settings, "fig7", "abovenet")))
     assert (outside == 1).all()
 
@@ -88,8 +82,8 @@ def test_swapped_allocation_delays_would_be_noticed(configuration, reference):
 @pytest.mark.parametrize(
     "figure, topology, xs, change, noticed_by",
     [
-        ("fig10", "bellcanada", [128, 512], {"block_cap.mig": 2}, "petals"),
-        ("fig7", "abovenet", [6], {"block_cap.mig": 70}, "proposed"),
+        ("fig10", "bellcanada", [128, 512], {"fleet.block_cap.mig": 2}, "petals"),
+        ("fig7", "abovenet", [6], {"fleet.block_cap.mig": 70}, "proposed"),
         ("fig10", "bellcanada", [128, 512], {"overheads.token_ms": 50}, "proposed"),
     ],
 )
@@ -97,6 +91,6 @@ def test_another_setting_would_be_noticed(
     configuration, reference, figure, topology, xs, change, noticed_by
 ):
     changed = {"set": {**configuration.sweeps[figure].set, **change}}
-    settings = on_points(configuration, figure, xs, sweep=changed, allocation_delays=["none"])
+    settings = on_points(configuration, figure, xs, sweep={**changed, "delays": ["none"]})
     outside = shares_outside(deviations(reference, run_sweep(settings, figure, topology)))
     assert outside[noticed_by] == 1, outside

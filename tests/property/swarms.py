@@ -35,8 +35,8 @@ def swarms(draw, max_blocks: int = 12, max_servers: int = 8, max_clients: int = 
     servers = draw(st.integers(1, max_servers))
     clients = draw(st.integers(1, max_clients))
     model = LanguageModel(
-        "random",
-        blocks,
+        name="random",
+        blocks=blocks,
         d_model=1,
         block_gb=1.0,
         cache_bytes_per_value=CACHE_GB_PER_TOKEN * 1e9 / 2,

@@ -1,5 +1,7 @@
 """Placements against slow second implementations, and what the theorems promise of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, event, given
@@ -16,13 +18,13 @@ from bprr.ground.performance import (
     max_design_load,
     session_capacity,
 )
-from bprr.placement.base import PlacementProblem, place
+from bprr.ground.registry import PLACEMENT
+from bprr.placement.base import PlacementProblem
 from bprr.placement.cg_bp import cg_bp
 from bprr.placement.petals import block_gain, petals_blocks, pool_cache_tokens
 from bprr.placement.windows import greedy_windows
 from bprr.scenario.workload import Workload
 from bprr.simulation import simulate
-from bprr.simulation.admission import NoBackOff
 
 LOADS = st.integers(1, 12)
 TOKENS = st.integers(100, 4000)
@@ -39,16 +41,19 @@ def block_caps(draw, swarm):
 @st.composite
 def problems(draw):
     swarm = draw(swarms())
+    swarm = replace(swarm, block_cap=draw(block_caps(swarm)))
     order = draw(st.permutations(range(swarm.servers)))
     load = draw(LOADS)
-    return PlacementProblem(
-        swarm, lambda: load, draw(TOKENS), np.array(order), draw(block_caps(swarm))
-    )
+    return PlacementProblem(swarm, lambda: load, draw(TOKENS), np.array(order))
 
 
-def cg_bp_or_none(swarm, load, tokens, cap):
+def placed(name, problem):
+    return PLACEMENT.build(name).place(problem)
+
+
+def cg_bp_or_none(swarm, load, tokens):
     try:
-        return cg_bp(swarm, load, tokens, cap)
+        return cg_bp(swarm, load, tokens)
     except InfeasibleError as error:
         assert error.missing
         return None
@@ -57,7 +62,7 @@ def cg_bp_or_none(swarm, load, tokens, cap):
 @given(problem=problems())
 def test_cg_bp_is_algorithm_1(problem):
     swarm, load, tokens = problem.swarm, problem.load, problem.session_tokens
-    blocks = conservative_blocks(swarm, load, tokens, problem.block_cap)
+    blocks = conservative_blocks(swarm, load, tokens)
     expected = algorithm_1(
         blocks.tolist(),
         session_capacity(swarm, blocks, tokens).tolist(),
@@ -66,7 +71,7 @@ def test_cg_bp_is_algorithm_1(problem):
         swarm.model.blocks,
         load,
     )
-    placement = cg_bp_or_none(swarm, load, tokens, problem.block_cap)
+    placement = cg_bp_or_none(swarm, load, tokens)
     event(f"feasible: {placement is not None}")
     if expected.needed is None:
         assert placement is None
@@ -112,7 +117,7 @@ def test_greedy_windows_are_those_of_algorithm_1(problem):
 
 @given(problem=problems())
 def test_corollary_1_decides_feasibility(problem):
-    arguments = (problem.swarm, problem.load, problem.session_tokens, problem.block_cap)
+    arguments = (problem.swarm, problem.load, problem.session_tokens)
     assert conservative_blocks_suffice(*arguments) == (cg_bp_or_none(*arguments) is not None)
 
 
@@ -127,7 +132,7 @@ def test_every_load_up_to_r_max_is_feasible(swarm, tokens):
 @given(problem=problems())
 def test_cg_bp_leaves_cache_for_the_design_load_everywhere(problem):
     swarm, load, tokens = problem.swarm, problem.load, problem.session_tokens
-    placement = cg_bp_or_none(swarm, load, tokens, problem.block_cap)
+    placement = cg_bp_or_none(swarm, load, tokens)
     assume(placement is not None)
     used = placement.blocks > 0
     assert (placement.cache_tokens >= load * tokens * placement.blocks)[used].all()
@@ -140,7 +145,7 @@ def test_cg_bp_leaves_cache_for_the_design_load_everywhere(problem):
 def test_theorem_2(problem, data):
     """At most R requests at once: nobody waits, and the mean per-token time keeps the bound."""
     swarm, load, tokens = problem.swarm, problem.load, problem.session_tokens
-    placement = cg_bp_or_none(swarm, load, tokens, problem.block_cap)
+    placement = cg_bp_or_none(swarm, load, tokens)
     assume(placement is not None)
     bound_ms = placement.details["bound_ms"]
     count = data.draw(st.integers(1, 2 * load))
@@ -157,7 +162,7 @@ def test_theorem_2(problem, data):
             type(placement)(decode_only, placement.first_block, placement.blocks),
             workload,
             routing,
-            back_off=NoBackOff(),
+            admission="at_release",
         )
         per_token_ms = records.completion_ms / (output - 1)
         assert (records.wait_ms == 0).all()
@@ -174,9 +179,9 @@ def test_theorem_2(problem, data):
 @given(problem=problems())
 def test_petals_windows_are_the_least_served(problem):
     swarm = problem.swarm
-    blocks = petals_blocks(swarm, problem.block_cap)
+    blocks = petals_blocks(swarm)
     gain = block_gain(swarm, blocks)
-    placement = place("petals", problem)
+    placement = placed("petals", problem)
     first_block, throughput = petals_windows(
         blocks.tolist(), gain.tolist(), problem.join_order.tolist(), swarm.model.blocks
     )
@@ -198,19 +203,17 @@ def changed(problem, placement, other):
 @given(problem=problems())
 def test_ablations_change_what_their_names_say(problem):
     swarm = problem.swarm
-    petals = place("petals", problem)
-    number_of_cg_bp = conservative_blocks(
-        swarm, problem.load, problem.session_tokens, problem.block_cap
-    )
+    petals = placed("petals", problem)
+    number_of_cg_bp = conservative_blocks(swarm, problem.load, problem.session_tokens)
 
-    order = place("petals_cg_bp_order", problem)
+    order = placed("petals_cg_bp_order", problem)
     assert changed(problem, petals, order) == set()
 
-    number = place("petals_cg_bp_number", problem)
+    number = placed("petals_cg_bp_number", problem)
     assert number.blocks.tolist() == number_of_cg_bp.tolist()
     assert number.cache_tokens.tolist() == free_cache_tokens(swarm, number.blocks).tolist()
 
-    cache = place("petals_leftover_cache", problem)
+    cache = placed("petals_leftover_cache", problem)
     assert "number" not in changed(problem, petals, cache)
     assert cache.first_block.tolist() == petals.first_block.tolist()
     assert (cache.cache_tokens >= petals.cache_tokens).all()
@@ -220,15 +223,15 @@ def test_ablations_change_what_their_names_say(problem):
 @given(problem=problems())
 def test_optimized_order_joins_by_amortised_time(problem):
     swarm = problem.swarm
-    number = conservative_blocks(swarm, problem.load, problem.session_tokens, problem.block_cap)
+    number = conservative_blocks(swarm, problem.load, problem.session_tokens)
     worst_rtt = swarm.token_rtt_ms.max(axis=0)
     by_time = sorted(
         (j for j in range(swarm.servers) if number[j]),
         key=lambda j: (swarm.tau_ms[j] + worst_rtt[j] / number[j], j),
     )
-    blocks = petals_blocks(swarm, problem.block_cap)
+    blocks = petals_blocks(swarm)
     first_block, _ = petals_windows(
         blocks.tolist(), block_gain(swarm, blocks).tolist(), by_time, swarm.model.blocks
     )
-    placement = place("petals_cg_bp_order", problem)
+    placement = placed("petals_cg_bp_order", problem)
     assert {j: int(placement.first_block[j]) for j in first_block} == first_block

@@ -11,7 +11,8 @@ from swarms import placements, requests, states
 
 from bprr.ground.errors import InfeasibleError
 from bprr.ground.performance import blocks_processed, chain_times_ms
-from bprr.routing.base import PetalsSettings, RoutingContext, routing_policies
+from bprr.ground.registry import ROUTING
+from bprr.routing.base import RoutingContext
 
 
 def as_chain(route):
@@ -40,7 +41,7 @@ def decisions(draw, covering=None):
 
 
 def route_or_none(name, placement, state, request):
-    router = routing_policies[name](RoutingContext(placement, state.caches, PetalsSettings()))
+    router = ROUTING.build(name, RoutingContext(placement, state.caches))
     try:
         return router.route(request, state.now_ms)
     except InfeasibleError as error:

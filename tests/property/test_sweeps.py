@@ -6,7 +6,9 @@ import multiprocessing
 import pytest
 
 from bprr.ground.storage import read_provenance, read_table, write_table
-from bprr.study.sweep import run_sweep, sweep_provenance
+from bprr.study.slices import sweep_slice
+from bprr.study.status import planned_sweep
+from bprr.study.sweep import run_sweep
 
 JOBS = [("fig7", "abovenet"), ("fig9", "bellcanada"), ("table3", "cluster1")]
 AXES = {
@@ -26,9 +28,9 @@ def small(configuration, seed=7):
 
 def written(folder, settings, job):
     """Hash of the Parquet file of a sweep."""
-    path = folder / f"{'_'.join(job)}.parquet"
-    write_table(run_sweep(settings, *job), path, sweep_provenance(settings, *job))
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    planned = planned_sweep(settings, *job, folder / f"{'_'.join(job)}.parquet")
+    write_table(run_sweep(settings, *job), planned.path, planned.provenance(), planned.source)
+    return hashlib.sha256(planned.path.read_bytes()).hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +84,8 @@ def test_what_is_written_can_be_read(configuration, in_order):
     again = read_table(folder / "table3_cluster1.parquet")
     assert again.drop(columns=["status"]).equals(table.drop(columns=["status"]))
     provenance = read_provenance(folder / "table3_cluster1.parquet")
-    assert (provenance["seed"], provenance["runs"]) == (7, 2)
+    assert (provenance["settings"]["seed"], provenance["settings"]["runs"]) == (7, 2)
+    assert provenance["settings_hash"] == sweep_slice(settings, *JOBS[2]).digest
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         f"{'_'.join(job)}.parquet" for job in JOBS
     )  # nothing half-written beside them

@@ -4,7 +4,9 @@ import itertools
 
 import pytest
 
-from bprr.simulation.admission import BackOff, NoBackOff
+from bprr.simulation.admission.at_release import AtRelease
+from bprr.simulation.admission.back_off import BackOff
+from bprr.simulation.admission.reserve import Reserve
 
 INSTANTS_S = [1, 3, 7, 15, 31, 63, 123, 183, 243]
 
@@ -44,5 +46,10 @@ def test_other_gaps():
 
 
 def test_without_back_off_the_wait_itself():
-    assert NoBackOff().instant_ms(12.5) == 12.5
-    assert NoBackOff().instant_ms(-1.0) == 0
+    assert AtRelease(None).start_ms(12.5) == 12.5
+    assert AtRelease(None).start_ms(-1.0) == 0
+
+
+def test_a_reserved_session_starts_at_the_instant_that_its_options_say():
+    assert Reserve(None).start_ms(12.5) == 1000
+    assert Reserve(None, Reserve.Options(first_ms=10, longest_ms=25)).start_ms(12.5) == 30

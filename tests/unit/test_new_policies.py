@@ -8,24 +8,26 @@ import numpy as np
 import pytest
 
 from bprr.ground.caches import Caches
+from bprr.ground.registry import ADMISSION, CHARGING
 from bprr.ground.swarm import LanguageModel, Swarm
 from bprr.placement.base import Placement
 from bprr.scenario.workload import Workload
 from bprr.simulation import simulate
-from bprr.simulation.admission import AdmissionContext, Grant, admission_policies
-from bprr.simulation.charging import charging_policies
+from bprr.simulation.admission.base import AdmissionPolicy, Grant
+from bprr.simulation.charging.base import ChargingPolicy
 
 
-class CentralQueue:
+class CentralQueue(AdmissionPolicy):
     """First come, first served: the head of the queue starts when a chain frees."""
 
-    def __init__(self, context: AdmissionContext) -> None:
-        self._context, self._queue = context, deque()
+    def __init__(self, context, options=None) -> None:
+        super().__init__(context, options)
+        self._queue = deque()
 
     def admit(self, request):
         grant = None if self._queue else self._start(request)
         if grant is None:
-            turn = self._context.env.event()
+            turn = self.context.env.event()
             self._queue.append((request, turn))
             grant = yield turn
         return grant
@@ -40,22 +42,19 @@ class CentralQueue:
             turn.succeed(started)
 
     def _start(self, request):
-        context = self._context
+        context = self.context
         now = context.env.now
         route = context.router.route(request, now)
         needed = context.charging.needed(request, route)
         if context.caches.release_ms(route.servers, needed, now) > now:
             return None
-        service = context.service(request, route)
+        service = context.service.times(request, route)
         context.charging.charge(context.caches, request, route, now, now + service.total_ms)
         return Grant(route, service, 0.0, 1)
 
 
-class GrowingByHalves:
+class GrowingByHalves(ChargingPolicy):
     """Half of the cache from the start, the other half from the middle of the session on."""
-
-    def __init__(self, env) -> None:
-        self._env = env
 
     def needed(self, request, route):
         return route.processed * (request.cache_tokens // 2)
@@ -63,17 +62,17 @@ class GrowingByHalves:
     def charge(self, caches: Caches, request, route, now_ms, end_ms) -> None:
         half = route.processed * (request.cache_tokens // 2)
         caches.hold(route.servers, half, end_ms, now_ms)
-        self._env.process(self._grow(caches, route, half, (now_ms + end_ms) / 2, end_ms))
+        self.env.process(self._grow(caches, route, half, (now_ms + end_ms) / 2, end_ms))
 
     def _grow(self, caches, route, half, middle_ms, end_ms):
-        yield self._env.timeout(middle_ms - self._env.now)
-        caches.hold(route.servers, half, end_ms, self._env.now)
+        yield self.env.timeout(middle_ms - self.env.now)
+        caches.hold(route.servers, half, end_ms, self.env.now)
 
 
 @pytest.fixture
 def one_at_a_time() -> Placement:
     """One server whose cache holds one session of 10 tokens in both blocks."""
-    model = LanguageModel("two blocks", blocks=2, d_model=1, block_gb=1.0)
+    model = LanguageModel(blocks=2, d_model=1, block_gb=1.0)
     swarm = Swarm(model, [3.0], [1.0], [0.0], [0.0], [[4.0]], [[4.0]])
     return Placement(swarm, np.array([1]), np.array([2]), np.array([20]))
 
@@ -84,7 +83,7 @@ def burst() -> Workload:
 
 
 def test_central_queue_serves_in_order_without_gaps(one_at_a_time, burst, monkeypatch) -> None:
-    monkeypatch.setitem(admission_policies._policies, "central_queue", CentralQueue)
+    monkeypatch.setitem(ADMISSION._policies, "central_queue", CentralQueue)
     records = simulate(one_at_a_time, burst, "exact", admission="central_queue")
     service_ms = (records.completion_ms - records.wait_ms)[0]
     assert service_ms > 3.0  # longer than the burst, so everyone queues
@@ -92,7 +91,7 @@ def test_central_queue_serves_in_order_without_gaps(one_at_a_time, burst, monkey
 
 
 def test_growing_cache_lets_sessions_overlap(one_at_a_time, burst, monkeypatch) -> None:
-    monkeypatch.setitem(charging_policies._policies, "halves", GrowingByHalves)
+    monkeypatch.setitem(CHARGING._policies, "halves", GrowingByHalves)
     whole = simulate(one_at_a_time, burst, "exact", admission="retry")
     halves = simulate(one_at_a_time, burst, "exact", admission="retry", charging="halves")
     # Two halves fit beside each other; once both have grown, nothing is free for the third.

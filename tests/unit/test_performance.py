@@ -47,7 +47,7 @@ def test_constants_of_bloom(bloom):
 
 
 def test_grouped_queries_divide_the_cache(bloom):
-    grouped = replace(bloom, key_value_groups=8)
+    grouped = bloom.model_copy(update={"key_value_groups": 8})
     assert grouped.session_cache_gb(TOKENS) == bloom.session_cache_gb(TOKENS) / 8
 
 
@@ -57,14 +57,16 @@ def test_petals_blocks_at_the_memory_of_the_sweeps(bloom, published):
     assert petals_blocks(servers_with(bloom, *memory)).tolist() == [53, 4]
     # By hand: (86.13 − 2.147483648) / (1.3234 + 0.2349) = 53.9, (9.1 − 2.1475) / 1.5583 = 4.46.
     assert petals_blocks(servers_with(bloom, 79.13, 8.2)).tolist() == [49, 3]
-    assert petals_blocks(servers_with(bloom, 86.13, 9.1), np.array([70, 3])).tolist() == [53, 3]
+    capped = replace(servers_with(bloom, 86.13, 9.1), block_cap=np.array([70, 3]))
+    assert petals_blocks(capped).tolist() == [53, 3]
+    assert petals_blocks(capped.without_block_cap()).tolist() == [53, 4]
 
 
 def test_petals_pool_holds_27_sessions(bloom):
     """Section 6b: 4096 tokens per block are 27 sessions of 148 tokens."""
     blocks = np.array([53, 4])
     assert (pool_cache_tokens(bloom, blocks) // TOKENS // blocks).tolist() == [27, 27]
-    assert pool_cache_tokens(replace(bloom, key_value_groups=8), blocks).tolist() == [
+    assert pool_cache_tokens(bloom.model_copy(update={"key_value_groups": 8}), blocks).tolist() == [
         53 * 16384,
         4 * 16384,
     ]
@@ -87,14 +89,16 @@ def test_conservative_blocks_by_hand(small_swarm):
     assert conservative_blocks(small_swarm, 5, 20).tolist() == [3, 2, 1]
     # With R = 1 a block takes 1.2 GB; the model has 4.
     assert conservative_blocks(small_swarm, 1, 20).tolist() == [4, 4, 1]
-    assert conservative_blocks(small_swarm, 1, 20, np.array([2, 4, 4])).tolist() == [2, 4, 1]
+    capped = replace(small_swarm, block_cap=np.array([2, 4, 4]))
+    assert conservative_blocks(capped, 1, 20).tolist() == [2, 4, 1]
 
 
 def test_corollary_1_by_hand(small_swarm):
     assert conservative_blocks_suffice(small_swarm, 5, 20)  # 3 + 2 + 1 blocks for 4
     # R = 20: a block takes 5 GB, so 1 + 1 + 0 blocks.
     assert not conservative_blocks_suffice(small_swarm, 20, 20)
-    assert not conservative_blocks_suffice(small_swarm, 5, 20, np.array([1, 1, 1]))
+    capped = replace(small_swarm, block_cap=np.array([1, 1, 1]))
+    assert not conservative_blocks_suffice(capped, 5, 20)
 
 
 def test_max_design_load_by_hand(small_swarm):
@@ -186,4 +190,4 @@ def test_a_swarm_is_frozen(small_swarm):
 
 
 def test_model_without_groups_has_one():
-    assert LanguageModel("m", 1, 1, 1.0).key_value_groups == 1
+    assert LanguageModel(blocks=1, d_model=1, block_gb=1.0).key_value_groups == 1

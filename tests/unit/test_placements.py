@@ -5,29 +5,32 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bprr.ground.errors import InfeasibleError, InputError
+from bprr.ground.errors import BprrError, InfeasibleError, InputError
 from bprr.ground.performance import chain_times_ms
-from bprr.ground.registry import Registry
-from bprr.ground.swarm import Device, LanguageModel, Swarm
-from bprr.placement.base import (
-    OffloadingHost,
-    Placement,
-    PlacementProblem,
-    place,
-    placement_policies,
+from bprr.ground.registry import (
+    ADMISSION,
+    CHARGING,
+    PLACEMENT,
+    REGISTRIES,
+    ROUTING,
+    SERVICE,
+    Registry,
 )
-from bprr.placement.cg_bp import cg_bp
-from bprr.placement.gsa import gsa
-from bprr.routing.base import routing_policies
+from bprr.ground.swarm import Device, LanguageModel, Swarm
+from bprr.placement.base import Placement, PlacementProblem
+from bprr.placement.cg_bp import CgBp, cg_bp
+from bprr.placement.gsa import Gsa, gsa
+from bprr.placement.offloading import Offloading
+from bprr.placement.petals import Petals
+from bprr.placement.petals_leftover_cache import PetalsLeftoverCache
 from bprr.scenario.workload import Workload
 from bprr.simulation import simulate
-from bprr.simulation.admission import admission_policies
 
 
 def equal_servers(blocks, *tau_ms):
     """Servers with room for two blocks and caches of two sessions of 50 tokens in each."""
     count = len(tau_ms)
-    model = LanguageModel("m", blocks, d_model=1, block_gb=1.0, cache_bytes_per_value=5e6)
+    model = LanguageModel(blocks=blocks, d_model=1, block_gb=1.0, cache_bytes_per_value=5e6)
     return Swarm(
         model,
         memory_gb=np.full(count, 4.0),
@@ -58,7 +61,7 @@ def test_gsa_serves_every_stage_once_or_says_which_is_short():
     placement = gsa(swarm, 4, 50)
     assert placement.first_block.tolist() == [1, 2, 3, 4]
     with pytest.raises(InfeasibleError, match="4 of 4 sessions in stage 5 of 5"):
-        gsa(replace(swarm, model=replace(swarm.model, blocks=5)), 4, 50)
+        gsa(replace(swarm, model=swarm.model.model_copy(update={"blocks": 5})), 4, 50)
 
 
 def test_gsa_last_stage_may_be_shorter():
@@ -98,18 +101,33 @@ def test_a_placement_outside_the_model_is_refused(small_swarm, first, blocks):
         Placement(small_swarm, np.array(first), np.array(blocks))
 
 
-DEVICE = Device("gpu", 3.0, 33.0, 0.5, 10.0, 1.0, 1.0)
+DEVICE = Device(
+    name="gpu",
+    tau_ms=3.0,
+    prefill_ms=33.0,
+    prefill_ms_per_token=0.5,
+    memory_gb=10.0,
+    forward_rps=1.0,
+    network_rps=1.0,
+)
 
 
-def offloading_problem(swarm, host):
-    return PlacementProblem(swarm, lambda: 1, 20, np.arange(3), None, host)
+def no_load():
+    raise AssertionError("asked")
+
+
+def problem_of(swarm, load=no_load, **devices):
+    return PlacementProblem(swarm, load, 20, np.arange(swarm.servers), devices)
+
+
+def offloaded(swarm, bandwidth_gb_per_s, **devices):
+    options = Offloading.Options(device="gpu", bandwidth_gb_per_s=bandwidth_gb_per_s)
+    return Offloading(options).place(problem_of(swarm, **devices))
 
 
 def test_offloading_by_hand(small_swarm):
-    host = OffloadingHost(DEVICE, pcie_gb_per_s=32.0, ssd_gb_per_s=4.0, buffered_blocks=2)
-    problem = offloading_problem(small_swarm, host)
-    for name, block_ms in (("offloading_pcie", 31.25), ("offloading_ssd", 250.0)):
-        placement = place(name, problem)
+    for bandwidth_gb_per_s, block_ms in ((32.0, 31.25), (4.0, 250.0)):
+        placement = offloaded(small_swarm, bandwidth_gb_per_s, gpu=DEVICE)
         # 10 GB less two blocks of 1 GB, in tokens of 0.01 GB.
         assert placement.cache_tokens.tolist() == [800]
         assert (placement.first_block.tolist(), placement.blocks.tolist()) == ([1], [4])
@@ -121,40 +139,65 @@ def test_offloading_by_hand(small_swarm):
         assert records.completion_ms[0] == pytest.approx(first + rest)
 
 
+def test_offloading_buffers_as_many_blocks_as_it_is_told(small_swarm):
+    options = Offloading.Options(device="gpu", buffered_blocks=4)
+    placement = Offloading(options).place(problem_of(small_swarm, gpu=DEVICE))
+    assert placement.cache_tokens.tolist() == [600]
+
+
 def test_offloading_bloom_takes_seconds_per_token(configuration, published):
     """1.3234 GB · 70 over 32 GB/s is 2.895 s for every token."""
-    bloom = published.models["bloom_176b"].language_model("b")
+    bloom = published.models["bloom_176b"]
+    bandwidths = [
+        configuration.methods[name].placement.options.bandwidth_gb_per_s
+        for name in ("offloading", "offloading_ssd")
+    ]
+    assert bandwidths == [32, 8]
     assert bloom.block_gb * bloom.blocks / 32 == pytest.approx(2.895, abs=1e-3)
 
 
 def test_offloading_needs_a_device_with_room(small_swarm):
-    with pytest.raises(InputError, match=r"offloading\.device"):
-        place("offloading_pcie", offloading_problem(small_swarm, None))
-    tiny = OffloadingHost(replace(DEVICE, memory_gb=1.5), 32.0, 4.0)
+    with pytest.raises(InputError, match="device: got 'gpu'; allowed: a known device: a100"):
+        offloaded(small_swarm, 32.0, a100=DEVICE)
+    tiny = DEVICE.model_copy(update={"memory_gb": 1.5})
     with pytest.raises(InfeasibleError, match=r"0\.50 GB missing"):
-        place("offloading_pcie", offloading_problem(small_swarm, tiny))
+        offloaded(small_swarm, 32.0, gpu=tiny)
 
 
 def test_policies_that_need_no_load_do_not_ask_for_one(small_swarm):
-    def no_load():
-        raise AssertionError("asked")
-
-    problem = PlacementProblem(small_swarm, no_load, 20, np.arange(3))
-    for name in ("petals", "petals_leftover_cache"):
-        place(name, problem)
+    for policy in (Petals, PetalsLeftoverCache):
+        policy().place(problem_of(small_swarm))
     with pytest.raises(AssertionError, match="asked"):
-        place("cg_bp", problem)
+        CgBp().place(problem_of(small_swarm))
+
+
+@pytest.mark.parametrize("policy, function", [(CgBp, cg_bp), (Gsa, gsa)])
+def test_a_policy_places_for_the_load_of_its_problem(policy, function):
+    swarm = equal_servers(4, 2, 4, 1, 3)
+    placement = policy().place(problem_of(swarm, lambda: 2))
+    expected = function(swarm, 2, 20)
+    assert placement.details["load"] == 2
+    assert placement.first_block.tolist() == expected.first_block.tolist()
+    assert placement.blocks.tolist() == expected.blocks.tolist()
 
 
 def test_registries_know_the_paper():
-    assert {"cg_bp", "petals", "gsa", "petals_cg_bp_number"} <= set(placement_policies)
-    assert {"ws_rr", "exact", "petals", "shortest_path"} <= set(routing_policies)
-    assert {"reserve", "retry"} <= set(admission_policies)
-    assert list(placement_policies) == sorted(placement_policies)
-    assert len(routing_policies) == len(list(routing_policies))
+    assert {"cg_bp", "petals", "gsa", "petals_cg_bp_number"} <= set(PLACEMENT)
+    assert {"ws_rr", "exact", "petals", "shortest_path"} <= set(ROUTING)
+    assert {"reserve", "retry"} <= set(ADMISSION)
+    assert ("whole" in CHARGING, "independent" in SERVICE) == (True, True)
+    for registry in REGISTRIES.values():
+        assert list(registry) == sorted(registry)
+        assert len(registry) == len(list(registry))
 
 
-@pytest.mark.parametrize("registry", [placement_policies, routing_policies, admission_policies])
+def test_bases_are_no_policies():
+    for registry in REGISTRIES.values():
+        assert "base" not in registry
+        assert all(policy.name == name for name, policy in registry.items())
+
+
+@pytest.mark.parametrize("registry", REGISTRIES.values(), ids=list(REGISTRIES))
 def test_an_unknown_policy_lists_the_known(registry):
     with pytest.raises(KeyError, match=f"{registry.kind} 'nonesuch' is unknown; known: .*"):
         registry["nonesuch"]
@@ -165,24 +208,29 @@ def test_a_new_file_is_found_and_a_name_taken_once(tmp_path, monkeypatch):
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "base.py").write_text(
-        "from bprr.ground.registry import Registry\n"
-        "policies = Registry('policy', 'found_policies')\n"
+        "from bprr.ground.registry import Policy, Registry\n"
+        "class Base(Policy, registry=Registry('policy', 'found_policies')): pass\n"
     )
     (package / "mine.py").write_text(
-        "from found_policies.base import policies\n"
-        "@policies.register('mine')\ndef mine():\n    return 42\n"
+        "from found_policies.base import Base\nclass Mine(Base, name='mine'):\n    answer = 42\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    from found_policies.base import policies
+    from found_policies.base import Base
 
-    assert list(policies) == ["mine"]
-    assert policies["mine"]() == 42
-    with pytest.raises(ValueError, match="'mine' is registered twice"):
-        policies.register("mine")(None)
-    assert "yours" not in policies
+    assert list(Base.registry) == ["mine"]
+    assert Base.registry["mine"].answer == 42
+    with pytest.raises(
+        BprrError, match=r"'mine' is registered twice: by found_policies\.mine and "
+    ):
+        type("Other", (Base,), {}, name="mine")
+    assert "yours" not in Base.registry
 
 
-def test_an_empty_registry_still_answers():
-    registry = Registry("thing", "bprr.figures")
-    with pytest.raises(KeyError, match="thing 'x' is unknown"):
+def test_an_empty_registry_still_answers(tmp_path, monkeypatch):
+    (tmp_path / "nothing_here").mkdir()
+    (tmp_path / "nothing_here" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry = Registry("thing", "nothing_here")
+    with pytest.raises(KeyError, match="thing 'x' is unknown; known: "):
         registry["x"]
+    assert len(registry) == 0

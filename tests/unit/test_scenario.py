@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from bprr.scenario.draw import draw, stream
-from bprr.settings.configuration import load_scenario, with_overrides
+from bprr.ground.errors import InputErrors
+from bprr.scenario.draw import draw
+from bprr.scenario.scenario import load_scenario
+from bprr.scenario.streams import PURPOSES, Streams
+from bprr.settings.overrides import with_overrides
 
 
 @pytest.fixture
@@ -32,9 +35,55 @@ def test_other_runs_and_seeds_differ_in_everything(drawn, other):
     assert one.join_order.tolist() != two.join_order.tolist()
 
 
-def test_streams_are_independent():
-    first = {name: stream(1, 0, name).random() for name in ("nodes", "devices", "arrivals")}
-    assert len(set(first.values())) == 3
+# First draw of every stream of two runs: any other generator, seeding or numbering of purposes
+# would change all results.
+FIRST_DRAWS = {
+    (2025, 0, "network"): 0.7474357919111253,
+    (2025, 0, "nodes"): 0.7344133102495758,
+    (2025, 0, "devices"): 0.9175953034554376,
+    (2025, 0, "join_order"): 0.5230547358751514,
+    (2025, 0, "arrivals"): 0.4513133611148108,
+    (2025, 0, "clients"): 0.918022434938409,
+    (2025, 1, "network"): 0.2701469543377317,
+    (2025, 1, "nodes"): 0.952592931469604,
+    (2025, 1, "devices"): 0.5004124868995968,
+    (2025, 1, "join_order"): 0.7049221976490538,
+    (2025, 1, "arrivals"): 0.8515456584314494,
+    (2025, 1, "clients"): 0.4569409672959064,
+    (7, 0, "network"): 0.3921071947199256,
+    (7, 0, "nodes"): 0.872908525547428,
+    (7, 0, "devices"): 0.3097973919483319,
+    (7, 0, "join_order"): 0.9432168673415459,
+    (7, 0, "arrivals"): 0.5358338940268926,
+    (7, 0, "clients"): 0.867589346691492,
+}
+
+
+def test_streams_are_what_they_were():
+    drawn = {
+        (seed, run, purpose): Streams(seed, run).of(purpose).random()
+        for seed, run in ((2025, 0), (2025, 1), (7, 0))
+        for purpose in PURPOSES
+    }
+    assert drawn == FIRST_DRAWS
+
+
+def test_streams_are_pairwise_distinct():
+    drawn = {
+        (seed, run, purpose): tuple(Streams(seed, run).of(purpose).integers(1 << 62, size=4))
+        for seed in (0, 1, 2025)
+        for run in range(4)
+        for purpose in PURPOSES
+    }
+    assert len(set(drawn.values())) == len(drawn) == 3 * 4 * 6
+    # The start of each stream, not just its state: no first number of one is another's later one.
+    numbers = [number for first in drawn.values() for number in first]
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_a_stream_starts_anew_whenever_it_is_asked_for():
+    streams = Streams(1, 0)
+    assert streams.of("nodes").random() == streams.of("nodes").random()
 
 
 def test_more_servers_leave_the_rest_as_it_was(drawn):
@@ -96,12 +145,13 @@ def test_memory_can_be_overridden_by_name(drawn):
 def test_caps_follow_the_device(drawn):
     instance = drawn()
     expected = [4 if device == "mig" else 70 for device in instance.swarm.device]
-    assert instance.block_cap.tolist() == expected
-    assert drawn(**{"block_cap": {}}).block_cap is None
+    assert instance.swarm.block_cap.tolist() == expected
+    assert drawn(**{"fleet.block_cap": {}}).swarm.block_cap is None
 
 
 def test_clustered(drawn):
-    instance = drawn(file="clustered", **{"network.client": ["cluster2", "cluster0"]})
+    homes = ["cluster2", "cluster0"]
+    instance = drawn(file="clustered", **{"network.client": homes, "clients": 2})
     devices = list(instance.swarm.device)
     assert (devices.count("a100_clustered"), devices.count("mig_clustered")) == (2, 7)
     rtt = {
@@ -115,6 +165,46 @@ def test_clustered(drawn):
         (1, "mig_clustered"): {100},
         (1, "a100_clustered"): {100},
     }
+
+
+def test_the_clusters_say_how_many_clients_there_are(drawn):
+    with pytest.raises(
+        InputErrors, match=r"clustered\.yaml: clients: got 3; allowed: 1, or nothing"
+    ):
+        drawn(file="clustered", clients=3)
+    with pytest.raises(InputErrors, match=r"clients: got 1; allowed: 2, or nothing"):
+        drawn(file="clustered", **{"network.client": ["cluster2", "cluster0"]})
+
+
+FLEETS = [
+    ({"share": {"a100": 0.2}, "rest": "mig"}, 0.2),
+    # What is left over after the shares is not always slow.
+    ({"share": {"mig": 0.3}, "rest": "a100"}, 0.7),
+    ({"share": {"mig": 0.25, "a100": 0.75}}, 0.75),
+    ({"share": {"a100": 0.25, "mig": 0.25}, "rest": "mig"}, 0.25),
+    ({"share": {"a100": 0.1, "mig_26": 0.3}, "rest": "mig"}, 0.1),  # mig_26 is as slow as mig
+    ({"share": {"a100": 0.1, "a100_clustered": 0.2}, "rest": "mig"}, 0.3),
+    ({"share": {"a100": 0.6, "a100_clustered": 0.4}}, 0.4),
+    ({"rest": "mig"}, 0.0),
+]
+
+
+@pytest.mark.parametrize("fleet, expected", FLEETS)
+def test_the_share_of_fast_servers_is_of_those_that_are_faster(drawn, fleet, expected):
+    instance = drawn(**{"fleet": {"servers": 20, **fleet}})
+    assert instance.fast_share == pytest.approx(expected)
+
+
+def test_the_share_of_fast_servers_is_as_asked_for_not_as_dealt(drawn):
+    instance = drawn(**{"fleet.servers": 6, "fleet.share.a100": 0.25})
+    assert instance.swarm.device.count("a100") == 2
+    assert instance.fast_share == 0.25
+
+
+def test_the_share_of_fast_servers_is_counted_in_clusters(drawn):
+    assert drawn(file="clustered").fast_share == pytest.approx(2 / 9)
+    clusters = {"cluster0": {}, "cluster1": {"mig_clustered": 4}, "cluster2": {}}
+    assert drawn(file="clustered", **{"network.clusters": clusters}).fast_share == 0
 
 
 def test_load_in_proportion_to_servers(drawn):

@@ -13,7 +13,7 @@ __all__ = ["add_command"]
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     command = subparsers.add_parser("simulate", help="simulate one scenario")
-    command.add_argument("scenario", type=Path, help="e.g. config/scenarios/scattered.yaml")
+    command.add_argument("scenario", help="file, or name of one of the configuration")
     add_overrides(command)
     command.add_argument(
         "--method", action="append", metavar="NAME", help="repeatable; default: the compared pair"
@@ -32,13 +32,16 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
     from bprr.ground.source import source_hash
     from bprr.ground.storage import write_table
+    from bprr.settings.overrides import parse_override
     from bprr.study.points import catalogue
     from bprr.study.single import scenario_provenance, single_point
-    from bprr.study.slices import policy_modules
+    from bprr.study.slices import policy_modules, settings_at
     from bprr.study.sweep import simulate_point
 
-    settings, point = single_point(
-        arguments.scenario, arguments.config, arguments.set, arguments.method, arguments.delays
+    settings = settings_at(arguments.config)
+    overrides = dict(parse_override(text) for text in arguments.set)
+    point = single_point(
+        settings, arguments.scenario, overrides, arguments.method, arguments.delays
     )
     with tqdm(total=arguments.runs, unit="run", disable=arguments.runs < 2) as bar:
         table = simulate_point(

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from bprr.ground.errors import InputError
 from bprr.ground.registry import ADMISSION, CHARGING, SERVICE, Choice, ChoiceOf
 from bprr.ground.schema import Count, Positive, Refused, Strict
 from bprr.ground.swarm import Overheads
@@ -16,7 +15,8 @@ from bprr.scenario.demand import Demand
 from bprr.scenario.fleet import Fleet
 from bprr.scenario.places import ClusteredNetwork, ScenarioNetwork
 from bprr.settings.messages import validated
-from bprr.settings.overrides import located, with_overrides
+from bprr.settings.overrides import located, seen_from_here, with_overrides
+from bprr.settings.shipped import SHIPPED
 from bprr.settings.yaml_file import read_yaml
 
 __all__ = ["DesignLoad", "Scenario", "load_scenario", "scenario_of"]
@@ -98,12 +98,32 @@ def scenario_of(content: Mapping[str, Any], overrides: Mapping[str, Any], where:
     InputError, InputErrors
         If it cannot be used.
     """
-    try:
-        return validated(Scenario, with_overrides(content, overrides), where)
-    except InputError as error:
-        raise InputError(where, error.key, error.value, error.allowed) from None
+    return validated(Scenario, with_overrides(content, overrides, where), where)
 
 
-def load_scenario(path: Path, overrides: Mapping[str, Any] | None = None) -> Scenario:
-    """Scenario in a file, whose relative paths begin at its folder; see `scenario_of`."""
-    return scenario_of(located(read_yaml(path), path.parent), overrides or {}, str(path))
+def load_scenario(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Scenario:
+    """Scenario in a file, or a shipped one by its name, e.g. ``"scattered"``.
+
+    Relative paths in a file begin at its folder.
+
+    Parameters
+    ----------
+    overrides : mapping, optional
+        Dotted keys to set, and their values.
+
+    Raises
+    ------
+    InputError, InputErrors
+        If it cannot be used.
+
+    Examples
+    --------
+    >>> scenario = load_scenario("scattered", {"fleet.servers": 10})
+    >>> scenario.fleet.servers, scenario.network.name
+    (10, 'abovenet')
+    """
+    path = Path(path)
+    if not path.suffix:
+        path = SHIPPED / "config/scenarios" / f"{path}.yaml"
+    content = located(read_yaml(path), path.parent)
+    return scenario_of(content, overrides or {}, seen_from_here(path))

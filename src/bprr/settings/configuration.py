@@ -26,7 +26,7 @@ from bprr.ground.schema import Count, Milliseconds, Refused, Strict
 from bprr.ground.swarm import Device, LanguageModel
 from bprr.settings.messages import Loaded, known_keys, validated
 from bprr.settings.offline import OfflineSettings, SolverName
-from bprr.settings.overrides import located, overlaid, with_overrides
+from bprr.settings.overrides import located, overlaid, seen_from_here, with_overrides
 from bprr.settings.shipped import DEFAULT
 from bprr.settings.yaml_file import read_yaml
 
@@ -162,10 +162,15 @@ class Settings(Strict):
         return _named(self.model_files, LanguageModel, self.models)
 
     def scenario(self, name: str) -> tuple[Mapping[str, Any], str]:
-        """Content of a scenario, and where it was read from."""
+        """Content of a scenario by its name or file, and where it was read from."""
         if name in self.scenarios:
             return self.scenarios[name], f"scenarios.{name} of {self.where}"
-        path = self.scenario_dir / f"{name}.yaml"
+        path = Path(name)
+        if not path.suffix:
+            path = self.scenario_dir / f"{name}.yaml"
+            known = sorted([*self.scenarios, *(each.stem for each in path.parent.glob("*.yaml"))])
+            if name not in known:
+                raise InputError(self.where, "scenario", name, f"a file, or {', '.join(known)}")
         return located(read_yaml(path), path.parent), str(path)
 
 
@@ -215,7 +220,7 @@ def settings_of(content: Mapping[str, Any], where: object) -> Settings:
     return validated(Settings, content, where)
 
 
-def load_settings(*files: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
+def load_settings(*files: str | Path, overrides: Mapping[str, Any] | None = None) -> Settings:
     """Shipped defaults, overlaid by files in their order, and by single keys.
 
     Relative paths in a file begin at its folder, those of single keys at the working folder.
@@ -226,11 +231,11 @@ def load_settings(*files: Path, overrides: Mapping[str, Any] | None = None) -> S
         One line per mistake.
     """
     content = located(read_yaml(DEFAULT), DEFAULT.parent)
-    where = str(DEFAULT)
-    for path in files:
+    where = seen_from_here(DEFAULT)
+    for path in map(Path, files):
         if not (path.exists() and path.samefile(DEFAULT)):
             content = overlaid(content, located(read_yaml(path), path.parent))
-        where = str(path)
+            where = str(path)
     keys = located(overrides or {}, Path())
     content = overlaid(content, {key: value for key, value in keys.items() if "." not in key})
     content = with_overrides(content, {key: keys[key] for key in keys if "." in key})

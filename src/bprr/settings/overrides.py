@@ -11,7 +11,7 @@ from bprr.ground.errors import InputError
 from bprr.ground.registry import REGISTRIES
 from bprr.settings.yaml_file import parse_yaml
 
-__all__ = ["located", "overlaid", "parse_override", "with_overrides"]
+__all__ = ["located", "overlaid", "parse_override", "seen_from_here", "with_overrides"]
 
 RIVAL_KEYS = {
     "servers": ("servers_per_node",),
@@ -53,17 +53,19 @@ def located(content: Any, folder: Path, key: str = "") -> Any:
         return content
     if isinstance(content, list):
         return [located(value, folder, key) for value in content]
-    return _from(folder, content) if isinstance(content, str) else content
+    return seen_from_here(folder / content) if isinstance(content, str) else content
 
 
-def _from(folder: Path, path: str) -> str:
+def seen_from_here(path: Path) -> str:
     """Path seen from the working folder, if it lies in there."""
-    whole = os.path.normpath(Path.cwd() / folder / path)
+    whole = os.path.normpath(Path.cwd() / path)
     here = str(Path.cwd())
     return os.path.relpath(whole, here) if whole.startswith(here + os.sep) else whole
 
 
-def with_overrides(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def with_overrides(
+    content: Mapping[str, Any], overrides: Mapping[str, Any], where: object = "overrides"
+) -> dict[str, Any]:
     """Copy of a nested mapping with dotted keys set, e.g. ``{"fleet.servers": 10}``.
 
     Setting ``fleet.servers`` or ``fleet.servers_per_node`` takes the other's place. Below the
@@ -84,8 +86,8 @@ def with_overrides(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
         for depth, parent in enumerate(parents, start=1):
             node = _entered(node, parent)
             if not isinstance(node, dict):
-                allowed = f"a key of the scenario; {'.'.join(parents[:depth])} is {node!r}"
-                raise InputError("overrides", dotted, value, allowed)
+                allowed = f"a key that exists; {'.'.join(parents[:depth])} is {node!r}"
+                raise InputError(where, dotted, value, allowed)
         for rival in RIVAL_KEYS.get(last, ()):
             node.pop(rival, None)
         node[last] = value

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 __all__ = ["DEFAULT", "SHIPPED"]
 
 _PACKAGE = Path(__file__).parents[1]
 _CHECKOUT = _PACKAGE.parents[1]
-_ROOT = _CHECKOUT if (_CHECKOUT / "config/default.yaml").exists() else _PACKAGE / "shipped"
+_IN_CHECKOUT = (_CHECKOUT / "config/default.yaml").exists()
 
-# As a user in the checkout would write it.
-SHIPPED = Path(os.path.relpath(_ROOT)) if _ROOT.is_relative_to(Path.cwd()) else _ROOT
+SHIPPED = _CHECKOUT if _IN_CHECKOUT else _PACKAGE / "shipped"
 DEFAULT = SHIPPED / "config/default.yaml"

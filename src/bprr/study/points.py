@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from bprr.ground.errors import InputError
+from bprr.ground.schema import Strict
 from bprr.scenario.draw import Catalogue
 from bprr.scenario.scenario import Scenario, scenario_of
 from bprr.settings.configuration import DelayVariant, Method, Settings
 from bprr.settings.messages import validated
 from bprr.settings.overrides import with_overrides
 
-__all__ = ["SweepPoint", "catalogue", "sweep_points"]
+__all__ = ["SweepPoint", "catalogue", "point_of", "sweep_points"]
 
 
 def catalogue(settings: Settings) -> Catalogue:
@@ -42,6 +43,81 @@ class SweepPoint:
     methods: Mapping[str, Method]
     delays: Mapping[str, Mapping[str, float]]
 
+    @classmethod
+    def of(
+        cls,
+        scenario: Scenario,
+        methods: Mapping[str, Method],
+        variants: Mapping[str, DelayVariant],
+        x: float = 0.0,
+    ) -> SweepPoint:
+        """Point on which these methods run under these delay variants."""
+        delays = {
+            name: {method: variant.of(method) for method in methods}
+            for name, variant in variants.items()
+        }
+        return cls(x, scenario, methods, delays)
+
+
+class _Sections(Strict):
+    """Sections of the settings of which a point may change something."""
+
+    methods: dict[str, Method]
+    delays: dict[str, DelayVariant]
+
+
+def point_of(
+    scenario: tuple[Mapping[str, Any], str],
+    methods: Mapping[str, Method],
+    delays: Mapping[str, DelayVariant],
+    overrides: Mapping[str, Any],
+    where: str,
+    x: float = 0.0,
+) -> SweepPoint:
+    """Scenario, methods and delay variants with some keys set.
+
+    Parameters
+    ----------
+    scenario : (mapping, str)
+        Content of the scenario, and where it is from.
+    overrides : mapping
+        Dotted keys of the scenario, or beginning with ``methods.`` or ``delays.``.
+    where : str
+        Who sets them, for messages.
+
+    Raises
+    ------
+    InputError, InputErrors
+        If a name is unknown or a value cannot be used.
+    """
+    content, source = scenario
+    keys = dict(overrides)
+    of_sections = {
+        key: keys.pop(key) for key in overrides if key.partition(".")[0] in _Sections.model_fields
+    }
+    sections = _changed(methods, delays, of_sections, where)
+    scenario_as_set = scenario_of(content, keys, source)
+    return SweepPoint.of(scenario_as_set, sections.methods, sections.delays, x)
+
+
+def _changed(
+    methods: Mapping[str, Method],
+    delays: Mapping[str, DelayVariant],
+    overrides: Mapping[str, Any],
+    where: str,
+) -> _Sections:
+    sections = _Sections(methods=dict(methods), delays=dict(delays))
+    if not overrides:
+        return sections
+    for key in overrides:
+        section, _, inside = key.partition(".")
+        name = inside.partition(".")[0]
+        known = getattr(sections, section)
+        if name not in known:
+            raise InputError(where, key, overrides[key], f"{section}.NAME of {', '.join(known)}")
+    content = with_overrides(sections.model_dump(mode="json"), overrides, where)
+    return validated(_Sections, content, where)
+
 
 def sweep_points(settings: Settings, name: str, topology: str) -> list[SweepPoint]:
     """Points of a sweep on one topology, each with its checked scenario.
@@ -61,46 +137,17 @@ def sweep_points(settings: Settings, name: str, topology: str) -> list[SweepPoin
         raise InputError(settings.where, key, topology, ", ".join(sweep.topologies))
     where = f"sweeps.{name} of {settings.where} on {topology}"
     content, source = settings.scenario(sweep.scenario)
-    methods = {method: settings.methods[method] for method in sweep.methods}
-    delays = {variant: settings.delays[variant] for variant in settings.variants_of(sweep)}
-    points = []
-    for number, axes in enumerate(sweep.points(topology)):
-        overrides = {**sweep.set, **settings.topologies[topology].set, **axes}
-        of_methods = {
-            key: overrides.pop(key) for key in list(overrides) if key.startswith("methods.")
-        }
-        of_delays = {
-            key: overrides.pop(key) for key in list(overrides) if key.startswith("delays.")
-        }
-        own_methods = _changed(methods, "methods", of_methods, Method, where)
-        own_delays = _changed(delays, "delays", of_delays, DelayVariant, where)
-        points.append(
-            SweepPoint(
-                _axis_value(axes, number),
-                scenario_of(content, overrides, f"{source} as set by {where}"),
-                own_methods,
-                {
-                    variant: {method: entry.of(method) for method in own_methods}
-                    for variant, entry in own_delays.items()
-                },
-            )
+    return [
+        point_of(
+            (content, f"{source} as set by {where}"),
+            {method: settings.methods[method] for method in sweep.methods},
+            {variant: settings.delays[variant] for variant in settings.variants_of(sweep)},
+            {**sweep.set, **settings.topologies[topology].set, **axes},
+            where,
+            _axis_value(axes, number),
         )
-    return points
-
-
-def _changed(
-    entries: Mapping[str, Any], section: str, overrides: Mapping[str, Any], kind: Any, where: str
-) -> dict[str, Any]:
-    """Entries of a section of the settings with some of their keys set."""
-    if not overrides:
-        return dict(entries)
-    content = {name: entry.model_dump(mode="json") for name, entry in entries.items()}
-    content = with_overrides({section: content}, overrides)[section]
-    for name in content:
-        if name not in entries:
-            known = ", ".join(entries)
-            raise InputError(where, f"{section}.{name}", "set here", f"one of the sweep's: {known}")
-    return {name: validated(kind, entry, where) for name, entry in content.items()}
+        for number, axes in enumerate(sweep.points(topology))
+    ]
 
 
 def _axis_value(axes: Mapping[str, Any], number: int) -> float:

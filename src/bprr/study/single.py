@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bprr.ground.errors import InputError
 from bprr.scenario.draw import Catalogue
-from bprr.scenario.scenario import load_scenario
-from bprr.settings.configuration import Settings, load_settings
-from bprr.settings.overrides import parse_override
-from bprr.study.points import SweepPoint
+from bprr.settings.configuration import DelayVariant, Method, Settings
+from bprr.study.points import SweepPoint, point_of
 
-__all__ = ["scenario_provenance", "single_point"]
+__all__ = ["methods_named", "scenario_provenance", "single_point", "variant_named"]
 
 
 def single_point(
-    scenario: Path,
-    config: Path,
-    overrides: Sequence[str] = (),
+    settings: Settings,
+    scenario: str,
+    overrides: Mapping[str, Any],
     methods: Sequence[str] | None = None,
     delays: str | None = None,
-) -> tuple[Settings, SweepPoint]:
-    """Settings, and a scenario with methods of theirs.
+) -> SweepPoint:
+    """Scenario with methods of the settings.
 
     Parameters
     ----------
-    scenario, config : Path
-        The scenario's file, and a configuration laid over the shipped one.
-    overrides : sequence of str
-        ``KEY=VALUE``, keys of the scenario or beginning with ``methods.`` or ``delays.``.
+    scenario : str
+        Its file, or its name in the settings.
+    overrides : mapping
+        Dotted keys of the scenario, or beginning with ``methods.`` or ``delays.``.
     methods : sequence of str, optional
         Which methods; the compared pair if not given.
     delays : str, optional
@@ -41,20 +38,39 @@ def single_point(
     InputError, InputErrors
         If anything cannot be used.
     """
-    keys = dict(parse_override(text) for text in overrides)
-    general = {key: keys.pop(key) for key in list(keys) if key.startswith(("methods.", "delays."))}
-    settings = load_settings(config, overrides=general)
-    names = methods or [settings.compared.baseline, settings.compared.method]
+    chosen = methods_named(settings, methods)
+    variant = variant_named(settings, delays)
+    return point_of(settings.scenario(scenario), chosen, variant, overrides, settings.where)
+
+
+def methods_named(settings: Settings, names: Sequence[str] | None) -> dict[str, Method]:
+    """Methods by name; the compared pair without names.
+
+    Raises
+    ------
+    InputError
+        If the settings have no such method.
+    """
+    names = names or [settings.compared.baseline, settings.compared.method]
     for name in names:
         if name not in settings.methods:
-            raise InputError(config, "methods", name, ", ".join(settings.methods))
-    if delays is not None and delays not in settings.delays:
-        raise InputError(config, "delays", delays, ", ".join(settings.delays))
-    variant = None if delays is None else settings.delays[delays]
-    delay_ms = {name: variant.of(name) if variant else 0.0 for name in names}
-    chosen = {name: settings.methods[name] for name in names}
-    point = SweepPoint(0.0, load_scenario(scenario, keys), chosen, {delays or "none": delay_ms})
-    return settings, point
+            raise InputError(settings.where, "methods", name, ", ".join(settings.methods))
+    return {name: settings.methods[name] for name in names}
+
+
+def variant_named(settings: Settings, name: str | None) -> dict[str, DelayVariant]:
+    """Delay variant by name; one of no delays without a name.
+
+    Raises
+    ------
+    InputError
+        If the settings have no such variant.
+    """
+    if name is None:
+        return {"none": DelayVariant()}
+    if name not in settings.delays:
+        raise InputError(settings.where, "delays", name, ", ".join(settings.delays))
+    return {name: settings.delays[name]}
 
 
 def scenario_provenance(point: SweepPoint, profiles: Catalogue) -> dict[str, Any]:
