@@ -69,7 +69,14 @@ class Own(PlacementPolicy, name="own"):
     def place(self, problem):
         raise NotImplementedError
 '''
-ON_ABOVENET = "sweep * abovenet, measured_sweep, swarm_map abovenet"
+ON_ABOVENET = "sweep * abovenet, measured_sweep, swarm_map abovenet, running_times"
+SIMULATED = "sweep *, measured_sweep, running_times, swarm_map *"
+OFFLINE = "offline_experiment *"
+EXACT = (  # sweeps with a method that routes exactly
+    "sweep fig7 *, sweep fig8 *, sweep fig9 *, sweep fig10 *, sweep servers_and_rate *,"
+    "sweep design_load *, sweep planned_rate *, sweep servers_26 *, sweep fig9_retry *"
+)
+OFFLOADING = f"{EXACT}, sweep fig7_caption *, sweep fig8_caption *, sweep table3 *, sweep table6 *"
 
 # What is changed; how; and the jobs that read it, whose followers run as well.
 CASES: dict[str, tuple[Change, str]] = {
@@ -101,6 +108,7 @@ CASES: dict[str, tuple[Change, str]] = {
         setting(seed=7),
         "sweep *, running_times, offline_experiment *, swarm_map *"),
     "the number of runs": (setting(runs=3), "sweep *, !sweep switch_length *"),
+    "the runs of a timed sweep": (setting(sweeps={"table3": {"runs": 5}}), "sweep table3 *"),
     "the runs of one sweep": (setting(sweeps={"fig7": {"runs": 5}}), "sweep fig7 *"),
     "the title of a sweep": (setting(sweeps={"fig7": {"title": "Other"}}), "figure fig7 *"),
     "the label of an axis": (setting(sweeps={"fig8": {"x_label": "Other"}}), "figure fig8 *"),
@@ -113,16 +121,12 @@ CASES: dict[str, tuple[Change, str]] = {
     "one more method in a sweep": (
         setting(sweeps={"fig9_retry": {"methods": ["petals", "proposed"]}}), "sweep fig9_retry *"),
     "the label of a method": (
-        setting(methods={"optimized_rr": {"label": "Other"}}),
-        "figure fig7 *, figure fig8 *, figure fig9 *, figure fig10 *, figure servers_and_rate *,"
-        "figure design_load *, figure planned_rate *, figure servers_26 *, figure fig9_retry *"),
+        setting(methods={"optimized_rr": {"label": "Other"}}), EXACT.replace("sweep ", "figure ")),
     "the label of a network": (
         setting(topologies={"abovenet": {"label": "Other"}}),
         "figure * abovenet, swarm_map abovenet, headline, table table6"),
     "the policy of a method": (
-        setting(methods={"optimized_rr": {"routing": "ws_rr"}}),
-        "sweep fig7 *, sweep fig8 *, sweep fig9 *, sweep fig10 *, sweep servers_and_rate *,"
-        "sweep design_load *, sweep planned_rate *, sweep servers_26 *, sweep fig9_retry *"),
+        setting(methods={"optimized_rr": {"routing": "ws_rr"}}), EXACT),
     "an option of a policy": (
         setting(methods={"offloading_ssd": {"placement": {"offloading": {
             "bandwidth_gb_per_s": 9}}}}),
@@ -142,12 +146,15 @@ CASES: dict[str, tuple[Change, str]] = {
     "the delay of a link": (replaced(LINKS, "0,2,1457", "0,2,1458"), ON_ABOVENET),
     "the delay of a link, in an old file": (
         replaced(LINKS, "0,2,1457", "0,2,1458", older=True), ON_ABOVENET),
-    "a device": (replaced(DEVICES, "memory_gb: 10.2", "memory_gb: 10.3"), "sweep servers_26 *"),
+    "a device": (replaced(DEVICES, "memory_gb: 84.973", "memory_gb: 85"), "sweep servers_26 *"),
+    "a device that a scenario only caps": (
+        replaced(DEVICES, "memory_gb: 10.2", "memory_gb: 10.3"), "sweep servers_26 *"),
     "a device of one scenario": (
-        replaced(DEVICES, "memory_gb: 79.138427734375", "memory_gb: 79.2"), "sweep table3 *"),
+        replaced(DEVICES, "memory_gb: 79.138427734375", "memory_gb: 79.2"),
+        "sweep table3 *, running_times"),
     "a scenario": (
         replaced("config/scenarios/clustered.yaml", "inter_rtt_ms: 100", "inter_rtt_ms: 101"),
-        "sweep table3 *"),
+        "sweep table3 *, running_times"),
     "the scenario of the measured device": (
         replaced("config/scenarios/measured.yaml", "rate_per_s: 0.5", "rate_per_s: 0.6"),
         "measured_sweep"),
@@ -167,22 +174,31 @@ CASES: dict[str, tuple[Change, str]] = {
     "the statement of a discrepancy": (
         replaced("discrepancies.yaml", "is set by hand", "is set so by hand"), "scorecard"),
     # ---- source, a file of each room
-    "source: ground/caches": (source("ground/caches.py"), "sweep *, measured_sweep, running_times"),
-    "source: placement/petals": (source("placement/petals.py"), ""),
-    "source: placement/cg_bp": (source("placement/cg_bp.py"), ""),
-    "source: routing/ws_rr": (source("routing/ws_rr.py"), ""),
-    "source: simulation/engine": (source("simulation/engine.py"), ""),
-    "source: scenario/workload": (source("scenario/workload.py"), ""),
+    "source: ground/caches": (source("ground/caches.py"), f"{SIMULATED}, {OFFLINE}"),
+    "source: settings/overrides": (source("settings/overrides.py"), f"{SIMULATED}, {OFFLINE}"),
+    "source: scenario/workload": (source("scenario/workload.py"), f"{SIMULATED}, {OFFLINE}"),
+    "source: placement/offloading": (source("placement/offloading.py"), OFFLOADING),
+    "source: placement/cg_bp": (source("placement/cg_bp.py"), f"{SIMULATED}, {OFFLINE}"),
+    "source: routing/exact": (source("routing/exact.py"), EXACT),
+    "source: routing/ws_rr": (source("routing/ws_rr.py"), SIMULATED),
+    "source: simulation/engine": (source("simulation/engine.py"), SIMULATED),
+    "source: simulation/admission/retry": (
+        source("simulation/admission/retry.py"), "sweep fig9_retry *, sweep switch_admission *"),
+    "source: study/timing": (source("study/timing.py"), "running_times"),
     "source: study/summary": (source("study/summary.py"), ""),
-    "source: offline/milp": (source("offline/milp.py"), ""),
+    "source: offline/milp": (source("offline/milp.py"), OFFLINE),
+    "source: offline/experiments/theorem_2": (
+        source("offline/experiments/theorem_2.py"), "offline_theorem_2 *"),
     "source: fit/regression": (source("fit/regression.py"), "fit *"),
     "source: measure/shapes": (source("measure/shapes.py"), ""),
     "source: testbed/records": (source("testbed/records.py"), "testbed_report"),
     "source: figures/swarm_map": (source("figures/swarm_map.py"), "swarm_map *"),
+    "source: figures/headline": (source("figures/headline.py"), "headline"),
     "source: report/page": (source("report/page.py"), "report_page"),
     "the page's frame": (
         lambda house: house.append("src/bprr/report/page.html"), "report_page"),
     "source: commands/verify": (source("commands/verify.py"), ""),
+    "source: commands/time": (source("commands/time.py"), "running_times"),
     # ---- results
     "a deleted figure": (deleted("figures/smoke/headline.pdf"), "headline"),
     "a deleted table of results": (
