@@ -64,3 +64,8 @@ def test_highs_is_asked_again_without_its_presolve() -> None:
 def test_cbc_does_not_spin_in_its_feasibility_pump() -> None:
     instance = random_instance(np.random.default_rng([3, 161]), **SMALLEST)
     check(instance, "paper", "cbc", enumerated(instance))
+
+
+def test_a_programme_of_all_columns_proves_beyond_its_target() -> None:
+    instance = random_instance(np.random.default_rng([4, 26]))
+    check(instance, "strong", "highs", enumerated(instance))
