@@ -97,7 +97,7 @@ def sweeps_slice(
             text += json.dumps([_policies(method) for method in point.methods.values()])
     content = {
         "seed": settings.seed,
-        "runs": settings.runs if any("runs" not in each for each in sweeps.values()) else 1,
+        "runs": max(each["runs"] for each in sweeps.values()),
         "policy_files": [str(path) for path in settings.policy_files],
         "topology_dir": str(settings.topology_dir),
         "delays": {
@@ -120,7 +120,7 @@ def _sweep_content(
     settings: Settings, name: str, topologies: Sequence[str], methods: Sequence[str] | None
 ) -> dict[str, Any]:
     sweep = settings.sweeps[name]
-    content = {
+    return {
         "scenario": sweep.scenario,
         "topologies": list(topologies),
         "axes": {
@@ -132,8 +132,8 @@ def _sweep_content(
         "set": sweep.set,
         "methods": [each for each in sweep.methods if methods is None or each in methods],
         "delays": settings.variants_of(sweep),
+        "runs": sweep.runs or settings.runs,
     }
-    return content if sweep.runs is None else {**content, "runs": sweep.runs}
 
 
 def _policies(method: Method) -> dict[str, Any]:
