@@ -21,7 +21,7 @@ __all__ = ["DESIGN_LOAD", "distinct_devices", "earth", "placed", "problem", "ses
 ROOT = Path(__file__).parents[1]
 SEED = 20251221
 CLIENTS = 10
-# The estimate of section 5 asks every server to hold all of the swarm's sessions at once; with
+# The estimate of R asks every server to hold all of the swarm's sessions at once; with
 # thousands of servers then hardly any could host a block. A fixed load lets all of them serve.
 DESIGN_LOAD = 20
 

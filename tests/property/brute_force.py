@@ -1,7 +1,7 @@
 """Optimum of small offline instances by enumeration; shares no code with `bprr.offline`.
 
 Every placement is tried, and for each of them every way to give each request a chain. Memory and
-times are worked out here from the paper's definitions (sections 1 and 2).
+times are worked out here from the paper's definitions (docs/model.md).
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class ChainCost(NamedTuple):
 def chain_cost(
     placement: Placement, holds: Sequence[Hold], chain: Chain, request: Request, now_ms: float
 ) -> ChainCost:
-    """Cost of a chain under section 2's total time and section 5's waits."""
+    """Cost of a chain under the whole time and the waits of docs/model.md."""
     swarm, time_ms, waits = placement.swarm, 0.0, []
     later = request.output_tokens - 1
     for server, count in chain:
@@ -97,7 +97,7 @@ def petals_cost(
     hop_ms: float,
     penalty_ms: float,
 ) -> float:
-    """Cost that PETALS' routing gives to a chain (section 6)."""
+    """Cost that PETALS' routing gives to a chain (docs/baselines.md)."""
     swarm, total, before = placement.swarm, 0.0, None
     for server, count in chain:
         if before is None:

@@ -105,7 +105,7 @@ def test_requests_are_conserved_and_effects_follow_causes(run):
     assert (records.completion_ms >= records.ttft_ms).all()
     assert (records.ttft_ms >= records.wait_ms + delays.total_ms - 1e-9).all()
     assert np.isfinite(records.completion_ms).all()
-    # Completion = wait + delays + the chain's time of section 2.
+    # Completion = wait + delays + the chain's time (docs/model.md#performance).
     for index in range(len(records)):
         chain = tuple(zip(*(part.tolist() for part in records.chain(index)), strict=True))
         request = (

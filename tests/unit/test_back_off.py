@@ -1,4 +1,4 @@
-"""Instants of the binary exponential back-off (paper, section 5)."""
+"""Instants of the binary exponential back-off (docs/model.md#waiting)."""
 
 import itertools
 

@@ -24,7 +24,7 @@ from bprr.measure.trace import COLUMNS, UNITS, Recorder, default_folder
 
 
 def test_block_sizes_are_the_published_ones():
-    assert SHAPES["bloom-176b"].block_parameters == 2_466_437_120  # paper, section 9
+    assert SHAPES["bloom-176b"].block_parameters == 2_466_437_120  # docs/constants.md
     assert SHAPES["llama-2-7b"].block_parameters == 202_383_360
     assert SHAPES["llama-2-70b"].block_parameters == 855_654_400
 

@@ -63,7 +63,7 @@ def test_petals_blocks_at_the_memory_of_the_sweeps(bloom, published):
 
 
 def test_petals_pool_holds_27_sessions(bloom):
-    """Section 6b: 4096 tokens per block are 27 sessions of 148 tokens."""
+    """Shipped PETALS (docs/baselines.md): 4096 tokens per block are 27 sessions of 148 tokens."""
     blocks = np.array([53, 4])
     assert (pool_cache_tokens(bloom, blocks) // TOKENS // blocks).tolist() == [27, 27]
     assert pool_cache_tokens(bloom.model_copy(update={"key_value_groups": 8}), blocks).tolist() == [
@@ -74,7 +74,7 @@ def test_petals_pool_holds_27_sessions(bloom):
 
 @pytest.mark.parametrize(
     "memory_gb, sessions",
-    # Section 2's 21 sessions are those of the nominal 80 GB; the usable memories give others.
+    # The paper's 21 sessions are those of the nominal 80 GB; the usable memories give others.
     [(80.0, 21), (79.13, 19), (86.13, 35), (84.973, 32)],
 )
 def test_sessions_of_an_a100_with_53_blocks(bloom, memory_gb, sessions):

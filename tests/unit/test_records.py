@@ -1,4 +1,4 @@
-"""Metrics of section 8 over records made by hand."""
+"""Metrics (docs/model.md#metrics) over records made by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Figure of a fit: measured times, fitted lines, and where the linear model fails (section 2)."""
+"""Figure of a fit: measured times, fitted lines, and where the linear model fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Device profiles from raw traces: the performance models of the paper's section 2 (no torch).
+"""Device profiles from raw traces: the paper's performance models (no torch).
 
 Times follow `bprr.fit.line`; memory of m blocks is base + s_m·m, that of a cache base + bytes per
 block and token · tokens. Each model is fitted robustly and judged in plain words.
@@ -145,7 +145,7 @@ def fit_device(
     link: Trace | None = None,
     memory_gb: float | None = None,
 ) -> DeviceFit:
-    """Fit the performance models of section 2 to a trace.
+    """Fit the performance models (docs/model.md#performance) to a trace.
 
     Parameters
     ----------

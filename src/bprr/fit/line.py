@@ -1,4 +1,4 @@
-"""Time models of the paper's section 2, fitted and tested on settings that they have not seen.
+"""Time models of docs/model.md#performance, fitted and tested on settings that they have not seen.
 
 - decoding: time of a step over k blocks = hop + τ·k
 - prefilling: time over k blocks = hop + k·(p₀ + p₁·l_in), so τ^I(l_in) = p₀ + p₁·l_in

@@ -2,7 +2,7 @@
 
 One unit is one token of one block (see `performance.free_cache_tokens`), so a session of l tokens
 that uses k blocks of a server holds k·l units there. A hold may exceed the capacity: under
-admission ``reserve`` the waiting sessions hold their share too (paper, section 5).
+admission ``reserve`` the waiting sessions hold their share too (docs/model.md#waiting).
 
 Holds of a server are kept in order of their end, with the units that are released in total by the
 end of each, so that "how much is free at time t" is a binary search whatever the number of past

@@ -1,4 +1,4 @@
-"""Time and memory of a chain, and the bounds that follow from them (paper, sections 2, 4, 5).
+"""Time and memory of a chain, and the bounds that follow from them (docs/model.md).
 
 Every formula of the performance model has its one implementation here. Blocks are numbered from 1.
 """
@@ -32,7 +32,7 @@ __all__ = [
 def blocks_processed(
     first_block: NDArray[np.integer], blocks: NDArray[np.integer], chain: Sequence[int]
 ) -> IntArray:
-    """Blocks k_j that each server of a chain processes (section 1: to the end of its range).
+    """Blocks k_j that each server of a chain processes (docs/model.md#chains).
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def chain_times_ms(
     input_tokens: int,
     output_tokens: int,
 ) -> tuple[float, float]:
-    """Time to first token and time of the remaining tokens over a chain (section 2).
+    """Time to first token and time of the remaining tokens over a chain (docs/model.md).
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def free_cache_tokens(swarm: Swarm, blocks: NDArray[np.integer]) -> IntArray:
     """Cache left over beside the parameters: ⌊(M_j − s_m m_j) / cache of a token in a block⌋.
 
     One unit holds one token of one block, so requests of different lengths share one account:
-    a session of l tokens that uses k blocks holds k·l units (section 5: k slots).
+    a session of l tokens that uses k blocks holds k·l units (k slots; docs/model.md#memory).
     """
     model = swarm.model
     leftover_gb = np.where(blocks > 0, swarm.memory_gb - model.block_gb * blocks, 0.0)
@@ -186,7 +186,7 @@ def completion_bound(
 
 
 def max_design_load(swarm: Swarm, session_tokens: int) -> int:
-    """Largest load R_max that Corollary 1 guarantees (section 5); negative if there is none."""
+    """Largest load R_max that Corollary 1 guarantees; negative if there is none."""
     model = swarm.model
     rounded_up = model.blocks + swarm.servers
     spare_gb = float(swarm.memory_gb.sum()) - model.block_gb * rounded_up
@@ -194,7 +194,9 @@ def max_design_load(swarm: Swarm, session_tokens: int) -> int:
 
 
 def design_load(rate_per_s: float, single_request_ms: float, max_load: int) -> int:
-    """Design load R = min(round(λT₁ + √(λT₁)), R_max), half rounded up (section 5).
+    """Design load R = min(round(λT₁ + √(λT₁)), R_max), half rounded up.
+
+    Where it comes from: docs/model.md#design-load.
 
     Parameters
     ----------

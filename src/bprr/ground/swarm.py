@@ -1,4 +1,4 @@
-"""What is served and by whom: models, devices, servers, clients (paper, section 2).
+"""What is served and by whom: models, devices, servers, clients (docs/model.md#setting).
 
 A `Swarm` is frozen and holds arrays, one entry per server, so that every later stage is a pure
 function of it. Units are in the names; memory is in GB = 1e9 bytes, as in the paper.

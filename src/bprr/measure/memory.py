@@ -1,4 +1,4 @@
-"""Memory of blocks and of cached tokens, as the device accounts for it (paper, section 2)."""
+"""Memory of blocks and of cached tokens, as the device accounts for it (docs/model.md#memory)."""
 
 from __future__ import annotations
 

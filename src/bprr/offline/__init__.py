@@ -1,1 +1,1 @@
-"""The offline optimum: proven plans by integer programming, with any solver (paper, section 3)."""
+"""The offline optimum: proven plans by integer programming, with any solver (docs/model.md)."""

@@ -1,4 +1,4 @@
-"""The paper's MILP (13), faithful, as the reference (section 3).
+"""The paper's MILP (13), faithful, as the reference (docs/model.md#offline-problem).
 
 The logical graph has every ordered pair of servers, and links from each request's client (source)
 to every server and from every server back to it (sink). Per request and link: binary ``f``, and the

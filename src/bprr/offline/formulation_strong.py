@@ -1,7 +1,7 @@
 """The strong formulation: requests flow over block positions, servers are chosen by their end.
 
 Positions p = 0..L count the blocks done. A server that hosts blocks e−m+1..e is a *window* (e, m);
-by the suffix rule (paper, section 1) whatever it processes ends at e, so a request uses it along
+by the suffix rule (docs/model.md) whatever it processes ends at e, so a request uses it along
 an *arc* from some p ≥ e−m to e. Servers of one class are counted, not told apart:
 
 - ``y[k, e, m]``: servers of class k that host the window (e, m);

@@ -33,7 +33,7 @@ def cg_bprr_plan(instance: OfflineInstance, settings: SolverSettings) -> Plan:
 
 
 def petals_plan(instance: OfflineInstance, join_order: IntArray, settings: SolverSettings) -> Plan:
-    """PETALS' offline placement (section 6) with its requests routed exactly.
+    """PETALS' offline placement (docs/baselines.md) with its requests routed exactly.
 
     Its cache is all leftover memory there, and its throughput one number per server.
 
@@ -50,7 +50,7 @@ def petals_plan(instance: OfflineInstance, join_order: IntArray, settings: Solve
 
 
 def gsa_plan(instance: OfflineInstance, settings: SolverSettings) -> Plan:
-    """GSA's placement (section 13) with its requests routed exactly.
+    """GSA's placement (docs/baselines.md#gsa) with its requests routed exactly.
 
     Raises
     ------

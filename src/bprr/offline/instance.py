@@ -54,7 +54,7 @@ class ServerClass:
 
 @dataclass(frozen=True)
 class OfflineInstance:
-    """Offline block placement and request routing (paper, section 3).
+    """Offline block placement and request routing (docs/model.md#offline-problem).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Routing with the placement given: the integer flow problem (19) of the paper, section 3.
+"""Routing with the placement given: the integer flow problem (19) of the paper.
 
 A client's requests are interchangeable, so they are R_c units of flow over block positions; server
 j takes them from any position within its range to the end of it, and has K_j cache slots.

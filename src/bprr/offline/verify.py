@@ -1,7 +1,7 @@
 """Independent check of a plan, from its placement and chains alone.
 
 Nothing here is shared with the formulations: a request is followed block by block, and memory is
-added up in GB. What is checked is the paper's problem (section 3): every block of every request is
+added up in GB. What is checked is the paper's problem: every block of every request is
 processed at the first server of its chain that hosts it (the suffix rule), and no server holds
 more parameters and cache than it has memory.
 """

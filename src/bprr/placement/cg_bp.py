@@ -1,4 +1,4 @@
-"""CG-BP: conservative greedy block placement (Algorithm 1, lines 1 to 13; sections 4 and 5)."""
+"""CG-BP: conservative greedy block placement (Algorithm 1, lines 1 to 13; docs/model.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GSA: greedy server assignment for the equal-block special case (paper, section 13)."""
+"""GSA: greedy server assignment for the equal-block special case (docs/baselines.md#gsa)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PETALS' placement, as the paper models it (section 6)."""
+"""PETALS' placement, as the paper models it (docs/baselines.md#petals-as-modelled)."""
 
 from __future__ import annotations
 

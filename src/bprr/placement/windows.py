@@ -95,7 +95,7 @@ def greedy_windows(order, width, sessions, amortised_ms, blocks, load):  # type:
 
 @njit(cache=True)
 def petals_windows(order, width, gain, blocks):  # type: ignore[no-untyped-def]
-    """Windows that servers choose as they join a PETALS swarm (section 6).
+    """Windows that servers choose as they join a PETALS swarm (docs/baselines.md).
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 Position p means "blocks 1..p are done". A server that hosts blocks a..e takes a request from any
 position p with a − 1 ≤ p < e to position e, because it processes to the end of its range. So a
 chain is a path over the L + 1 positions, and the shortest one a dynamic programme in the order of
-the end blocks (paper, section 15), instead of a search over pairs of servers.
+the end blocks (docs/model.md#exact-routing), instead of a search over pairs of servers.
 
 The time of a link depends on the server only through a fixed part, which the client's distance
 sets, and a part per block. Servers with the same end and the same time per block form a *family*:
@@ -279,7 +279,7 @@ def _better(length, server, shortest, chosen):  # type: ignore[no-untyped-def]
 def shortest_with_worst_wait(  # type: ignore[no-untyped-def]
     graph, view, state, request, now, out_server, out_processed
 ):
-    """Chain that minimises its time plus its largest wait (paper, sections 5 and 15); exact.
+    """Chain that minimises its time plus its largest wait; exact (docs/model.md#exact-routing).
 
     Links that have room before a deadline are those with a shorter wait. Start without a deadline;
     each path found sets the next one: a better path waits less than this one, and, as it is at
@@ -340,7 +340,7 @@ def shortest_with_worst_wait(  # type: ignore[no-untyped-def]
 def shortest_with_waits(  # type: ignore[no-untyped-def]
     graph, view, state, request, now, out_server, out_processed
 ):
-    """Chain that minimises its time plus the waits of all its links (WS-RR; paper, section 5).
+    """Chain that minimises its time plus the waits of all its links (docs/model.md#ws-rr).
 
     Parameters and return values are those of `shortest_with_worst_wait`, but the cost counts the
     waits of all links.

@@ -1,4 +1,4 @@
-"""Networks: who is how far from whom (paper, section 10).
+"""Networks: who is how far from whom (docs/constants.md#networks).
 
 A network answers one question, the round-trip time between nodes, in ms. Delays of links are one
 way; a round trip is twice the shortest path.

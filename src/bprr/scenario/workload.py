@@ -1,4 +1,4 @@
-"""Requests: when they arrive, from which client, and how long they are (paper, section 10)."""
+"""Requests: when they arrive, from which client, and how long they are (docs/model.md#workload)."""
 
 from __future__ import annotations
 

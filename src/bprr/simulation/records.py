@@ -1,4 +1,4 @@
-"""What a simulation leaves of every request, and the metrics over them (paper, section 8)."""
+"""What a simulation leaves of every request, and the metrics over them (docs/model.md#metrics)."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Records:
         return peak_concurrency(self.workload.arrival_ms, self.end_ms)
 
     def table(self) -> pd.DataFrame:
-        """One row per request: the metrics of section 8."""
+        """One row per request: the metrics of docs/model.md#metrics."""
         output = self.workload.output_tokens
         remaining = np.full(len(self), np.nan)
         np.divide(self.completion_ms - self.ttft_ms, output - 1, out=remaining, where=output > 1)

@@ -1,4 +1,4 @@
-"""Means over runs, their confidence intervals, and paired comparisons (paper, section 8).
+"""Means over runs, their confidence intervals, and paired comparisons (docs/model.md#metrics).
 
 A run is one independent draw, so a run's mean over its requests is one observation, and intervals
 are taken over runs. All methods of a run meet the same draw (common random numbers): differences

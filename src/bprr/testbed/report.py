@@ -35,7 +35,7 @@ def case_means(requests: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per case: its key, ``served``, ``requests``, ``retries``, ``predicted_retries``,
-        and per quantity of section 8 ``<name>``, ``predicted_<name>`` (ms), ``<name>_error``
+        and per metric ``<name>``, ``predicted_<name>`` (ms), ``<name>_error``
         (relative; positive where the prediction is too high).
     """
     timed = [*COMPARED, "wait_ms"]

@@ -1,4 +1,4 @@
-"""Experiment (e): GSA in its own special case (section 13) against the optimum.
+"""Experiment (e): GSA in its own special case (docs/baselines.md#gsa) against the optimum.
 
 One client and servers of equal memory, so that CG-BP too gives all of them the same m.
 """
