@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,20 @@ import pandas as pd
 from bprr.ground.errors import InputError
 from bprr.study.summary import POINT
 
-__all__ = ["artefact_means", "published_results"]
+__all__ = ["artefact_means", "published_results", "read_csv"]
+
+PRINTED = (
+    "table",
+    "setting",
+    "method",
+    "rate_per_s",
+    "output_tokens",
+    "quantity",
+    "value_s",
+    "sd_s",
+)
+ARTEFACT_METRICS = ("per_token_ms_mean", "per_token_ms_se", "ttft_ms_mean", "wait_ms_mean")
+ARTEFACT = (*POINT, "output_tokens", "runs", *ARTEFACT_METRICS)
 
 
 def published_results(path: Path) -> pd.DataFrame:
@@ -21,7 +35,7 @@ def published_results(path: Path) -> pd.DataFrame:
     InputError
         If the file cannot be read.
     """
-    return _read(path)
+    return read_csv(path, PRINTED)
 
 
 def artefact_means(artefact_csv: Path) -> pd.DataFrame:
@@ -35,7 +49,7 @@ def artefact_means(artefact_csv: Path) -> pd.DataFrame:
     DataFrame
         Place of the point, ``metric``, ``artefact_mean``, ``artefact_se``, ``artefact_runs``.
     """
-    table = _read(artefact_csv)
+    table = read_csv(artefact_csv, ARTEFACT)
     tokens = table["output_tokens"]
     total_ms = table["per_token_ms_mean"] * tokens
     means = {
@@ -59,8 +73,19 @@ def artefact_means(artefact_csv: Path) -> pd.DataFrame:
     )
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Table of a CSV file; only an empty cell is a missing value.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is empty or lacks a column.
+    """
     try:
-        return pd.read_csv(path)
+        table: pd.DataFrame = pd.read_csv(path, keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise InputError(path, "file", str(error), "a readable CSV file") from None
+    if table.empty or not set(columns) <= set(table):
+        value = "no rows" if table.empty else ", ".join(map(str, table.columns))
+        raise InputError(path, "columns", value, ", ".join(columns))
+    return table

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from bprr.figures.labels import topology_label
+from bprr.figures.caption import Caption
 from bprr.figures.published import published_results
 from bprr.figures.text_table import TextTable
 from bprr.ground.storage import read_table
-from bprr.settings.configuration import Settings
 
 __all__ = ["render_running_times", "running_times_layout", "running_times_table"]
 
@@ -49,15 +48,15 @@ def running_times_table(times: pd.DataFrame, published: pd.DataFrame) -> pd.Data
     return table.join(printed["sd_s"].rename("published_sd_s")).reset_index()
 
 
-def running_times_layout(table: pd.DataFrame, settings: Settings) -> TextTable:
+def running_times_layout(table: pd.DataFrame, caption: Caption) -> TextTable:
     """Lay Table VIII out: rows setting × method.
 
     Parameters
     ----------
     table : DataFrame
         From `running_times_table`.
-    settings : Settings
-        Names of methods.
+    caption : Caption
+        Names of methods and networks.
     """
     rows = []
     for row in table.to_dict("records"):
@@ -73,7 +72,7 @@ def running_times_layout(table: pd.DataFrame, settings: Settings) -> TextTable:
                 ("routing_s_per_request", 1e6),
             )
         ]
-        names = [topology_label(row["setting"]), settings.methods[row["method"]].label]
+        names = [caption.topology(row["setting"]), caption.methods[row["method"]]]
         rows.append([*names, printed_ms, *ours])
     first = table.iloc[0]
     return TextTable(
@@ -100,7 +99,7 @@ def running_times_layout(table: pd.DataFrame, settings: Settings) -> TextTable:
 
 
 def render_running_times(
-    timing_parquet: Path, settings: Settings, published_csv: Path, stem: Path
+    timing_parquet: Path, caption: Caption, published_csv: Path, stem: Path
 ) -> list[Path]:
     """Make Table VIII.
 
@@ -108,8 +107,8 @@ def render_running_times(
     ----------
     timing_parquet : Path
         Rows of `bprr.study.timing.running_times` (``results/timing/table8.parquet``).
-    settings : Settings
-        Whole configuration.
+    caption : Caption
+        Names of methods and networks.
     published_csv : Path
         ``data/published/results.csv``.
     stem : Path
@@ -121,4 +120,4 @@ def render_running_times(
         CSV, PDF, PNG and Markdown.
     """
     table = running_times_table(read_table(timing_parquet), published_results(published_csv))
-    return running_times_layout(table, settings).save(table, stem)
+    return running_times_layout(table, caption).save(table, stem)

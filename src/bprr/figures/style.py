@@ -6,7 +6,7 @@ A figure is drawn within `applied` and written by `save`, together with the numb
         figure = style.new_figure(style.COLUMN_IN, 2.4)
         axes = figure.subplots()
         look = style.method_styles(["petals", "proposed"])
-        axes.plot(x, y, label=settings.methods["petals"].label, **look["petals"].line())
+        axes.plot(x, y, label=caption.methods["petals"], **look["petals"].line())
         style.save(figure, table, Path("figures/fig7_abovenet"))
 
 Figures are made without pyplot, so nothing has to be closed and no display is needed.
@@ -14,8 +14,8 @@ Figures are made without pyplot, so nothing has to be closed and no display is n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,9 +161,13 @@ def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
     return styles
 
 
-def applied() -> AbstractContextManager[None]:
-    """Context within which figures are drawn in the style."""
-    return matplotlib.rc_context(RC)  # type: ignore[arg-type]  # a type of 300 literal keys
+@contextmanager
+def applied() -> Iterator[None]:
+    """Context within which figures are drawn in the style, whatever a user's matplotlibrc says."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC)  # type: ignore[arg-type]  # a type of 300 literal keys
+        yield
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
@@ -255,8 +259,9 @@ def save(figure: Figure, table: pd.DataFrame, stem: Path) -> list[Path]:
     with replacing(csv) as unfinished:
         table.to_csv(unfinished, index=False, float_format="%.9g", lineterminator="\n")
     with applied(), replacing(pdf) as unfinished:
-        figure.savefig(unfinished, format="pdf", metadata=undated)
+        figure.savefig(unfinished, format="pdf", backend="pdf", metadata=undated)
     figure.set_layout_engine("none")  # laid out: both pictures look the same
     with applied(), replacing(png) as unfinished:
-        figure.savefig(unfinished, format="png", dpi=PNG_DPI, metadata={"Software": None})
+        undated = {"Software": None}
+        figure.savefig(unfinished, format="png", backend="agg", dpi=PNG_DPI, metadata=undated)
     return paths

@@ -44,16 +44,18 @@ def contradicts(ours: Estimate, compare: Comparison) -> bool:
     return below or above
 
 
-def judge(ours: Mapping[str, Estimate], compare: Comparison) -> Verdict:
+def judge(ours: Mapping[str, Estimate], compare: Comparison, delayed: str | None) -> Verdict:
     """Verdict on a claim.
 
     Parameters
     ----------
     ours : mapping
-        Our estimate per variant of the allocation delays (``published``, ``none``), or under any
-        other name where delays play no part. Empty if there is no result.
+        Our estimate per variant of the allocation delays, or under any other name where delays
+        play no part. Empty if there is no result.
     compare : Comparison
         Absolute limits.
+    delayed : str, optional
+        Variant with the artefact's delays.
 
     Returns
     -------
@@ -66,7 +68,7 @@ def judge(ours: Mapping[str, Estimate], compare: Comparison) -> Verdict:
     held = {variant: agrees(estimate, compare) for variant, estimate in ours.items()}
     if all(held.values()):
         return Verdict.REPRODUCED
-    if held.get("published"):
+    if delayed is not None and held.get(delayed):
         return Verdict.ONLY_WITH_DELAYS
     if all(contradicts(estimate, compare) for estimate in ours.values()):
         return Verdict.CONTRADICTED
