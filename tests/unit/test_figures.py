@@ -11,14 +11,14 @@ from matplotlib.colors import same_color
 from bprr.figures import style
 from bprr.figures.caption import StudyCaption, Variant, read_caption
 from bprr.figures.decomposition import draw_decomposition, plot_decomposition
-from bprr.figures.from_settings import caption_of, study_caption
+from bprr.figures.from_settings import caption_slice, study_caption
 from bprr.figures.headline import draw_headline, headline_table, plot_headline, summary_table
 from bprr.figures.published import artefact_means, published_results
 from bprr.figures.running_times import running_times_layout, running_times_table
 from bprr.figures.swarm_map import draw_map
 from bprr.figures.sweep import conditions, draw_sweep, plot_sweep, sweep_table
 from bprr.figures.tables import comparison, comparison_layout, render_table
-from bprr.ground.errors import InputError
+from bprr.ground.errors import BprrError, InputError
 from bprr.settings.configuration import load_settings
 from bprr.study.summary import run_means
 from bprr.study.swarm_view import SwarmView
@@ -262,8 +262,10 @@ def test_running_times_beside_the_published(study):
 
 def renamed(caption, names):
     """A study whose variants of the delays have other names, and one more of them."""
-    variants = {names[name]: entry for name, entry in caption.variants.items()}
-    variants["measured"] = Variant(label="Measured", delays_s={"petals": 3.0, "proposed": 2.0})
+    variants = {names[name]: caption.variants[name] for name in names}
+    variants["measured"] = Variant(
+        label="Measured", delays_s={"petals": (3.0, 3.0), "proposed": (2.0, 2.0)}
+    )
     update = {"variants": variants}
     if isinstance(caption, StudyCaption):
         sweeps = {name: renamed(sweep, names) for name, sweep in caption.sweeps.items()}
@@ -317,15 +319,37 @@ def test_titles_say_the_delays_of_their_sweep(study):
 
 
 def test_caption_holds_no_more_than_is_said(settings, study, tmp_path):
-    one = caption_of(settings, "fig7", ["abovenet"])
-    assert one.topologies == {"abovenet": "AboveNet"}
-    assert list(one.methods) == settings.sweeps["fig7"].methods
+    one = study_caption(settings, ["fig7"])
+    assert list(one.sweeps) == ["fig7"]
+    assert list(one.sweeps["fig7"].methods) == settings.sweeps["fig7"].methods
+    assert set(one.methods) == set(settings.sweeps["fig7"].methods)
+    assert [name for name in one.topologies if name in settings.topologies] == (
+        settings.sweeps["fig7"].topologies
+    )
+    assert list(one.variants) == ["published", "none"]
+    shared = study_caption(settings, [])
+    assert set(shared.methods) == {"petals", "proposed"}
+    assert shared.topologies == study.topologies
+    assert "350000" not in study_caption(settings, ["fig7"]).model_dump_json()
+
+    made = caption_slice(settings, "caption_study", list(settings.sweeps))
     path = tmp_path / "caption.json"
-    path.write_text(study.model_dump_json(), encoding="utf-8")
+    path.write_text(made.text, encoding="utf-8")
     assert read_caption(path).model_dump() == study.model_dump()
-    path.write_text('{"sweeps": []}')
-    with pytest.raises(InputError, match=r"caption\.json"):
-        read_caption(path)
+    for text in ('{"sweeps": []}', "[]", "{"):
+        path.write_text(text)
+        with pytest.raises(BprrError, match=r"caption\.json"):
+            read_caption(path)
+
+
+def test_delays_that_vary_over_a_sweep_are_said_as_a_span(settings):
+    swept = settings.sweeps["fig7"].model_copy(
+        update={"axes": {"delays.published.per_method_ms.petals": [10_000, 250_000]}}
+    )
+    sweeps = {"fig7": swept, "fig9": settings.sweeps["fig9"]}
+    caption = study_caption(settings.model_copy(update={"sweeps": sweeps}))
+    title = caption.sweeps["fig7"].delays("published")
+    assert title == "Published delays (PETALS 10–250 s, Proposed 60 s)"
 
 
 @pytest.mark.parametrize(
@@ -389,7 +413,7 @@ def steps_table(steps=6, share=-0.1):
     rows = [
         {
             "topology": "abovenet", "x": 0.5, "allocation_delays": variant, "order": "delays last",
-            "step": f"step {number}", "method": "m", "share": share, "ratio": 1 + share * steps,
+            "step": f"step {number}", "method": "m", "runs": 4, "share": share, "ratio": 1 + share * steps,
         }
         for variant in ("published", "none")
         for number in range(steps)

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bprr.commands.arguments import add_config
+
 if TYPE_CHECKING:
     from bprr.figures.caption import StudyCaption
 
@@ -14,7 +16,7 @@ __all__ = ["add_caption_options", "caption_from"]
 
 def add_caption_options(command: argparse.ArgumentParser) -> None:
     """Add ``--config`` and, for jobs that read only what they show, ``--caption``."""
-    command.add_argument("--config", type=Path, default=Path("config/default.yaml"))
+    add_config(command)
     command.add_argument("--caption", type=Path, help="JSON with titles and names, not --config")
 
 
@@ -25,6 +27,6 @@ def caption_from(arguments: argparse.Namespace) -> StudyCaption:
     if arguments.caption is not None:
         return read_caption(arguments.caption)
     from bprr.figures.from_settings import study_caption
-    from bprr.settings.configuration import load_settings
+    from bprr.study.slices import settings_at
 
-    return study_caption(load_settings(arguments.config))
+    return study_caption(settings_at(arguments.config))

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bprr.commands.captions import add_caption_options, caption_from
+from bprr.settings.shipped import SHIPPED
 
 __all__ = ["add_command"]
 
-PUBLISHED = Path("data/published")
+PUBLISHED = SHIPPED / "data/published"
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,7 +34,9 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     running_times.add_argument("results", type=Path, help="results/timing/table8.parquet")
 
     swarm = _kind(kinds, "swarm", _swarm, "map of a swarm: servers, blocks, chains in use")
+    swarm.add_argument("sweep", help="which sweep, e.g. fig10")
     swarm.add_argument("topology", help="where, e.g. abovenet")
+    swarm.add_argument("--x", type=float, required=True, help="which point of the sweep")
 
     parts = _kind(kinds, "decomposition", _decomposition, "where the gain comes from")
     parts.add_argument("results", type=Path, help="results/decomposition.csv")
@@ -96,16 +99,12 @@ def _running_times(arguments: argparse.Namespace) -> int:
 
 def _swarm(arguments: argparse.Namespace) -> int:
     from bprr.figures.swarm_map import plot_map
-    from bprr.ground.errors import InputError
-    from bprr.settings.configuration import load_settings
+    from bprr.study.slices import settings_at
     from bprr.study.swarm_view import view_swarm
 
-    settings, caption = load_settings(arguments.config), caption_from(arguments)
-    if arguments.topology not in settings.topologies:
-        known = ", ".join(settings.topologies)
-        raise InputError(arguments.config, "topologies", arguments.topology, known)
-    compared = caption.compared
-    view = view_swarm(settings, arguments.topology, [compared.baseline, compared.method])
+    settings, caption = settings_at(arguments.config), caption_from(arguments)
+    pair = [caption.compared.baseline, caption.compared.method]
+    view = view_swarm(settings, arguments.sweep, arguments.topology, arguments.x, pair)
     return _written(plot_map(view, caption, arguments.topology, arguments.output.with_suffix("")))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bprr.commands.captions import add_caption_options, caption_from
+from bprr.settings.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from bprr.report.claims import Claims
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_command", "add_result_options", "judged"]
 
-PUBLISHED = Path("data/published")
+PUBLISHED = SHIPPED / "data/published"
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,8 +32,8 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 def add_result_options(command: argparse.ArgumentParser) -> None:
     """Add what scorecard and report are made from."""
     add_caption_options(command)
-    command.add_argument("--claims", type=Path, default=Path("claims.yaml"))
-    command.add_argument("--discrepancies", type=Path, default=Path("discrepancies.yaml"))
+    command.add_argument("--claims", type=Path, default=SHIPPED / "claims.yaml")
+    command.add_argument("--discrepancies", type=Path, default=SHIPPED / "discrepancies.yaml")
     command.add_argument("--published", type=Path, default=PUBLISHED / "results.csv")
     command.add_argument("--artefact", type=Path, default=PUBLISHED / "artefact_sweeps.csv")
     command.add_argument("--results", type=Path, help="results folder, if not the configured one")
@@ -46,11 +47,20 @@ def judged(arguments: argparse.Namespace) -> tuple[Scorecard, Claims, Register]:
     from bprr.report.scorecard import make_scorecard
 
     caption = caption_from(arguments)
-    folder = arguments.results or Path(caption.results_dir)
+    folder = arguments.results or results_folder(arguments)
     results = Results(folder, caption, arguments.published)
     claims, register = load_claims(arguments.claims), load_register(arguments.discrepancies)
     spelled = each_claim(claims, arguments.published, arguments.artefact, caption.labels)
     return make_scorecard(spelled, register, results), claims, register
+
+
+def results_folder(arguments: argparse.Namespace) -> Path:
+    """Folder that the configuration names; a caption alone names none."""
+    from bprr.study.slices import settings_at
+
+    if arguments.caption is not None:
+        return Path("results")
+    return Path(settings_at(arguments.config).results_dir)
 
 
 def _scorecard(arguments: argparse.Namespace) -> int:

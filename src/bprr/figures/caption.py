@@ -1,7 +1,8 @@
 """What exhibits say of a study: names, titles, delays and confidence, not how anything is run.
 
 Figures, tables and the scorecard are drawn from tables of results and a caption, so that they
-change with what they say and with nothing else of the configuration.
+change with what they say and with nothing else of the configuration. Names stand in the order in
+which they are shown.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from bprr.ground.errors import InputError
-from bprr.settings.configuration import Strict
+from bprr.ground.files import read_json
+from bprr.ground.schema import Strict
+from bprr.settings.messages import validated
 
 __all__ = [
     "METRIC_LABELS",
@@ -36,7 +39,9 @@ class Variant(Strict):
     """A variant of the allocation delays."""
 
     label: str
-    delays_s: dict[str, float] = Field({}, description="of the compared methods, by name")
+    delays_s: dict[str, tuple[float, float]] = Field(
+        {}, description="of the compared methods: lowest and highest over the points"
+    )
 
 
 class Compared(Strict):
@@ -47,7 +52,7 @@ class Compared(Strict):
 
 
 class Caption(Strict):
-    """What all exhibits share: names and their labels, in the order in which they are shown."""
+    """What all exhibits share: names and how they are written."""
 
     confidence: float
     compared: Compared
@@ -66,13 +71,18 @@ class Caption(Strict):
         return next((name for name in self.variants if not self._paid(name)), None)
 
     def _paid(self, variant: str) -> bool:
-        return any(self.variants[variant].delays_s.values())
+        return any(high for _, high in self.variants[variant].delays_s.values())
 
     @property
     def pair(self) -> tuple[str, str]:
         """Labels of the compared methods, the baseline last."""
         method, baseline = self.compared.method, self.compared.baseline
         return self.methods.get(method, method), self.methods.get(baseline, baseline)
+
+    @property
+    def level(self) -> str:
+        """Level of the intervals, e.g. ``95 %``."""
+        return f"{100 * self.confidence:g} %"
 
     def topology(self, name: object) -> str:
         """Label of a network or place; a name that nobody labelled stands for itself."""
@@ -81,21 +91,17 @@ class Caption(Strict):
     def delays(self, variant: str) -> str:
         """A variant with the delays that the compared methods pay under it, where they do."""
         entry = self.variants[variant]
-        if not self._paid(variant):
-            return entry.label
-        parts = [f"{self.methods.get(name, name)} {s:g} s" for name, s in entry.delays_s.items()]
-        return f"{entry.label} ({', '.join(parts)})"
+        parts = [
+            f"{self.methods.get(name, name)} {low:g}{f'–{high:g}' if high > low else ''} s"
+            for name, (low, high) in entry.delays_s.items()
+        ]
+        return f"{entry.label} ({', '.join(parts)})" if self._paid(variant) else entry.label
 
     def intervals(self, runs: float) -> str:
         """How many runs there are, and which intervals they allow: none at all if it is one."""
         if runs < 2:
             return "one run, without a confidence interval"
         return f"{runs:g} runs with {self.level} confidence intervals"
-
-    @property
-    def level(self) -> str:
-        """Level of the intervals, e.g. ``95 %``."""
-        return f"{100 * self.confidence:g} %"
 
 
 class SweepCaption(Caption):
@@ -114,9 +120,8 @@ class SweepCaption(Caption):
 
 
 class StudyCaption(Caption):
-    """What the exhibits of a whole study say."""
+    """What the exhibits of several sweeps say."""
 
-    results_dir: str
     seed: int
     runs: int
     sweeps: dict[str, SweepCaption]
@@ -134,13 +139,13 @@ class StudyCaption(Caption):
         Raises
         ------
         InputError
-            If the table is empty, or has a sweep, method or variant that the study has not;
-            ``where`` is the file it is from.
+            If the table has a sweep, method or variant that this study has not, or several
+            sweeps; ``where`` is the file it is from.
         """
-        names = table["figure"].astype(str).unique().tolist()
+        names = table["figure"].unique().tolist()
         if len(names) != 1 or names[0] not in self.sweeps:
-            value, known = ", ".join(names) or "no rows", ", ".join(self.sweeps)
-            raise InputError(where, "figure", value, f"one of the sweeps {known}")
+            known = ", ".join(self.sweeps)
+            raise InputError(where, "figure", ", ".join(names), f"one of the sweeps {known}")
         caption = self.sweeps[names[0]]
         for key, allowed in (("method", caption.methods), ("allocation_delays", caption.variants)):
             for name in table[key].unique():
@@ -150,14 +155,14 @@ class StudyCaption(Caption):
 
 
 def read_caption(path: Path) -> StudyCaption:
-    """Caption of a study from JSON.
+    """Caption of a study from JSON (`bprr.figures.from_settings.caption_slice` makes it).
 
     Raises
     ------
-    InputError
+    InputError, InputErrors
         If the file cannot be read or is no caption.
     """
-    try:
-        return StudyCaption.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
-        raise InputError(path, "file", str(error), "the caption of a study, as JSON") from None
+    content = read_json(path, "caption")
+    if not isinstance(content, dict):
+        raise InputError(path, "file", type(content).__name__, "the caption of a study")
+    return validated(StudyCaption, content, path)

@@ -1,4 +1,4 @@
-"""Where the gain comes from: the steps from the baseline to the proposed method that add up to it."""
+"""Where the gain comes from: the steps from the baseline to the compared method add up to it."""
 
 from __future__ import annotations
 
@@ -13,25 +13,20 @@ from matplotlib.ticker import PercentFormatter
 
 from bprr.figures import style
 from bprr.figures.caption import Caption
-from bprr.figures.published import read_csv
+from bprr.ground.results import DECOMPOSITION
+from bprr.ground.tables import read_csv
 
 __all__ = ["draw_decomposition", "plot_decomposition"]
 
 # Steps in their order; hatches tell them apart without colour. Both repeat, out of step.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#8C8C8C")
 HATCHES = ("", "//", "..", "xx", "", "--")
-COLUMNS = ("topology", "x", "allocation_delays", "order", "step", "share", "ratio")
 
 
 def draw_decomposition(table: pd.DataFrame, caption: Caption) -> Figure:
     """A panel per variant of the delays, a bar per network and rate, a part per step.
 
-    Parameters
-    ----------
-    table : DataFrame
-        From `bprr.report.discrepancies.decomposition`.
-    caption : Caption
-        Names of networks, of the compared methods and of the variants.
+    The table is that of `bprr.report.discrepancies.decomposition`.
     """
     table = table[table["order"] == table["order"].iloc[0]]
     steps = list(dict.fromkeys(table["step"]))
@@ -84,12 +79,6 @@ def draw_decomposition(table: pd.DataFrame, caption: Caption) -> Figure:
 
 
 def plot_decomposition(decomposition_csv: Path, caption: Caption, stem: Path) -> list[Path]:
-    """Make the figure of the decomposition.
-
-    Returns
-    -------
-    list of Path
-        CSV, PDF and PNG.
-    """
-    table = read_csv(decomposition_csv, COLUMNS)
+    """Make the figure of the decomposition: CSV, PDF and PNG."""
+    table = read_csv(decomposition_csv, DECOMPOSITION)
     return style.save(draw_decomposition(table, caption), table, stem)

@@ -2,81 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from bprr.figures.caption import Compared, StudyCaption, SweepCaption, Variant
 from bprr.settings.configuration import Settings
+from bprr.study.points import sweep_points
+from bprr.study.slices import Slice
 from bprr.study.timing import SETTINGS_TIMED
 
-__all__ = ["caption_of", "study_caption"]
+__all__ = ["caption_slice", "study_caption"]
 
-COMPARED = Compared(method="proposed", baseline="petals")
-VARIANTS = {"published": "Published delays", "none": "Without allocation delays"}
-TOPOLOGIES = {
-    "abovenet": "AboveNet",
-    "bellcanada": "BellCanada",
-    "gts_ce": "GTS-CE",
-    "cluster0": "client in cluster 0",
-    "cluster1": "client in cluster 1",
-    "cluster2": "client in cluster 2",
-}
-TABLES = {"table3": "Table III", "table6": "Table VI"}
+MS_PER_S = 1000.0
 
 
-def caption_of(settings: Settings, sweep: str, topologies: Iterable[str] = ()) -> SweepCaption:
-    """Caption of a sweep, on some of its topologies or on all of them."""
-    chosen = settings.sweeps[sweep]
-    number = sweep.removeprefix("fig")
-    axes = ", ".join(chosen.axes)
-    changed = ", ".join(f"{key} = {value}" for key, value in chosen.set.items())
-    return SweepCaption(
-        confidence=settings.confidence,
-        compared=COMPARED,
-        methods={name: settings.methods[name].label for name in chosen.methods},
-        topologies=_topologies(settings, topologies or chosen.topologies),
-        variants=_variants(settings, chosen.methods, chosen.replace_allocation_delay_ms),
-        name=sweep,
-        title=chosen.title,
-        x_label=chosen.x_label,
-        paper=f"Figure {number}" if number.isdigit() else TABLES.get(sweep, ""),
-        details=f"Scenario {chosen.scenario}; varied: {axes}{changed and '; set: ' + changed}; "
-        f"{chosen.runs or settings.runs} runs",
-    )
+def caption_slice(settings: Settings, name: str, sweeps: Iterable[str] = ()) -> Slice:
+    """What exhibits of some sweeps say, as a file of its own; of none: what all have in common."""
+    return Slice(name, study_caption(settings, sweeps).model_dump(mode="json"))
 
 
-def study_caption(settings: Settings) -> StudyCaption:
-    """Caption of the whole study."""
+def study_caption(settings: Settings, sweeps: Iterable[str] | None = None) -> StudyCaption:
+    """Caption of some sweeps, or of all, with the names that these use."""
+    captions = {name: _sweep(settings, name) for name in settings.sweeps if sweeps is None}
+    captions |= {name: _sweep(settings, name) for name in sweeps or ()}
+    pair = [settings.compared.baseline, settings.compared.method]
+    usual = {
+        name: {method: [variant.of(method)] for method in pair}
+        for name, variant in settings.delays.items()
+        if variant.in_every_sweep or any(name in each.variants for each in captions.values())
+    }
+    used = {*pair, *(name for each in captions.values() for name in each.methods)}
+    places = {name for each in captions.values() for name in each.topologies}
     timed = {name: name.capitalize() for name in SETTINGS_TIMED if name not in settings.topologies}
     caption = StudyCaption(
-        confidence=settings.confidence,
-        compared=COMPARED,
-        methods={name: method.label for name, method in settings.methods.items()},
-        topologies=_topologies(settings, settings.topologies) | timed,
-        variants=_variants(settings, settings.methods, {}),
-        results_dir=settings.results_dir,
+        **_common(
+            settings,
+            [name for name in settings.methods if name in used],
+            [name for name in settings.topologies if name in places or not places],
+            usual,
+        ),
         seed=settings.seed,
         runs=settings.runs,
-        sweeps={name: caption_of(settings, name) for name in settings.sweeps},
+        sweeps=captions,
     )
     caption._where = settings.where
-    return caption
+    return caption.model_copy(update={"topologies": caption.topologies | timed})
 
 
-def _topologies(settings: Settings, names: Iterable[str]) -> dict[str, str]:
-    return {name: TOPOLOGIES.get(name, name) for name in names}
-
-
-def _variants(
-    settings: Settings, methods: Iterable[str], replaced_ms: dict[str, float]
-) -> dict[str, Variant]:
-    shown = [name for name in (COMPARED.baseline, COMPARED.method) if name in methods]
-    paid_ms = {
-        name: replaced_ms.get(name, settings.methods[name].allocation_delay_ms) for name in shown
+def _sweep(settings: Settings, name: str) -> SweepCaption:
+    sweep = settings.sweeps[name]
+    points = sweep_points(settings, name, sweep.topologies[0])
+    pair = [settings.compared.baseline, settings.compared.method]
+    delays_ms = {
+        variant: {
+            method: [point.delays[variant][method] for point in points]
+            for method in pair
+            if method in sweep.methods
+        }
+        for variant in settings.variants_of(sweep)
     }
+    changed = ", ".join(f"{key} = {value}" for key, value in sweep.set.items())
+    return SweepCaption(
+        **_common(settings, sweep.methods, sweep.topologies, delays_ms),
+        name=name,
+        title=sweep.title or name,
+        x_label=sweep.x_label,
+        paper=sweep.paper,
+        details=f"Scenario {sweep.scenario}; varied: {', '.join(sweep.axes)}"
+        f"{changed and '; set: ' + changed}; {sweep.runs or settings.runs} runs",
+    )
+
+
+def _common(
+    settings: Settings,
+    methods: Iterable[str],
+    topologies: Iterable[str],
+    delays_ms: Mapping[str, Mapping[str, list[float]]],
+) -> dict[str, Any]:
+    """What every caption has."""
     return {
-        name: Variant(
-            label=VARIANTS[name],
-            delays_s={key: ms / 1000 if name != "none" else 0.0 for key, ms in paid_ms.items()},
-        )
-        for name in settings.allocation_delays
+        "confidence": settings.confidence,
+        "compared": Compared(**settings.compared.model_dump()),
+        "methods": {name: settings.methods[name].label or name for name in methods},
+        "topologies": {name: settings.topologies[name].label or name for name in topologies},
+        "variants": {
+            name: Variant(
+                label=settings.delays[name].label or name,
+                delays_s={
+                    method: (min(each) / MS_PER_S, max(each) / MS_PER_S)
+                    for method, each in paid_ms.items()
+                },
+            )
+            for name, paid_ms in delays_ms.items()
+        },
     }

@@ -19,7 +19,9 @@ from matplotlib.ticker import PercentFormatter
 
 from bprr.figures import style
 from bprr.figures.caption import Caption, StudyCaption
-from bprr.ground.storage import read_table, replacing
+from bprr.ground.results import REQUESTS
+from bprr.ground.storage import replacing
+from bprr.ground.tables import read_table
 from bprr.study.summary import run_means, summarize
 
 __all__ = ["draw_headline", "headline_table", "plot_headline", "summary_table"]
@@ -61,15 +63,7 @@ def headline_table(means: pd.DataFrame, caption: Caption) -> pd.DataFrame:
 
 
 def draw_headline(table: pd.DataFrame, study: StudyCaption) -> Figure:
-    """Draw the ratios: a panel per sweep, a group per network, a dumbbell per point.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `headline_table`.
-    study : StudyCaption
-        Titles, names and delays.
-    """
+    """Draw a `headline_table`: a panel per sweep, a group per network, a dumbbell per point."""
     sweeps = [study.sweeps[name] for name in dict.fromkeys(table["figure"])]
     looks = _looks(table, study)
     method, baseline = study.pair
@@ -84,8 +78,8 @@ def draw_headline(table: pd.DataFrame, study: StudyCaption) -> Figure:
             _panel(axes, table[table["figure"] == sweep.name], looks, study)
             title = f"{sweep.paper} · {sweep.x_label}" if sweep.paper else sweep.x_label
             axes.set_title(title, loc="left", fontweight="bold")
-        highest = table[["ratio", "ci_high"]].max(axis=None)
-        grid[0, 0].set_ylim(0, max(1.14, 1.04 * float(np.nan_to_num(highest))))
+        highest = np.nan_to_num(table[["ratio", "ci_high"]].to_numpy(dtype=float)).max()
+        grid[0, 0].set_ylim(0, max(1.14, 1.04 * float(highest)))
         grid[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         for axes in grid[:, 0]:
             axes.set_ylabel(f"Time per token,\n{method} / {baseline}")
@@ -127,8 +121,10 @@ def _panel(
     text = f"as slow as {caption.pair[1]}"
     axes.text(-0.6, 1.03, text, fontsize=7, color=style.REFERENCE_COLOR)
     if len(looks) == 2:
-        ends = [rows.set_index("at")["ratio"].reindex(points["at"]) for rows in rows_of.values()]
-        axes.vlines(points["at"], *ends, **GAP, zorder=2)
+        low, high = (
+            rows.set_index("at")["ratio"].reindex(points["at"]) for rows in rows_of.values()
+        )
+        axes.vlines(points["at"], low, high, **GAP, zorder=2)
     for rank, (name, look) in enumerate(looks.items()):
         rows = rows_of[name]
         reach = np.vstack([rows["ratio"] - rows["ci_low"], rows["ci_high"] - rows["ratio"]])
@@ -168,15 +164,7 @@ def _legend_handles(
 
 
 def summary_table(table: pd.DataFrame, caption: Caption) -> str:
-    """Range and median of the ratios per sweep and network, as Markdown.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `headline_table`.
-    caption : Caption
-        Names of networks and variants.
-    """
+    """Range and median of the ratios per sweep and network, as Markdown."""
     variants = list(_looks(table, caption))
     head = ["sweep", "network", "points", *(caption.variants[name].label for name in variants)]
     lines = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
@@ -199,24 +187,11 @@ def _spans(rows: pd.DataFrame, variants: Sequence[str]) -> list[str]:
 
 
 def plot_headline(sweep_parquets: Sequence[Path], study: StudyCaption, stem: Path) -> list[Path]:
-    """Make the headline figure and the Markdown table of its numbers.
+    """Make the figure (CSV, PDF, PNG) and the Markdown table of its numbers.
 
-    Parameters
-    ----------
-    sweep_parquets : sequence of Path
-        Requests of the sweeps, in the order in which they are to appear: a panel per sweep, in
-        it a group per network.
-    study : StudyCaption
-        Captions of these sweeps.
-    stem : Path
-        Path of the files without suffix.
-
-    Returns
-    -------
-    list of Path
-        CSV, PDF, PNG and Markdown.
+    Tables of requests are shown in their order: a panel per sweep, in it a group per network.
     """
-    means = [run_means(read_table(path)) for path in sweep_parquets]
+    means = [run_means(read_table(path, REQUESTS)) for path in sweep_parquets]
     for path, rows in zip(sweep_parquets, means, strict=True):
         study.sweep_of(rows, path)  # refuses another study's
     table = headline_table(pd.concat(means, ignore_index=True), study)

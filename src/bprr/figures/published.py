@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from bprr.ground.errors import InputError
+from bprr.ground.results import ARTEFACT, PUBLISHED
+from bprr.ground.tables import read_csv
 from bprr.study.summary import POINT
 
-__all__ = ["artefact_means", "published_results", "read_csv"]
-
-PRINTED = (
-    "table",
-    "setting",
-    "method",
-    "rate_per_s",
-    "output_tokens",
-    "quantity",
-    "value_s",
-    "sd_s",
-)
-ARTEFACT_METRICS = ("per_token_ms_mean", "per_token_ms_se", "ttft_ms_mean", "wait_ms_mean")
-ARTEFACT = (*POINT, "output_tokens", "runs", *ARTEFACT_METRICS)
+__all__ = ["artefact_means", "published_results"]
 
 
 def published_results(path: Path) -> pd.DataFrame:
-    """Numbers printed in the paper's tables (``data/published/results.csv``).
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read.
-    """
-    return read_csv(path, PRINTED)
+    """Numbers printed in the paper's tables (``data/published/results.csv``)."""
+    return read_csv(path, PUBLISHED)
 
 
 def artefact_means(artefact_csv: Path) -> pd.DataFrame:
@@ -71,21 +52,3 @@ def artefact_means(artefact_csv: Path) -> pd.DataFrame:
         ],
         ignore_index=True,
     )
-
-
-def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Table of a CSV file; only an empty cell is a missing value.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, is empty or lacks a column.
-    """
-    try:
-        table: pd.DataFrame = pd.read_csv(path, keep_default_na=False, na_values=[""])
-    except (OSError, ValueError) as error:
-        raise InputError(path, "file", str(error), "a readable CSV file") from None
-    if table.empty or not set(columns) <= set(table):
-        value = "no rows" if table.empty else ", ".join(map(str, table.columns))
-        raise InputError(path, "columns", value, ", ".join(columns))
-    return table

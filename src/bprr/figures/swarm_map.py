@@ -51,11 +51,10 @@ def draw_map(view: SwarmView, caption: Caption, topology: str) -> Figure:
         style.heading(figure, f"The swarm on {caption.topology(topology)}", handles)
         style.note(
             figure,
-            f"First draw of the scattered scenario, {table['server'].nunique()} servers, "
-            f"{view.requests} requests at {view.rate_per_s:g}/s, without allocation "
-            "delays. Left: network and servers (not to scale);\nright: blocks that each server "
-            "hosts, a row per server, pale where no request uses it. Clients talk to every server "
-            "of a chain themselves.",
+            f"One draw: {table['server'].nunique()} servers, {view.requests} requests at "
+            f"{view.rate_per_s:g}/s, without allocation delays. Left: network and servers (not to "
+            "scale);\nright: blocks that each server hosts, a row per server, pale where no "
+            "request uses it. Clients talk to every server of a chain themselves.",
         )
     return figure
 
@@ -93,11 +92,5 @@ def _blocks(axes: Axes, rows: pd.DataFrame, total: int, looks: Looks) -> None:
 
 
 def plot_map(view: SwarmView, caption: Caption, topology: str, stem: Path) -> list[Path]:
-    """Make the map of a swarm.
-
-    Returns
-    -------
-    list of Path
-        CSV, PDF and PNG.
-    """
+    """Make the map of a swarm: CSV, PDF and PNG."""
     return style.save(draw_map(view, caption, topology), view.servers, stem)

@@ -15,7 +15,8 @@ from matplotlib.lines import Line2D
 from bprr.figures import style
 from bprr.figures.caption import METRIC_LABELS, StudyCaption, SweepCaption
 from bprr.figures.published import artefact_means
-from bprr.ground.storage import read_table
+from bprr.ground.results import REQUESTS
+from bprr.ground.tables import read_table
 from bprr.study.summary import METRICS, POINT, run_means, summarize
 
 __all__ = ["conditions", "draw_sweep", "plot_sweep", "sweep_table"]
@@ -93,17 +94,7 @@ def conditions(means: pd.DataFrame, caption: SweepCaption) -> str:
 
 
 def draw_sweep(table: pd.DataFrame, caption: SweepCaption, conditions_text: str) -> Figure:
-    """Draw the table of a sweep: a row per metric, a column per variant of the delays.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `sweep_table`.
-    caption : SweepCaption
-        Titles and names.
-    conditions_text : str
-        What the sweep ran on.
-    """
+    """Draw a `sweep_table`: a row per metric, a column per variant of the delays."""
     variants = list(dict.fromkeys(table["allocation_delays"]))
     methods = list(dict.fromkeys(table["method"]))
     shape = (len(METRIC_LABELS), len(variants))
@@ -187,25 +178,8 @@ def _legend_handles(table: pd.DataFrame, methods: Sequence[str]) -> list[Line2D]
 def plot_sweep(
     sweep_parquet: Path, study: StudyCaption, artefact_csv: Path, stem: Path
 ) -> list[Path]:
-    """Make the figure of one sweep on one topology.
-
-    Parameters
-    ----------
-    sweep_parquet : Path
-        Requests of the sweep (``results/sweeps/<sweep>_<topology>.parquet``).
-    study : StudyCaption
-        Captions of this sweep and maybe of others.
-    artefact_csv : Path
-        Reference means of the published artefact.
-    stem : Path
-        Path of the figure without suffix.
-
-    Returns
-    -------
-    list of Path
-        CSV, PDF and PNG.
-    """
-    means = run_means(read_table(sweep_parquet))
+    """Make the figure of one sweep on one topology from its table of requests: CSV, PDF, PNG."""
+    means = run_means(read_table(sweep_parquet, REQUESTS))
     caption = study.sweep_of(means, sweep_parquet)
     table = sweep_table(means, caption, artefact_means(artefact_csv))
     return style.save(draw_sweep(table, caption, conditions(means, caption)), table, stem)

@@ -12,7 +12,8 @@ import pandas as pd
 from bprr.figures.caption import Caption, StudyCaption, SweepCaption
 from bprr.figures.published import published_results
 from bprr.figures.text_table import TextTable
-from bprr.ground.storage import read_table
+from bprr.ground.results import REQUESTS
+from bprr.ground.tables import read_table
 from bprr.study.summary import run_means, summarize
 
 __all__ = ["comparison", "comparison_layout", "render_table"]
@@ -124,15 +125,7 @@ def _published_ratios(theirs: pd.DataFrame, caption: Caption) -> pd.DataFrame:
 
 
 def comparison_layout(table: pd.DataFrame, caption: SweepCaption) -> TextTable:
-    """Lay a comparison out as in the paper: rows client × method, columns (λ, l).
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `comparison`.
-    caption : SweepCaption
-        Title, names, level of confidence, delays.
-    """
+    """Lay a `comparison` out as in the paper: rows client × method, columns (λ, l)."""
     by = ["rate_per_s", "output_tokens"]
     points = table[by].drop_duplicates().sort_values(by)
     columns = list(points.itertuples(index=False, name=None))
@@ -200,25 +193,10 @@ def _note(table: pd.DataFrame, caption: Caption) -> str:
 def render_table(
     sweep_parquets: Sequence[Path], study: StudyCaption, published_csv: Path, stem: Path
 ) -> list[Path]:
-    """Make Table III or VI.
-
-    Parameters
-    ----------
-    sweep_parquets : sequence of Path
-        Requests of the table's sweep, a file per client or network.
-    study : StudyCaption
-        Caption of this sweep and maybe of others.
-    published_csv : Path
-        ``data/published/results.csv``.
-    stem : Path
-        Path of the files without suffix.
-
-    Returns
-    -------
-    list of Path
-        CSV, PDF, PNG and Markdown.
-    """
-    means = pd.concat([run_means(read_table(path)) for path in sweep_parquets], ignore_index=True)
+    """Make Table III or VI from requests, a file per client or network: CSV, PDF, PNG, Markdown."""
+    means = pd.concat(
+        [run_means(read_table(path, REQUESTS)) for path in sweep_parquets], ignore_index=True
+    )
     caption = study.sweep_of(means, sweep_parquets[0])
     table = comparison(means, published_results(published_csv), caption)
     return comparison_layout(table, caption).save(table, stem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import pandas as pd
@@ -11,11 +12,14 @@ from pydantic import Field, model_validator
 
 from bprr.figures.published import artefact_means, published_results
 from bprr.ground.errors import InputError
-from bprr.settings.configuration import Refused, Strict, read_yaml, validated
+from bprr.ground.schema import Refused, Strict
+from bprr.settings.messages import validated
+from bprr.settings.shipped import SHIPPED
+from bprr.settings.yaml_file import read_yaml
 
 __all__ = ["Claim", "Claims", "Comparison", "each_claim", "load_claims"]
 
-ARTEFACT = Path("data/published/artefact_sweeps.csv")
+ARTEFACT = SHIPPED / "data/published/artefact_sweeps.csv"
 
 
 class Comparison(Strict):
@@ -136,18 +140,11 @@ def each_claim(
     claims: Claims,
     published_csv: Path,
     artefact_csv: Path = ARTEFACT,
-    labels: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Claim]:
     """Claims with every table of numbers spelled out, a claim per number.
 
-    Parameters
-    ----------
-    claims : Claims
-        The whole file.
-    published_csv, artefact_csv : Path
-        ``results.csv`` and ``artefact_sweeps.csv`` of ``data/published``.
-    labels : mapping, optional
-        How statements write names (`bprr.figures.caption.StudyCaption.labels`).
+    ``labels`` say how statements write names (`bprr.figures.caption.StudyCaption.labels`).
 
     Raises
     ------
@@ -168,7 +165,7 @@ def each_claim(
         if not rows:
             allowed = f"rows of {published_csv} or {artefact_csv}"
             raise InputError(claims.where, f"{claim.id}.each_of", claim.each_of, allowed)
-        spelled += [_of_row(claim, row, labels or {}) for row in rows]
+        spelled += [_of_row(claim, row, labels) for row in rows]
     return spelled
 
 

@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
+from bprr.ground.schema import Refused, Strict
 from bprr.report.measures import at, mean_of, point_ratios, wide
 from bprr.report.results import Results
-from bprr.settings.configuration import Refused, Strict, read_yaml, validated
+from bprr.settings.messages import validated
+from bprr.settings.yaml_file import read_yaml
 from bprr.study.summary import Estimate, paired_ratio
 
 __all__ = ["Discrepancy", "Register", "causes", "decomposition", "effects", "load_register"]
@@ -113,11 +115,8 @@ def sweep_files(results: Results, sweep: str) -> list[str]:
 def effects(register: Register, results: Results) -> pd.DataFrame:
     """Measured effect of every switch on the headline ratio.
 
-    Returns
-    -------
-    DataFrame
-        One row per switch, network and variant of the delays: ``before`` and ``after`` with their
-        intervals, and ``effect``, the difference.
+    One row per switch, network and variant of the delays: ``before`` and ``after`` with their
+    intervals, and ``effect``, the difference.
     """
     rows = []
     for entry in register.discrepancies:

@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 
 from bprr.figures.published import published_results
+from bprr.ground.errors import InputError
+from bprr.ground.results import RUNNING_TIMES, SOLVER_RACE, THEOREM_2
 from bprr.report.results import Results
-from bprr.settings.configuration import read_yaml
+from bprr.settings.yaml_file import read_yaml
 from bprr.study.summary import Estimate, mean_interval, paired_ratio
 
 __all__ = ["MEASURES", "Measure"]
@@ -91,11 +93,12 @@ def at(means: pd.DataFrame, where: Mapping[str, object]) -> pd.DataFrame:
 
 def picked(means: pd.DataFrame, where: Mapping[str, object]) -> pd.DataFrame:
     """Rows at some points; the first or last point of every sweep on every network by name."""
-    edge = {"first": "min", "last": "max"}.get(str(where.get("x")))
-    if edge is None:
+    if where.get("x") not in ("first", "last"):
         return at(means, where)
     rows = at(means, {key: value for key, value in where.items() if key != "x"})
-    return rows[rows["x"] == rows.groupby(["figure", "topology"])["x"].transform(edge)]
+    points = rows.groupby(["figure", "topology"])["x"]
+    edge = points.transform("min") if where["x"] == "first" else points.transform("max")
+    return rows[rows["x"] == edge]
 
 
 def complement(estimate: Estimate) -> Estimate:
@@ -118,7 +121,9 @@ def running_time(
 ) -> dict[str, Estimate]:
     """Running time of the algorithms (s): median over repeats, quartiles as its interval."""
     (name,) = files
-    times = at(results.table(name), {"setting": setting, "method": method})["total_s"]
+    times = at(results.table(name, RUNNING_TIMES), {"setting": setting, "method": method})[
+        "total_s"
+    ]
     low, middle, high = times.quantile([0.25, 0.5, 0.75])
     return {"time": Estimate(float(middle), float(low), float(high))}
 
@@ -228,7 +233,7 @@ def deviation_from_gpus(results: Results, means: pd.DataFrame) -> Estimate:
 @measure
 def smallest(results: Results, files: Sequence[str], column: str) -> dict[str, Estimate]:
     """Smallest value of a column."""
-    values = pd.concat([results.table(name)[column] for name in files]).dropna()
+    values = pd.concat([results.table(name, THEOREM_2)[column] for name in files]).dropna()
     return {"all": Estimate(float(values.min()), np.nan, np.nan)}
 
 
@@ -239,7 +244,7 @@ def final_gap(
     """Optimality gap at which the best solver stops on a formulation."""
     (name,) = files
     where = {"formulation": formulation, "load": load, "family": family, "clients": 1}
-    table = at(results.table(name), where)
+    table = at(results.table(name, SOLVER_RACE), where)
     done = table[~table["status"].isin(["running", "licence"])]
     return {"all": Estimate(float(done["gap"].min()), np.nan, np.nan)}
 
@@ -248,10 +253,12 @@ def final_gap(
 def statement_holds(results: Results, files: Sequence[str], statement: str) -> dict[str, Estimate]:
     """1 if a statement of the performance model holds on the fitted device, 0 if it fails."""
     (name,) = files
-    (profile,) = read_yaml(results.path(name)).values()
-    held = [
-        verdict["holds"]
-        for verdict in profile["provenance"]["verdicts"]
-        if verdict["statement"] == statement
-    ]
-    return {} if held in ([], [None]) else {"all": Estimate(float(held[0]), np.nan, np.nan)}
+    path = results.path(name)
+    try:
+        (profile,) = read_yaml(path).values()
+        holds = {each["statement"]: each["holds"] for each in profile["provenance"]["verdicts"]}
+    except (KeyError, TypeError, ValueError):
+        raise InputError(path, "file", "something else", "a device that bprr fit wrote") from None
+    if holds.get(statement) is None:
+        return {}
+    return {"all": Estimate(float(holds[statement]), np.nan, np.nan)}

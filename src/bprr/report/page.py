@@ -19,7 +19,8 @@ from PIL import Image
 from bprr.figures import style
 from bprr.figures.caption import METRIC_LABELS, SweepCaption
 from bprr.ground.errors import BprrError
-from bprr.ground.storage import package_versions, read_provenance, replacing, source_hash
+from bprr.ground.source import source_hash
+from bprr.ground.storage import package_versions, read_provenance, replacing
 from bprr.report.discrepancies import Register
 from bprr.report.results import Results
 from bprr.report.scorecard import Scorecard
@@ -180,7 +181,7 @@ def _curves(means: pd.DataFrame, sweep: SweepCaption) -> dict[str, Any]:
 
 def answer(card: Scorecard, claim: str) -> dict[str, str]:
     """The answer of the first screen: one claim, with the delays and without."""
-    row = card.claims.set_index("id").loc[claim]
+    (row,) = card.claims[card.claims["id"] == claim].to_dict("records")
 
     def percent(name: str) -> str:
         return with_interval(*(100 * row[f"{name}{end}"] for end in ("", "_low", "_high")))
@@ -197,21 +198,7 @@ def answer(card: Scorecard, claim: str) -> dict[str, str]:
 def write_page(
     card: Scorecard, register: Register, answered: str, pictures: Iterable[Path], output: Path
 ) -> None:
-    """Write the report.
-
-    Parameters
-    ----------
-    card : Scorecard
-        The scorecard.
-    register : Register
-        Discrepancies.
-    answered : str
-        Claim that the first screen is about.
-    pictures : iterable of Path
-        PNGs, in the order in which they appear.
-    output : Path
-        The HTML file.
-    """
+    """Write the report; pictures are PNGs in their order, ``answered`` the first screen's claim."""
     study = card.results.caption
     method, baseline = study.pair
     shown: dict[str, list[Exhibit]] = {}

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from bprr.figures.caption import StudyCaption
-from bprr.ground.storage import read_table
+from bprr.ground.results import REQUESTS
+from bprr.ground.tables import Schema, read_table
 from bprr.study.summary import run_means
 
 __all__ = ["Results"]
@@ -19,17 +20,7 @@ FITS = Path("results/fit")
 
 
 class Results:
-    """Files below the results folder.
-
-    Parameters
-    ----------
-    folder : Path
-        The results folder.
-    caption : StudyCaption
-        Compared methods, variants of the delays, and the level of all intervals.
-    published : Path
-        Numbers printed in the paper (``data/published/results.csv``).
-    """
+    """Files below the results folder, their caption, and the numbers printed in the paper."""
 
     def __init__(self, folder: Path, caption: StudyCaption, published: Path) -> None:
         self.folder, self.caption, self.published = folder, caption, published
@@ -46,9 +37,9 @@ class Results:
         top, _, rest = name.partition("/")
         return FITS / rest if top == "fit" and not path.exists() else path
 
-    def table(self, name: str) -> pd.DataFrame:
+    def table(self, name: str, schema: Schema = REQUESTS) -> pd.DataFrame:
         """Table of a Parquet file."""
-        return read_table(self.path(name))
+        return read_table(self.path(name), schema)
 
     def means(self, *names: str) -> pd.DataFrame:
         """Run means of one or several sweeps (`bprr.study.summary.run_means`)."""

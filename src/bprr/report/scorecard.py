@@ -26,28 +26,14 @@ MISSING = Estimate(float("nan"), float("nan"), float("nan"))
 
 @dataclass(frozen=True)
 class Scorecard:
-    """What the report shows.
-
-    Parameters
-    ----------
-    claims : DataFrame
-        One row per claim, from `make_scorecard`.
-    effects, decomposition : DataFrame
-        From `bprr.report.discrepancies`.
-    causes : dict
-        One sentence per entry of the register, with its measured numbers.
-    headline_x : float
-        Point of the decomposition that the summary shows.
-    results : Results
-        What it was made from.
-    """
+    """What the report shows: claims with verdicts, effects of switches, steps of the gain."""
 
     claims: pd.DataFrame
     effects: pd.DataFrame
     decomposition: pd.DataFrame
-    causes: dict[str, str]
-    headline_x: float
-    results: Results
+    causes: dict[str, str]  # a sentence per entry of the register, its numbers filled in
+    headline_x: float  # point of the decomposition that the summary shows
+    results: Results  # what it was made from
 
     @property
     def counts(self) -> dict[str, int]:
@@ -68,17 +54,10 @@ def planned_files(settings: Settings) -> set[str]:
 def check_claims(
     claims: Sequence[Claim], register: Register, rules: Collection[str], files: Collection[str]
 ) -> None:
-    """Refuse claims that nothing produces, measures that do not exist, and unknown causes.
+    """Refuse (`InputError`) the first claim that cannot be judged.
 
-    Parameters
-    ----------
-    rules, files : collection of str
-        Rules of the workflow, and the files below the results folder that it produces.
-
-    Raises
-    ------
-    InputError
-        At the first claim that cannot be judged.
+    Nothing produces its file (``rules`` of the workflow, ``files`` below the results folder), its
+    measure or arguments do not exist, or its cause is not in the register.
     """
     known = {entry.id for entry in register.discrepancies}
     for claim in claims:
@@ -103,17 +82,7 @@ def check_claims(
 
 
 def make_scorecard(claims: Sequence[Claim], register: Register, results: Results) -> Scorecard:
-    """Judge every claim.
-
-    Parameters
-    ----------
-    claims : sequence of Claim
-        From `bprr.report.claims.each_claim`.
-    register : Register
-        Discrepancies.
-    results : Results
-        What there is; a claim whose file is missing is not testable here.
-    """
+    """Judge every claim (`each_claim`); one whose file is missing is not testable here."""
     measured = effects(register, results)
     sentences = causes(register, measured, results.caption.undelayed)
     return Scorecard(

@@ -103,15 +103,14 @@ def _decompositions(card: Scorecard) -> Iterator[tuple[tuple[str, float, str], p
     if table.empty:
         return
     first = table["order"].iloc[0]
-    for (topology, x, variant, order), steps in table.groupby(
-        ["topology", "x", "allocation_delays", "order"], sort=False
-    ):
+    place = ["topology", "x", "allocation_delays", "order"]
+    for (topology, _, variant, order), steps in table.groupby(place, sort=False):
         label = caption.variants[str(variant)].label
         if variant != caption.undelayed:
             label = f"{label}, {order}"
         elif order != first:
             continue
-        yield (caption.topology(topology), float(x), label), steps
+        yield (caption.topology(topology), float(steps["x"].iloc[0]), label), steps
 
 
 def decomposition_text(card: Scorecard) -> pd.DataFrame:

@@ -45,23 +45,11 @@ def contradicts(ours: Estimate, compare: Comparison) -> bool:
 
 
 def judge(ours: Mapping[str, Estimate], compare: Comparison, delayed: str | None) -> Verdict:
-    """Verdict on a claim.
+    """Verdict on a claim from our estimate per variant of the delays, ``delayed`` naming theirs.
 
-    Parameters
-    ----------
-    ours : mapping
-        Our estimate per variant of the allocation delays, or under any other name where delays
-        play no part. Empty if there is no result.
-    compare : Comparison
-        Absolute limits.
-    delayed : str, optional
-        Variant with the artefact's delays.
-
-    Returns
-    -------
-    Verdict
-        Reproduced if every variant agrees; only with the delays if that with them does and that
-        without does not; contradicted if every variant contradicts.
+    Reproduced if every variant agrees; only with the delays if that with them does and that
+    without does not; contradicted if every variant contradicts. Where delays play no part the one
+    estimate has another name; without any result nothing can be tested.
     """
     if not ours:
         return Verdict.NOT_TESTABLE

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bprr.ground.errors import InputError
 from bprr.scenario.draw import draw
 from bprr.scenario.network import LinkNetwork
-from bprr.settings.configuration import Settings, load_scenario
-from bprr.study.sweep import MethodRunner, catalogue
+from bprr.settings.configuration import Settings
+from bprr.study.method import MethodRunner
+from bprr.study.points import catalogue, sweep_points
 
 __all__ = ["SwarmView", "view_swarm"]
 
@@ -45,20 +47,27 @@ class SwarmView:
     rate_per_s: float
 
 
-def view_swarm(settings: Settings, topology: str, methods: Sequence[str]) -> SwarmView:
-    """First draw of the scattered scenario under some methods, without allocation delays."""
-    path = settings.scenario_dir / "scattered.yaml"
-    scenario = load_scenario(path, settings.topologies[topology])
-    profiles = catalogue(settings)
-    instance = draw(scenario, profiles, settings.seed, 0)
-    runner, nodes, network = (
-        MethodRunner(instance, profiles),
-        instance.server_node,
-        instance.network,
-    )
+def view_swarm(
+    settings: Settings, sweep: str, topology: str, x: float, methods: Sequence[str]
+) -> SwarmView:
+    """First draw of a point of a sweep under some of its methods, without allocation delays.
+
+    Raises
+    ------
+    InputError
+        If the sweep has no such point or method.
+    """
+    points = {point.x: point for point in sweep_points(settings, sweep, topology)}
+    if x not in points:
+        raise InputError(f"sweep {sweep}", "x", x, ", ".join(f"{value:g}" for value in points))
+    point = points[x]
+    instance = draw(point.scenario, catalogue(settings), settings.seed, 0)
+    runner, nodes, network = MethodRunner(instance), instance.server_node, instance.network
     tables = []
     for name in methods:
-        records, placement = runner.run(settings.methods[name], 0.0)
+        if name not in point.methods:
+            raise InputError(f"sweep {sweep}", "method", name, ", ".join(point.methods))
+        records, placement = runner.run(point.methods[name], 0.0)
         served = np.bincount(records.chain_server, minlength=len(nodes)) / len(records)
         columns = {
             "method": name,
