@@ -413,7 +413,8 @@ def steps_table(steps=6, share=-0.1):
     rows = [
         {
             "topology": "abovenet", "x": 0.5, "allocation_delays": variant, "order": "delays last",
-            "step": f"step {number}", "method": "m", "runs": 4, "share": share, "ratio": 1 + share * steps,
+            "step": f"step {number}", "method": "m", "runs": 4, "share": share,
+            "ratio": 1 + share * steps,
         }
         for variant in ("published", "none")
         for number in range(steps)

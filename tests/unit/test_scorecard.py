@@ -15,17 +15,16 @@ from bprr.commands.main import main
 from bprr.figures.caption import StudyCaption, Variant
 from bprr.figures.from_settings import study_caption
 from bprr.ground.errors import BprrError, InputError
+from bprr.ground.intervals import Interval
 from bprr.ground.storage import write_table
 from bprr.report.claims import Claims, Comparison, each_claim, load_claims
 from bprr.report.discrepancies import decomposition, effects, load_register
 from bprr.report.manifest import differences, write_manifest
-from bprr.report.measures import MEASURES
 from bprr.report.results import Results
 from bprr.report.scorecard import check_claims, make_scorecard, planned_files
 from bprr.report.texts import claims_text, markdown, summary, write_scorecard
 from bprr.report.verdicts import Verdict, judge
 from bprr.settings.configuration import load_settings
-from bprr.study.summary import Estimate
 
 PUBLISHED = Path("data/published/results.csv")
 CLAIM = "table3.cluster0.petals.rate_0.1.tokens_64.simulator"
@@ -124,14 +123,8 @@ def test_claims_on_the_artefact_read_its_table(tmp_path: Path, study: StudyCapti
 def test_fitted_devices_are_found_whatever_the_results_folder(
     tmp_path: Path, study: StudyCaption, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verdicts = [
-        {"statement": "decoding time against blocks is linear", "holds": True},
-        {"statement": "τ does not depend on the tokens so far", "holds": False},
-    ]
-    device = tmp_path / "shared/cpu-amd-epyc/device.yaml"
-    device.parent.mkdir(parents=True)
-    content = {"cpu": {"provenance": {"verdicts": verdicts}}}
-    device.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+    trace = "data/traces/cpu-amd-epyc/trace.csv"
+    assert main(["fit", trace, "-o", str(tmp_path / "shared/cpu-amd-epyc")]) == 0
     monkeypatch.setattr("bprr.report.results.FITS", tmp_path / "shared")
     rows = judged(tmp_path / "elsewhere", study, "model.linear_in_blocks", "model.context")
     assert rows["verdict"].tolist() == [Verdict.REPRODUCED, Verdict.NOT_REPRODUCED]
@@ -224,9 +217,9 @@ def test_bad_claims_are_refused(tmp_path: Path, change: dict[str, object]) -> No
 
 def test_orders_need_the_whole_interval() -> None:
     above = Comparison(kind="order", low=0, contradicted_below=0)
-    assert judge({"paid": Estimate(0.1, 0.05, 0.15)}, above, "paid") == Verdict.REPRODUCED
-    assert judge({"paid": Estimate(0.1, -0.1, 0.3)}, above, "paid") == Verdict.NOT_REPRODUCED
-    assert judge({"paid": Estimate(-0.1, -0.2, -0.05)}, above, "paid") == Verdict.CONTRADICTED
+    assert judge({"paid": Interval(0.1, 0.05, 0.15)}, above, "paid") == Verdict.REPRODUCED
+    assert judge({"paid": Interval(0.1, -0.1, 0.3)}, above, "paid") == Verdict.NOT_REPRODUCED
+    assert judge({"paid": Interval(-0.1, -0.2, -0.05)}, above, "paid") == Verdict.CONTRADICTED
     assert judge({}, above, "paid") == Verdict.NOT_TESTABLE
 
 

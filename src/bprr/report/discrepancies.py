@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
+from bprr.ground.intervals import Interval
 from bprr.ground.schema import Refused, Strict
 from bprr.report.measures import at, mean_of, point_ratios, wide
 from bprr.report.results import Results
 from bprr.settings.messages import validated
 from bprr.settings.yaml_file import read_yaml
-from bprr.study.summary import Estimate, paired_ratio
+from bprr.study.summary import paired_ratio
 
 __all__ = ["Discrepancy", "Register", "causes", "decomposition", "effects", "load_register"]
 
@@ -143,13 +144,13 @@ def effects(register: Register, results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _ratio(results: Results, means: pd.DataFrame, setting: Setting, variant: str) -> Estimate:
+def _ratio(results: Results, means: pd.DataFrame, setting: Setting, variant: str) -> Interval:
     rows = at(means, {"allocation_delays": setting.delays or variant})
     rows = rows if setting.x is None else at(rows, {"x": setting.x})
     return mean_of(point_ratios(results, rows, setting.method, setting.baseline))
 
 
-def _columns(name: str, estimate: Estimate) -> dict[str, float]:
+def _columns(name: str, estimate: Interval) -> dict[str, float]:
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 

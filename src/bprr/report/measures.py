@@ -14,15 +14,15 @@ import numpy as np
 import pandas as pd
 
 from bprr.figures.published import published_results
-from bprr.ground.errors import InputError
+from bprr.fit.profile import read_fit
+from bprr.ground.intervals import Interval
 from bprr.ground.results import RUNNING_TIMES, SOLVER_RACE, THEOREM_2
 from bprr.report.results import Results
-from bprr.settings.yaml_file import read_yaml
-from bprr.study.summary import Estimate, mean_interval, paired_ratio
+from bprr.study.summary import mean_interval, paired_ratio
 
 __all__ = ["MEASURES", "Measure"]
 
-Measure = Callable[..., dict[str, Estimate]]
+Measure = Callable[..., dict[str, Interval]]
 MEASURES: dict[str, Measure] = {}
 
 METRIC = "per_token_ms"
@@ -35,13 +35,13 @@ def measure(function: Measure) -> Measure:
     return function
 
 
-def per_variant(function: Callable[..., Estimate]) -> Callable[..., Estimate]:
+def per_variant(function: Callable[..., Interval]) -> Callable[..., Interval]:
     """Register a measure of run means, taken with the delays and without."""
 
     @wraps(function)
     def of_claim(
         results: Results, files: Sequence[str], **arguments: object
-    ) -> dict[str, Estimate]:
+    ) -> dict[str, Interval]:
         return {
             variant: function(results, means, **arguments)
             for variant, means in results.by_variant(results.means(*files))
@@ -59,17 +59,17 @@ def wide(means: pd.DataFrame, methods: Sequence[str], metric: str = METRIC) -> p
     return table.reindex(columns=list(methods)).dropna()
 
 
-def mean_of(estimates: Sequence[Estimate]) -> Estimate:
+def mean_of(estimates: Sequence[Interval]) -> Interval:
     """Mean of estimates; the half-width is the mean one, an upper bound however they correlate."""
     known = np.array([one for one in estimates if not np.isnan(one.value)])
     if known.size == 0:
-        return Estimate(np.nan, np.nan, np.nan)
-    return Estimate(*known.mean(axis=0).tolist())
+        return Interval(np.nan, np.nan, np.nan)
+    return Interval(*known.mean(axis=0).tolist())
 
 
 def point_ratios(
     results: Results, means: pd.DataFrame, method: str | None = None, baseline: str | None = None
-) -> list[Estimate]:
+) -> list[Interval]:
     """Ratio of two methods at every point, run paired with run."""
     compared = results.caption.compared
     method, baseline = method or compared.method, baseline or compared.baseline
@@ -101,15 +101,15 @@ def picked(means: pd.DataFrame, where: Mapping[str, object]) -> pd.DataFrame:
     return rows[rows["x"] == edge]
 
 
-def complement(estimate: Estimate) -> Estimate:
+def complement(estimate: Interval) -> Interval:
     """One minus an estimate."""
-    return Estimate(1 - estimate.value, 1 - estimate.high, 1 - estimate.low)
+    return Interval(1 - estimate.value, 1 - estimate.high, 1 - estimate.low)
 
 
 @per_variant
 def cell(
     results: Results, means: pd.DataFrame, method: str, rate_per_s: float, output_tokens: float
-) -> Estimate:
+) -> Interval:
     """Mean time per token of one cell of Table III or VI (s)."""
     where = {"method": method, "rate_per_s": rate_per_s, "output_tokens": output_tokens}
     return mean_interval(at(means, where)[METRIC].dropna() / 1000, results.confidence)
@@ -118,31 +118,31 @@ def cell(
 @measure
 def running_time(
     results: Results, files: Sequence[str], setting: str, method: str
-) -> dict[str, Estimate]:
+) -> dict[str, Interval]:
     """Running time of the algorithms (s): median over repeats, quartiles as its interval."""
     (name,) = files
     times = at(results.table(name, RUNNING_TIMES), {"setting": setting, "method": method})[
         "total_s"
     ]
     low, middle, high = times.quantile([0.25, 0.5, 0.75])
-    return {"time": Estimate(float(middle), float(low), float(high))}
+    return {"time": Interval(float(middle), float(low), float(high))}
 
 
 @per_variant
-def gain(results: Results, means: pd.DataFrame, method: str | None = None) -> Estimate:
+def gain(results: Results, means: pd.DataFrame, method: str | None = None) -> Interval:
     """Share of the baseline's time per token that a method saves, mean over all points."""
     return complement(mean_of(point_ratios(results, means, method)))
 
 
 @measure
-def ratio_at(results: Results, files: Sequence[str], x: float, variant: str) -> dict[str, Estimate]:
+def ratio_at(results: Results, files: Sequence[str], x: float, variant: str) -> dict[str, Interval]:
     """Ratio of the times per token at one point and under one variant of the delays."""
     rows = at(results.means(*files), {"x": x, "allocation_delays": variant})
     return {"point": mean_of(point_ratios(results, rows))}
 
 
 @per_variant
-def first_token_share(results: Results, means: pd.DataFrame) -> Estimate:
+def first_token_share(results: Results, means: pd.DataFrame) -> Interval:
     """Share of the saved time that is saved before the first token."""
     method, baseline = results.caption.compared.method, results.caption.compared.baseline
     totals = means.assign(total_ms=means[METRIC] * means["output_tokens"])
@@ -163,18 +163,18 @@ def gain_difference(
     more: Mapping[str, object],
     less: Mapping[str, object],
     method: str | None = None,
-) -> Estimate:
+) -> Interval:
     """Share saved at some points minus that at others; ``x: first`` or ``last`` of each network."""
     one, other = (gain(results, picked(means, where), method) for where in (more, less))
     value = one.value - other.value
     half = float(np.hypot(one.high - one.value, other.high - other.value))
-    return Estimate(value, value - half, value + half)
+    return Interval(value, value - half, value + half)
 
 
 @per_variant
 def largest_gain_margin(
     results: Results, means: pd.DataFrame, method: str, others: Sequence[str]
-) -> Estimate:
+) -> Interval:
     """How much more of the baseline's time a method saves than the best of some others.
 
     Over runs, in each of which the ratios to the baseline's mean are averaged over the points.
@@ -188,22 +188,22 @@ def largest_gain_margin(
 
 
 @per_variant
-def share_of_points_faster(results: Results, means: pd.DataFrame, method: str) -> Estimate:
+def share_of_points_faster(results: Results, means: pd.DataFrame, method: str) -> Interval:
     """Share of the points where a method's interval of the ratio to the baseline lies below 1."""
     ratios = point_ratios(results, means, method)
-    return Estimate(float(np.mean([ratio.high < 1 for ratio in ratios])), np.nan, np.nan)
+    return Interval(float(np.mean([ratio.high < 1 for ratio in ratios])), np.nan, np.nan)
 
 
 @per_variant
 def ratio_to_baseline(
     results: Results, means: pd.DataFrame, method: str, x: float | str
-) -> Estimate:
+) -> Interval:
     """Time per token of a method over the baseline's, mean over networks."""
     return mean_of(point_ratios(results, picked(means, {"x": x}), method))
 
 
 @measure
-def exact_routing_gain(results: Results, files: Sequence[str], exact: str) -> dict[str, Estimate]:
+def exact_routing_gain(results: Results, files: Sequence[str], exact: str) -> dict[str, Interval]:
     """The method with exact routing over itself, in runs with at most R requests at once."""
     method = results.caption.compared.method
     requests = pd.concat([results.table(name) for name in files])
@@ -220,7 +220,7 @@ def exact_routing_gain(results: Results, files: Sequence[str], exact: str) -> di
 
 
 @per_variant
-def deviation_from_gpus(results: Results, means: pd.DataFrame) -> Estimate:
+def deviation_from_gpus(results: Results, means: pd.DataFrame) -> Interval:
     """Mean relative deviation of our cells of Tables III and VI from those measured on GPUs."""
     printed = published_results(results.published)
     key = ["table", "setting", "method", "rate_per_s", "output_tokens"]
@@ -231,34 +231,28 @@ def deviation_from_gpus(results: Results, means: pd.DataFrame) -> Estimate:
 
 
 @measure
-def smallest(results: Results, files: Sequence[str], column: str) -> dict[str, Estimate]:
+def smallest(results: Results, files: Sequence[str], column: str) -> dict[str, Interval]:
     """Smallest value of a column."""
     values = pd.concat([results.table(name, THEOREM_2)[column] for name in files]).dropna()
-    return {"all": Estimate(float(values.min()), np.nan, np.nan)}
+    return {"all": Interval(float(values.min()), np.nan, np.nan)}
 
 
 @measure
 def final_gap(
     results: Results, files: Sequence[str], formulation: str, load: int, family: str
-) -> dict[str, Estimate]:
+) -> dict[str, Interval]:
     """Optimality gap at which the best solver stops on a formulation."""
     (name,) = files
     where = {"formulation": formulation, "load": load, "family": family, "clients": 1}
     table = at(results.table(name, SOLVER_RACE), where)
     done = table[~table["status"].isin(["running", "licence"])]
-    return {"all": Estimate(float(done["gap"].min()), np.nan, np.nan)}
+    return {"all": Interval(float(done["gap"].min()), np.nan, np.nan)}
 
 
 @measure
-def statement_holds(results: Results, files: Sequence[str], statement: str) -> dict[str, Estimate]:
+def statement_holds(results: Results, files: Sequence[str], statement: str) -> dict[str, Interval]:
     """1 if a statement of the performance model holds on the fitted device, 0 if it fails."""
     (name,) = files
-    path = results.path(name)
-    try:
-        (profile,) = read_yaml(path).values()
-        holds = {each["statement"]: each["holds"] for each in profile["provenance"]["verdicts"]}
-    except (KeyError, TypeError, ValueError):
-        raise InputError(path, "file", "something else", "a device that bprr fit wrote") from None
-    if holds.get(statement) is None:
-        return {}
-    return {"all": Estimate(float(holds[statement]), np.nan, np.nan)}
+    _, about, _ = read_fit(results.path(name).parent)
+    holds = {finding.statement: finding.holds for finding in about.verdicts}.get(statement)
+    return {} if holds is None else {"all": Interval(float(holds), np.nan, np.nan)}

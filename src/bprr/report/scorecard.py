@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 
 from bprr.ground.errors import InputError
+from bprr.ground.intervals import Interval
 from bprr.report.claims import Claim, Comparison
 from bprr.report.discrepancies import Register, causes, decomposition, effects
 from bprr.report.measures import MEASURES
 from bprr.report.results import Results
 from bprr.report.verdicts import Verdict, judge
 from bprr.settings.configuration import Settings
-from bprr.study.summary import Estimate
 
 __all__ = ["Scorecard", "check_claims", "make_scorecard", "planned_files"]
 
-MISSING = Estimate(float("nan"), float("nan"), float("nan"))
+MISSING = Interval(float("nan"), float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _row(
     claim: Claim, register: Register, results: Results, sentences: dict[str, str]
 ) -> dict[str, object]:
     absent = [str(results.path(name)) for name in claim.files if not results.path(name).exists()]
-    ours: dict[str, Estimate] = {}
+    ours: dict[str, Interval] = {}
     if claim.measure is not None and not absent:
         ours = MEASURES[claim.measure](results, claim.files, **claim.arguments)
         ours = {name: one for name, one in ours.items() if not np.isnan(one.value)}
