@@ -2,20 +2,26 @@
 
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import same_color
 
 from bprr.figures import style
+from bprr.figures.caption import StudyCaption, Variant, read_caption
+from bprr.figures.decomposition import draw_decomposition, plot_decomposition
+from bprr.figures.from_settings import caption_slice, study_caption
 from bprr.figures.headline import draw_headline, headline_table, plot_headline, summary_table
 from bprr.figures.published import artefact_means, published_results
 from bprr.figures.running_times import running_times_layout, running_times_table
+from bprr.figures.swarm_map import draw_map
 from bprr.figures.sweep import conditions, draw_sweep, plot_sweep, sweep_table
 from bprr.figures.tables import comparison, comparison_layout, render_table
-from bprr.ground.errors import InputError
+from bprr.ground.errors import BprrError, InputError
 from bprr.settings.configuration import load_settings
 from bprr.study.summary import run_means
+from bprr.study.swarm_view import SwarmView
 from bprr.study.timing import SETTINGS_TIMED, running_times
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +33,16 @@ METHODS = {"petals": 4.0, "optimized_rr": 3.0, "proposed": 1.0, "offloading": 3.
 @pytest.fixture(scope="module")
 def settings():
     return load_settings(ROOT / "config/default.yaml")
+
+
+@pytest.fixture(scope="module")
+def study(settings):
+    return study_caption(settings)
+
+
+@pytest.fixture(scope="module")
+def fig7(study):
+    return study.sweeps["fig7"]
 
 
 def sweep_requests(figure="fig7", topology="abovenet", points=((6, 0.5, 128), (10, 0.5, 128))):
@@ -90,10 +106,10 @@ def drawn_means(axes, color):
     return line.get_ydata()
 
 
-def test_figure_shows_the_means_of_its_table(settings):
+def test_figure_shows_the_means_of_its_table(fig7):
     means = run_means(sweep_requests())
-    table = sweep_table(means, settings, artefact_means(ARTEFACT))
-    figure = draw_sweep(table, settings, conditions(means, settings))
+    table = sweep_table(means, fig7, artefact_means(ARTEFACT))
+    figure = draw_sweep(table, fig7, conditions(means, fig7))
     panels = np.reshape(figure.axes, (3, 2))
     for column, delays in enumerate(("published", "none")):
         for row, metric in enumerate(("per_token_ms", "ttft_ms", "remaining_per_token_ms")):
@@ -106,10 +122,10 @@ def test_figure_shows_the_means_of_its_table(settings):
     assert panels[0, 0].get_ylim() == panels[0, 1].get_ylim()  # columns can be compared
 
 
-def test_infeasible_points_are_marked(settings):
+def test_infeasible_points_are_marked(fig7):
     means = run_means(sweep_requests())
-    table = sweep_table(means, settings, artefact_means(ARTEFACT))
-    figure = draw_sweep(table, settings, "")
+    table = sweep_table(means, fig7, artefact_means(ARTEFACT))
+    figure = draw_sweep(table, fig7, "")
     crosses = [line for axes in figure.axes for line in axes.lines if line.get_marker() == "x"]
     assert len(crosses) == 6  # one point, in every panel
     assert "infeasible (number of runs)" in [
@@ -117,8 +133,8 @@ def test_infeasible_points_are_marked(settings):
     ]
 
 
-def test_table_refers_to_the_artefact(settings):
-    table = sweep_table(run_means(sweep_requests()), settings, artefact_means(ARTEFACT))
+def test_table_refers_to_the_artefact(fig7):
+    table = sweep_table(run_means(sweep_requests()), fig7, artefact_means(ARTEFACT))
     row = table.query(
         "metric == 'per_token_ms' and method == 'petals' and allocation_delays == 'published'"
     ).iloc[0]
@@ -126,7 +142,7 @@ def test_table_refers_to_the_artefact(settings):
     assert row["artefact_mean"] == 4472.72
     error = np.hypot(row["standard_deviation"] / 2, row["artefact_se"])
     assert row["z"] == pytest.approx((row["mean"] - 4472.72) / error)
-    assert row["label"] == settings.methods["petals"].label
+    assert row["label"] == fig7.methods["petals"]
 
 
 def test_artefact_time_per_remaining_token():
@@ -136,9 +152,9 @@ def test_artefact_time_per_remaining_token():
     assert total_ms == pytest.approx(128 * table["per_token_ms"])
 
 
-def test_three_files_with_the_same_bytes_twice(settings, sweep_file, tmp_path):
-    first = plot_sweep(sweep_file, settings, ARTEFACT, tmp_path / "a" / "fig7_abovenet")
-    second = plot_sweep(sweep_file, settings, ARTEFACT, tmp_path / "b" / "fig7_abovenet")
+def test_three_files_with_the_same_bytes_twice(study, sweep_file, tmp_path):
+    first = plot_sweep(sweep_file, study, ARTEFACT, tmp_path / "a" / "fig7_abovenet")
+    second = plot_sweep(sweep_file, study, ARTEFACT, tmp_path / "b" / "fig7_abovenet")
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
         "fig7_abovenet.csv",
         "fig7_abovenet.pdf",
@@ -150,9 +166,9 @@ def test_three_files_with_the_same_bytes_twice(settings, sweep_file, tmp_path):
     assert first[1].read_bytes().count(b"/FontFile2") >= 1  # TrueType, embedded
 
 
-def test_csv_equals_the_table(settings, sweep_file, tmp_path):
-    csv, *_ = plot_sweep(sweep_file, settings, ARTEFACT, tmp_path / "fig7_abovenet")
-    table = sweep_table(run_means(sweep_requests()), settings, artefact_means(ARTEFACT))
+def test_csv_equals_the_table(study, fig7, sweep_file, tmp_path):
+    csv, *_ = plot_sweep(sweep_file, study, ARTEFACT, tmp_path / "fig7_abovenet")
+    table = sweep_table(run_means(sweep_requests()), fig7, artefact_means(ARTEFACT))
     written = pd.read_csv(csv)
     assert written.columns.tolist() == table.columns.tolist()
     pd.testing.assert_frame_equal(written, table, check_dtype=False, rtol=1e-8)
@@ -178,19 +194,19 @@ def test_methods_look_the_same_everywhere_and_differ():
     assert len({(look.color, look.marker) for look in styles.values()}) == 4
 
 
-def test_headline_draws_the_paired_ratios(settings):
-    table = headline_table(run_means(sweep_requests()), 0.95)
+def test_headline_draws_the_paired_ratios(study):
+    table = headline_table(run_means(sweep_requests()), study)
     without = table[table["allocation_delays"] == "none"]
     assert without["ratio"].tolist() == pytest.approx([0.25, 0.25])
-    panel = draw_headline(table, settings).axes[0]
+    panel = draw_headline(table, study).axes[0]
     marks = [line for line in panel.lines if line.get_marker() == "v"]
     assert marks[0].get_ydata() == pytest.approx([0.25, 0.25])
-    assert "| all |  | 2 |" in summary_table(table)
-    assert "0.250 – 0.250 (0.250)" in summary_table(table)
+    assert "| all |  | 2 |" in summary_table(table, study)
+    assert "0.250 – 0.250 (0.250)" in summary_table(table, study)
 
 
-def test_headline_files(settings, sweep_file, tmp_path):
-    paths = plot_headline([sweep_file], settings, tmp_path / "out" / "headline")
+def test_headline_files(study, sweep_file, tmp_path):
+    paths = plot_headline([sweep_file], study, tmp_path / "out" / "headline")
     assert [path.suffix for path in paths] == [".csv", ".pdf", ".png", ".md"]
     assert all(path.stat().st_size > 0 for path in paths)
 
@@ -198,9 +214,9 @@ def test_headline_files(settings, sweep_file, tmp_path):
 TABLE_POINTS = ((9, 0.1, 64), (9, 0.1, 128), (9, 0.5, 64), (9, 0.5, 128))
 
 
-def test_comparison_with_published_numbers(settings, tmp_path):
-    requests = sweep_requests("table6", "gts_ce", TABLE_POINTS)
-    table = comparison(run_means(requests), published_results(PUBLISHED), 0.95)
+def test_comparison_with_published_numbers(study, tmp_path):
+    requests = sweep_requests("table6", "gts_ce", TABLE_POINTS).query("method != 'optimized_rr'")
+    table = comparison(run_means(requests), published_results(PUBLISHED), study.sweeps["table6"])
     assert set(table["setting"]) == {"gts_ce"}
     cell = table.query("rate_per_s == 0.5 and output_tokens == 128 and method == 'proposed'")
     value = cell.set_index("quantity")["value"]
@@ -212,15 +228,15 @@ def test_comparison_with_published_numbers(settings, tmp_path):
     ratios = table.query("method == 'proposed_to_petals' and quantity == 'none'")["value"]
     assert ratios.tolist() == pytest.approx([0.25] * 4)
 
-    text = comparison_layout(table, settings).markdown()
+    text = comparison_layout(table, study.sweeps["table6"]).markdown()
     assert "| GTS-CE | Proposed | published, on GPUs | 1.38 | 0.95 | 1.35 | 1.07 |" in text
     path = tmp_path / "table6_gts_ce.parquet"
     requests.to_parquet(path)
-    paths = render_table([path], settings, PUBLISHED, tmp_path / "table6")
+    paths = render_table([path], study, PUBLISHED, tmp_path / "table6")
     assert [path.suffix for path in paths] == [".csv", ".pdf", ".png", ".md"]
 
 
-def test_running_times_beside_the_published(settings):
+def test_running_times_beside_the_published(study):
     times = pd.DataFrame(
         {
             "setting": "clustered",
@@ -237,11 +253,212 @@ def test_running_times_beside_the_published(settings):
     row = table.iloc[0]
     assert (row["published_s"], row["published_sd_s"]) == (0.0186, 0.0013)
     assert (row["placement_s"], row["total_s_q75"]) == (0.002, 0.008)
-    line = running_times_layout(table, settings).rows[0]
+    line = running_times_layout(table, study).rows[0]
     assert line == [
         "Clustered", "PETALS", "18.6 ± 1.3",
         "3.00 (2.50 – 8.00)", "2.00 (1.50 – 5.50)", "10.00 (10.00 – 25.00)",
     ]  # fmt: skip
+
+
+def renamed(caption, names):
+    """A study whose variants of the delays have other names, and one more of them."""
+    variants = {names[name]: caption.variants[name] for name in names}
+    variants["measured"] = Variant(
+        label="Measured", delays_s={"petals": (3.0, 3.0), "proposed": (2.0, 2.0)}
+    )
+    update = {"variants": variants}
+    if isinstance(caption, StudyCaption):
+        sweeps = {name: renamed(sweep, names) for name, sweep in caption.sweeps.items()}
+        update["sweeps"] = sweeps
+    return caption.model_copy(update=update)
+
+
+def test_variants_and_pair_come_from_the_caption(study, tmp_path):
+    names = {"published": "by_hand", "none": "free"}
+    other = renamed(study, names)
+    requests = sweep_requests("table6", "gts_ce", TABLE_POINTS).query("method != 'optimized_rr'")
+    requests["allocation_delays"] = requests["allocation_delays"].map(names)
+    third = requests[requests["allocation_delays"] == "free"].assign(allocation_delays="measured")
+    table = comparison(
+        run_means(pd.concat([requests, third])),
+        published_results(PUBLISHED),
+        other.sweeps["table6"],
+    )
+    proposed = table.query("method == 'proposed' and rate_per_s == 0.1 and output_tokens == 64")
+    assert proposed["quantity"].tolist() == [
+        "experiment", "simulator", "by_hand", "difference", "free", "measured",
+    ]  # fmt: skip
+    assert "ours, measured" in comparison_layout(table, other.sweeps["table6"]).markdown()
+
+    means = run_means(pd.concat([requests, third]).assign(figure="fig9", topology="gts_ce"))
+    figure = draw_headline(headline_table(means, other), other)
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert [text.split(":")[0] for text in texts] == [
+        "Published delays (PETALS 250 s, Proposed 60 s)", "Without allocation delays",
+        "Measured (PETALS 3 s, Proposed 2 s)",
+    ]  # fmt: skip
+    pair = study.model_copy(
+        update={"compared": study.compared.model_copy(update={"method": "offloading"})}
+    )
+    free = requests.query("allocation_delays == 'free'").assign(allocation_delays="none")
+    table = headline_table(run_means(free.assign(figure="fig9")), pair)
+    assert table["ratio"].tolist() == pytest.approx([3.5 / 4] * 4)
+    panel = draw_headline(table, pair).axes[0]
+    assert panel.get_ylabel() == "Time per token,\nOffloading / PETALS"
+    assert panel.get_title(loc="left") == "Figure 9 · Arrival rate λ (requests/s)"
+
+
+def test_titles_say_the_delays_of_their_sweep(study):
+    assert study.sweeps["fig7"].delays("published") == (
+        "Published delays (PETALS 250 s, Proposed 60 s)"
+    )
+    assert "PETALS 350 s" in study.sweeps["servers_26"].delays("published")
+    assert study.sweeps["fig7"].delays("none") == "Without allocation delays"
+    assert study.sweeps["fig7"].heading == "Figure 7 · Number of servers"
+    assert study.sweeps["design_load"].heading == "Design load of the placement"
+
+
+def test_caption_holds_no_more_than_is_said(settings, study, tmp_path):
+    one = study_caption(settings, ["fig7"])
+    assert list(one.sweeps) == ["fig7"]
+    assert list(one.sweeps["fig7"].methods) == settings.sweeps["fig7"].methods
+    assert set(one.methods) == set(settings.sweeps["fig7"].methods)
+    assert [name for name in one.topologies if name in settings.topologies] == (
+        settings.sweeps["fig7"].topologies
+    )
+    assert list(one.variants) == ["published", "none"]
+    shared = study_caption(settings, [])
+    assert set(shared.methods) == {"petals", "proposed"}
+    assert shared.topologies == study.topologies
+    assert "350000" not in study_caption(settings, ["fig7"]).model_dump_json()
+
+    made = caption_slice(settings, "caption_study", list(settings.sweeps))
+    path = tmp_path / "caption.json"
+    path.write_text(made.text, encoding="utf-8")
+    assert read_caption(path).model_dump() == study.model_dump()
+    for text in ('{"sweeps": []}', "[]", "{"):
+        path.write_text(text)
+        with pytest.raises(BprrError, match=r"caption\.json"):
+            read_caption(path)
+
+
+def test_delays_that_vary_over_a_sweep_are_said_as_a_span(settings):
+    swept = settings.sweeps["fig7"].model_copy(
+        update={"axes": {"delays.published.per_method_ms.petals": [10_000, 250_000]}}
+    )
+    sweeps = {"fig7": swept, "fig9": settings.sweeps["fig9"]}
+    caption = study_caption(settings.model_copy(update={"sweeps": sweeps}))
+    title = caption.sweeps["fig7"].delays("published")
+    assert title == "Published delays (PETALS 10–250 s, Proposed 60 s)"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"figure": "fig99"}, "fig99"),
+        ({"method": "guessed"}, "guessed"),
+        ({"allocation_delays": "later"}, "later"),
+    ],
+)
+def test_tables_of_another_study_are_refused(study, tmp_path, change, message):
+    path = tmp_path / "fig7_abovenet.parquet"
+    sweep_requests().query("run == 0").drop_duplicates("x").assign(**change).to_parquet(path)
+    for plot in (
+        lambda: plot_sweep(path, study, ARTEFACT, tmp_path / "a"),
+        lambda: plot_headline([path], study, tmp_path / "b"),
+        lambda: render_table([path], study, PUBLISHED, tmp_path / "c"),
+    ):
+        with pytest.raises(InputError, match=message):
+            plot()
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+def test_one_point_shows_every_method_and_one_run_claims_no_interval(fig7, study):
+    requests = sweep_requests(points=((10, 0.5, 128),)).query("run == 0")
+    means = run_means(requests)
+    table = sweep_table(means, fig7, artefact_means(ARTEFACT))
+    text = conditions(means, fig7)
+    assert "confidence intervals" not in text
+    assert "without a confidence interval" in text
+    panel = draw_sweep(table, fig7, text).axes[0]
+    for method in METHODS:
+        color = style.method_styles([method])[method].color
+        lines = [line for line in panel.lines if same_color(line.get_color(), color)]
+        seen = [
+            line
+            for line in lines
+            if np.ptp(line.get_xdata()) or line.get_marker() not in ("", "None")
+        ]
+        assert [line for line in seen if line.get_markerfacecolor() != "none"], method
+    headline = draw_headline(headline_table(means, study), study)
+    assert "confidence intervals" not in headline.get_supxlabel()
+    assert "95 % confidence intervals" in conditions(run_means(sweep_requests()), fig7)
+
+
+def test_a_users_matplotlibrc_changes_nothing(study, sweep_file, tmp_path):
+    plain = plot_sweep(sweep_file, study, ARTEFACT, tmp_path / "plain")
+    odd = {
+        "text.usetex": True, "font.size": 30, "axes.facecolor": "red", "lines.antialiased": False,
+        "axes.prop_cycle": matplotlib.cycler(color=["red"]), "mathtext.fontset": "cm",
+        "image.cmap": "gray", "axes.labelpad": 20, "errorbar.capsize": 9, "savefig.bbox": "tight",
+    }  # fmt: skip
+    with matplotlib.rc_context(odd):
+        users = plot_sweep(sweep_file, study, ARTEFACT, tmp_path / "users")
+        assert matplotlib.rcParams["font.size"] == 30
+    for one, other in zip(plain, users, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def steps_table(steps=6, share=-0.1):
+    rows = [
+        {
+            "topology": "abovenet", "x": 0.5, "allocation_delays": variant, "order": "delays last",
+            "step": f"step {number}", "method": "m", "runs": 4, "share": share,
+            "ratio": 1 + share * steps,
+        }
+        for variant in ("published", "none")
+        for number in range(steps)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_decomposition_of_any_number_of_steps(study):
+    figure = draw_decomposition(steps_table(steps=7), study)
+    assert len(figure.legends[0].get_texts()) == 7
+    assert len(figure.axes[0].patches) == 7
+    looks = {(p.get_facecolor(), p.get_hatch()) for p in figure.axes[0].patches}
+    assert len(looks) == 7
+
+
+def test_decomposition_with_missing_shares(study, tmp_path):
+    table = steps_table()
+    table.loc[table["allocation_delays"] == "none", ["share", "ratio"]] = np.nan
+    path = tmp_path / "decomposition.csv"
+    table.to_csv(path, index=False)
+    assert len(plot_decomposition(path, study, tmp_path / "drawn")) == 3
+    panels = draw_decomposition(table, study).axes
+    assert [len(panel.patches) for panel in panels] == [6, 0]
+    assert [text.get_text().strip() for text in panels[1].texts] == ["no run is feasible"]
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"decomposition\.csv"):
+        plot_decomposition(path, study, tmp_path / "drawn")
+
+
+def test_map_of_a_swarm_of_many_devices(study):
+    devices = [f"device {number}" for number in range(7)]
+    servers = pd.DataFrame(
+        {
+            "method": "petals", "server": range(7), "node": range(7), "device": devices,
+            "longitude_deg": np.arange(7.0), "latitude_deg": 0.0, "first_block": 1, "blocks": 3,
+            "share": 0.5,
+        }
+    )  # fmt: skip
+    view = SwarmView(servers, np.arange(7.0), np.zeros(7), [(0, 1)], 0, 70, 100, 0.5)
+    figure = draw_map(view, study, "abovenet")
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts[:7] == devices
+    handles = figure.legends[0].legend_handles[:7]
+    assert len({(line.get_color(), line.get_marker()) for line in handles}) == 7
 
 
 def test_running_times_of_every_setting(settings, monkeypatch):

@@ -12,32 +12,36 @@ import pytest
 import yaml
 
 from bprr.commands.main import main
+from bprr.figures.caption import StudyCaption, Variant
+from bprr.figures.from_settings import study_caption
 from bprr.ground.errors import BprrError, InputError
+from bprr.ground.intervals import Interval
 from bprr.ground.storage import write_table
 from bprr.report.claims import Claims, Comparison, each_claim, load_claims
-from bprr.report.discrepancies import decomposition, load_register
+from bprr.report.discrepancies import decomposition, effects, load_register
 from bprr.report.manifest import differences, write_manifest
 from bprr.report.results import Results
-from bprr.report.scorecard import (
-    check_claims,
-    make_scorecard,
-    planned_files,
-    summary,
-    write_scorecard,
-)
+from bprr.report.scorecard import check_claims, make_scorecard, planned_files
+from bprr.report.texts import claims_text, markdown, summary, write_scorecard
 from bprr.report.verdicts import Verdict, judge
 from bprr.settings.configuration import load_settings
-from bprr.study.summary import Estimate
 
 PUBLISHED = Path("data/published/results.csv")
 CLAIM = "table3.cluster0.petals.rate_0.1.tokens_64.simulator"
 
 
-def requests(per_token_ms: dict[str, dict[str, float]], figure: str, x: float) -> pd.DataFrame:
+@pytest.fixture(scope="module")
+def study(root: Path) -> StudyCaption:
+    return study_caption(load_settings(root / "config/default.yaml"))
+
+
+def requests(
+    per_token_ms: dict[str, dict[str, float]], figure: str, x: float, topology: str = "cluster0"
+) -> pd.DataFrame:
     """One point of a sweep: four runs of one request per method and variant."""
     rows = [
         {
-            "figure": figure, "topology": "cluster0", "x": x, "allocation_delays": variant,
+            "figure": figure, "topology": topology, "x": x, "allocation_delays": variant,
             "method": method, "run": run, "status": "ok", "servers": 9, "eta": 0.2,
             "rate_per_s": 0.1, "output_tokens": 64, "requests": 1, "input_tokens": 20,
             "per_token_ms": value * (1 + 0.01 * run), "ttft_ms": 1.0, "wait_ms": 0.0,
@@ -50,25 +54,122 @@ def requests(per_token_ms: dict[str, dict[str, float]], figure: str, x: float) -
     return pd.DataFrame(rows)
 
 
-def verdict_with(folder: Path, with_delays_ms: float, without_ms: float) -> str:
+def judged(folder: Path, study: StudyCaption, *ids: str) -> pd.DataFrame:
+    """Rows of the scorecard of some claims, by a results folder."""
+    claims = each_claim(load_claims(Path("claims.yaml")), PUBLISHED, labels=study.labels)
+    register = load_register(Path("discrepancies.yaml"))
+    chosen = [claim for claim in claims if claim.id in ids]
+    assert len(chosen) == len(ids)
+    results = Results(folder, study, PUBLISHED)
+    return make_scorecard(chosen, register, results).claims.set_index("id")
+
+
+def verdict_with(
+    folder: Path, study: StudyCaption, with_delays_ms: float, without_ms: float
+) -> str:
     table = requests(
         {"published": {"petals": with_delays_ms}, "none": {"petals": without_ms}}, "table3", 0
     )
-    write_table(table, folder / "sweeps/table3_cluster0.parquet", {})
-    claims = [
-        one for one in each_claim(load_claims(Path("claims.yaml")), PUBLISHED) if one.id == CLAIM
-    ]
-    register = load_register(Path("discrepancies.yaml"))
-    card = make_scorecard(claims, register, Results(folder, 0.95, PUBLISHED))
-    return str(card.claims["verdict"].item())
+    write_table(table, folder / "sweeps/table3_cluster0.parquet", {}, [])
+    return str(judged(folder, study, CLAIM)["verdict"].item())
 
 
 @pytest.mark.usefixtures("at_root")
-def test_perturbed_result_flips_the_verdict(tmp_path: Path) -> None:
-    assert verdict_with(tmp_path, 5330, 5330) == Verdict.REPRODUCED
-    assert verdict_with(tmp_path, 5330, 1100) == Verdict.ONLY_WITH_DELAYS
-    assert verdict_with(tmp_path, 7000, 1100) == Verdict.NOT_REPRODUCED
-    assert verdict_with(tmp_path, 20000, 1100) == Verdict.CONTRADICTED
+def test_perturbed_result_flips_the_verdict(tmp_path: Path, study: StudyCaption) -> None:
+    assert verdict_with(tmp_path, study, 5330, 5330) == Verdict.REPRODUCED
+    assert verdict_with(tmp_path, study, 5330, 1100) == Verdict.ONLY_WITH_DELAYS
+    assert verdict_with(tmp_path, study, 1100, 5330) == Verdict.NOT_REPRODUCED
+    assert verdict_with(tmp_path, study, 7000, 1100) == Verdict.NOT_REPRODUCED
+    assert verdict_with(tmp_path, study, 20000, 1100) == Verdict.CONTRADICTED
+
+
+@pytest.mark.usefixtures("at_root")
+def test_variants_may_have_any_name_and_come_in_any_order(
+    tmp_path: Path, study: StudyCaption
+) -> None:
+    paid = Variant(label="By hand", delays_s={"petals": (250.0, 250.0), "proposed": (60.0, 60.0)})
+    free = Variant(label="Free", delays_s={"petals": (0.0, 0.0)})
+    table = requests(
+        {"a": {"petals": 1100}, "z": {"petals": 5330}, "m": {"petals": 9}}, "table3", 0
+    )
+    write_table(table, tmp_path / "sweeps/table3_cluster0.parquet", {}, [])
+    for variants in ({"z": paid, "a": free}, {"a": free, "z": paid, "m": paid}):
+        row = judged(tmp_path, study.model_copy(update={"variants": variants}), CLAIM).iloc[0]
+        assert row["verdict"] == Verdict.ONLY_WITH_DELAYS
+        assert row["ours"] == pytest.approx(5.33, rel=0.02)
+        assert row["ours_without_delays"] == pytest.approx(1.1, rel=0.02)
+
+
+@pytest.mark.usefixtures("at_root")
+def test_claims_on_the_artefact_read_its_table(tmp_path: Path, study: StudyCaption) -> None:
+    name = "artefact.fig7.abovenet.x_10"
+    times = {"published": {"petals": 100, "proposed": 25}, "none": {"petals": 100, "proposed": 36}}
+    table = requests(times, "fig7", 10, "abovenet")
+    write_table(table, tmp_path / "sweeps/fig7_abovenet.parquet", {}, [])
+    rows = judged(tmp_path, study, f"{name}.published", f"{name}.none")
+    artefact = pd.read_csv("data/published/artefact_sweeps.csv", keep_default_na=False)
+    point = artefact.query("figure == 'fig7' and topology == 'abovenet' and x == 10")
+    for variant, ours in (("published", 0.25), ("none", 0.36)):
+        means = point.query("allocation_delays == @variant").set_index("method")
+        means = means["per_token_ms_mean"].astype(float)
+        row = rows.loc[f"{name}.{variant}"]
+        assert row["published"] == pytest.approx(means["proposed"] / means["petals"])
+        assert row["ours"] == pytest.approx(ours)
+        assert "AboveNet" in row["statement"]
+        assert "Figure 7" in row["statement"]
+
+
+@pytest.mark.usefixtures("at_root")
+def test_fitted_devices_are_found_whatever_the_results_folder(
+    tmp_path: Path, study: StudyCaption, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = "data/traces/cpu-amd-epyc/trace.csv"
+    assert main(["fit", trace, "-o", str(tmp_path / "shared/cpu-amd-epyc")]) == 0
+    monkeypatch.setattr("bprr.report.results.FITS", tmp_path / "shared")
+    rows = judged(tmp_path / "elsewhere", study, "model.linear_in_blocks", "model.context")
+    assert rows["verdict"].tolist() == [Verdict.REPRODUCED, Verdict.NOT_REPRODUCED]
+
+
+@pytest.mark.usefixtures("at_root")
+def test_causes_never_read_nan(tmp_path: Path, study: StudyCaption) -> None:
+    write_table(
+        requests({"published": {"petals": 7000}, "none": {"petals": 1100}}, "table3", 0),
+        tmp_path / "sweeps/table3_cluster0.parquet",
+        {},
+        [],
+    )
+    row = judged(tmp_path, study, CLAIM.replace("petals", "proposed")).iloc[0]
+    assert row["cause"] == "no feasible run"
+    register = load_register(Path("discrepancies.yaml"))
+    claims = each_claim(load_claims(Path("claims.yaml")), PUBLISHED)
+    card = make_scorecard(claims, register, Results(tmp_path, study, PUBLISHED))
+    assert not [text for text in card.causes.values() if "nan" in text.split()]
+    assert "{" not in "".join(card.causes.values())
+    assert " nan" not in markdown(card)
+
+
+@pytest.mark.usefixtures("at_root")
+def test_effects_are_those_of_their_own_sweep(tmp_path: Path, study: StudyCaption) -> None:
+    times = {
+        "none": {"petals": 100.0, "optimized_number": 50.0, "optimized_number_corrected": 40.0}
+    }
+    for sweep in ("fig8", "fig8_caption"):
+        path = tmp_path / f"sweeps/{sweep}_abovenet.parquet"
+        write_table(requests(times, sweep, 0.1, "abovenet"), path, {}, [])
+    rows = effects(load_register(Path("discrepancies.yaml")), Results(tmp_path, study, PUBLISHED))
+    (row,) = rows.query("discrepancy == 'number_in_eta_sweep'").to_dict("records")
+    assert [row["before"], row["after"], row["effect"]] == pytest.approx([0.5, 0.4, -0.1])
+
+
+@pytest.mark.usefixtures("at_root")
+def test_commands_name_the_files_of_this_run(tmp_path: Path, study: StudyCaption) -> None:
+    claims = each_claim(load_claims(Path("claims.yaml")), PUBLISHED)
+    register = load_register(Path("discrepancies.yaml"))
+    card = make_scorecard(claims, register, Results(tmp_path, study, PUBLISHED))
+    commands = dict(zip(card.claims["id"], claims_text(card)["command"], strict=True))
+    assert commands[CLAIM].endswith(f" {tmp_path}/sweeps/table3_cluster0.parquet")
+    assert commands["model.context"].endswith(" results/fit/cpu-amd-epyc/device.yaml")
+    assert f"{tmp_path}/sweeps/{{fig9_abovenet,fig9_bell" in commands["trend.load"]
 
 
 @pytest.mark.usefixtures("at_root")
@@ -107,41 +208,65 @@ def test_bad_claims_are_refused(tmp_path: Path, change: dict[str, object]) -> No
         "id": "a", "place": "here", "statement": "b", "rule": "sweep", "files": ["x"],
         "measure": "gain", "compare": {"kind": "bound", "low": 1.0}, "minutes": 1,
     }  # fmt: skip
-    Claims.model_validate({"claims": [good]})
+    Claims.model_validate({"answer": "a", "claims": [good]})
     path = tmp_path / "claims.yaml"
-    path.write_text(yaml.safe_dump({"claims": [{**good, **change}]}))
+    path.write_text(yaml.safe_dump({"answer": "a", "claims": [{**good, **change}]}))
     with pytest.raises(BprrError):
         load_claims(path)
 
 
 def test_orders_need_the_whole_interval() -> None:
     above = Comparison(kind="order", low=0, contradicted_below=0)
-    assert judge({"published": Estimate(0.1, 0.05, 0.15)}, above) == Verdict.REPRODUCED
-    assert judge({"published": Estimate(0.1, -0.1, 0.3)}, above) == Verdict.NOT_REPRODUCED
-    assert judge({"published": Estimate(-0.1, -0.2, -0.05)}, above) == Verdict.CONTRADICTED
-    assert judge({}, above) == Verdict.NOT_TESTABLE
+    assert judge({"paid": Interval(0.1, 0.05, 0.15)}, above, "paid") == Verdict.REPRODUCED
+    assert judge({"paid": Interval(0.1, -0.1, 0.3)}, above, "paid") == Verdict.NOT_REPRODUCED
+    assert judge({"paid": Interval(-0.1, -0.2, -0.05)}, above, "paid") == Verdict.CONTRADICTED
+    assert judge({}, above, "paid") == Verdict.NOT_TESTABLE
+
+
+STEPPED = {"petals": 4000.0, "petals_leftover_cache": 3000.0, "optimized_number": 2900.0,
+           "cg_bp_petals_routing": 2000.0, "proposed": 1800.0}  # fmt: skip
 
 
 @pytest.mark.usefixtures("at_root")
-def test_decomposition_adds_up(tmp_path: Path) -> None:
+def test_decomposition_adds_up(tmp_path: Path, study: StudyCaption) -> None:
     register = load_register(Path("discrepancies.yaml"))
-    orders = register.decomposition.orders
-    methods = {step.method for steps in orders.values() for step in steps} - {"proposed"}
-    times = {name: 2000.0 + 300 * rank for rank, name in enumerate(sorted(methods))}
-    times |= {"petals": 4000.0, "proposed": 1000.0}
-    table = requests({"published": times, "none": times}, "decomposition", 0.5)
-    write_table(table, tmp_path / "sweeps/decomposition_cluster0.parquet", {})
-    results = Results(tmp_path, 0.95, PUBLISHED)
-    found = decomposition(register, results)
-    for _, rows in found.groupby(["allocation_delays", "order"]):
+    times = {
+        "published": {"petals": 4000.0, "proposed": 1000.0},
+        "petals_for_all": STEPPED,
+        "proposed_for_all": {name: value - 800 for name, value in STEPPED.items()},
+        "none": {name: value - 1000 for name, value in STEPPED.items()},
+    }
+    table = requests(times, "decomposition", 0.5)
+    write_table(table, tmp_path / "sweeps/decomposition_cluster0.parquet", {}, [])
+    results = Results(tmp_path, study, PUBLISHED)
+    parts = decomposition(register, results)
+    assert len(parts) == 2 * 2 * 5
+    for (variant, _), rows in parts.groupby(["allocation_delays", "order"]):
         assert np.isclose(rows["share"].sum(), rows["ratio"].iloc[-1] - 1)
-        assert np.isclose(rows["ratio"].iloc[-1], 0.25)
+        assert np.isclose(rows["ratio"].iloc[-1], 0.25 if variant == "published" else 800 / 3000)
+    last = parts.query("allocation_delays == 'published' and order == 'delays last'")
+    assert last["share"].tolist() == pytest.approx([-0.25, -0.025, -0.225, -0.05, -0.2])
+    assert last["delays"].tolist() == ["petals_for_all"] * 4 + ["published"]
+    first = parts.query("allocation_delays == 'published' and order == 'delays first'")
+    assert first["share"].tolist() == pytest.approx([-0.2, -0.25, -0.025, -0.225, -0.05])
+    free = parts.query("allocation_delays == 'none' and order == 'delays first'")
+    assert set(free["delays"]) == {"none"}
+    assert free["share"].iloc[0] == 0
+
     card = make_scorecard(
         each_claim(load_claims(Path("claims.yaml")), PUBLISHED), register, results
     )
     assert "in all -75.0 %" in summary(card)
     written = write_scorecard(card, tmp_path / "scorecard.csv")
     assert all(path.stat().st_size > 0 for path in written)
+
+
+@pytest.mark.usefixtures("at_root")
+def test_decomposition_without_the_variants_is_empty(tmp_path: Path, study: StudyCaption) -> None:
+    table = requests({"published": STEPPED}, "decomposition", 0.5)
+    write_table(table, tmp_path / "sweeps/decomposition_cluster0.parquet", {}, [])
+    register = load_register(Path("discrepancies.yaml"))
+    assert decomposition(register, Results(tmp_path, study, PUBLISHED)).empty
 
 
 @pytest.mark.usefixtures("at_root")

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bprr.figures.caption import StudyCaption
+from bprr.figures.from_settings import study_caption
+from bprr.figures.sweep import plot_sweep
 from bprr.ground.storage import write_table
 from bprr.report.claims import each_claim, load_claims
 from bprr.report.discrepancies import load_register
@@ -20,6 +23,7 @@ from bprr.study.sweep import run_sweep
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 PUBLISHED = Path("data/published/results.csv")
+ARTEFACT = Path("data/published/artefact_sweeps.csv")
 
 # What a reader does, with the outcome written where the dumped document shows it.
 READER = """
@@ -57,15 +61,25 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     settings = small_settings()
     table = run_sweep(settings, "fig7", "abovenet")
-    write_table(table, folder / "sweeps/fig7_abovenet.parquet", {"seed": settings.seed})
-    results = Results(folder, settings.confidence, PUBLISHED)
+    write_table(table, folder / "sweeps/fig7_abovenet.parquet", {"seed": settings.seed}, [])
+    study = study_caption(settings)
+    results = Results(folder, study, PUBLISHED)
     register = load_register(Path("discrepancies.yaml"))
-    card = make_scorecard(
-        each_claim(load_claims(Path("claims.yaml")), PUBLISHED), register, results
-    )
+    claims = load_claims(Path("claims.yaml"))
+    card = make_scorecard(each_claim(claims, PUBLISHED, labels=study.labels), register, results)
     output = folder / "report.html"
-    write_page(card, register, settings, results, [], output)
+    write_page(card, register, claims.answer, pictures(folder, study), output)
     return output
+
+
+def pictures(folder: Path, study: StudyCaption) -> list[Path]:
+    """A figure of the sweep, and pictures under other names."""
+    sweep = folder / "sweeps/fig7_abovenet.parquet"
+    _, _, png = plot_sweep(sweep, study, ARTEFACT, folder / "fig7_abovenet")
+    others = [folder / f"{name}.png" for name in ("swarm_abovenet", "offline_theorem_2", "mine")]
+    for other in others:
+        shutil.copy(png, other)
+    return [png, *others]
 
 
 def small_settings() -> Settings:
@@ -84,6 +98,17 @@ def test_page_stands_alone(page: Path) -> None:
     text = page.read_text()
     assert not re.findall(r"""(?:src|href)=["']?https?:""", text)
     assert len(text) < 10e6
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", text)
+    assert captions == [
+        "Figure 7 · Number of servers — AboveNet", "Map of the swarm on AboveNet",
+        "How tight Theorem 2&#39;s bound is", "mine",
+    ]  # fmt: skip
+    groups = re.findall(r'<h2 id="group\d+">(.*?)</h2>', text)
+    assert groups == [
+        "The paper&#39;s figures", "Swarm maps", "Offline optimum", "Further studies",
+    ]  # fmt: skip
+    assert "Proposed / PETALS" in text
+    assert not re.search(r"\bnan\b", text)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the report in")

@@ -10,9 +10,13 @@ from pathlib import Path
 SRC = Path(workflow.basedir).resolve() / "src"
 sys.path.insert(0, str(SRC))
 
+from bprr.figures.from_settings import caption_slice
 from bprr.ground.errors import BprrError
 from bprr.ground.source import source_hash
 from bprr.ground.storage import files_hash
+from bprr.report.claims import each_claim, load_claims
+from bprr.report.discrepancies import load_register
+from bprr.report.scorecard import check_claims, planned_files
 from bprr.settings.configuration import load_settings
 from bprr.study.slices import input_files, sweep_modules, sweep_slice, sweeps_slice
 from bprr.study.timing import SETTINGS_TIMED, timed_methods

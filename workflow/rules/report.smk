@@ -22,7 +22,7 @@ or_stop(
     {
         *planned_files(load_settings()),
         *(f"offline/{name}.parquet" for name in OFFLINE_FIGURES),
-        *(f"fit/{device}/device.yaml" for device in SHIPPED),
+        *(f"fit/{device}/device.yaml" for device in SHIPPED_TRACES),
         "timing/table8.parquet",
     },
 )
@@ -34,7 +34,7 @@ rule scorecard:
         sweeps=rules.simulated.input,
         times=rules.running_times.output,
         offline=expand(f"{RESULTS}/offline/{{name}}.parquet", name=OFFLINE_FIGURES),
-        fits=expand("results/fit/{device}/device.yaml", device=SHIPPED),
+        fits=expand("results/fit/{device}/device.yaml", device=SHIPPED_TRACES),
     output:
         csv=f"{RESULTS}/scorecard.csv",
         others=multiext(f"{RESULTS}/scorecard", ".json", ".txt"),
@@ -49,7 +49,7 @@ rule scorecard:
     params:
         caption=lambda wildcards: STUDY_CAPTION,
         data=lambda wildcards: files_hash(JUDGED),
-        source=lambda wildcards: source_hash("bprr.report.scorecard"),
+        source=lambda wildcards: source_hash("bprr.report.texts"),
         results=RESULTS,
     log:
         f"{LOGS}/scorecard.log",

@@ -6,9 +6,12 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from bprr.commands.captions import add_caption_options, caption_from
+from bprr.settings.shipped import SHIPPED
+
 __all__ = ["add_command"]
 
-PUBLISHED = Path("data/published")
+PUBLISHED = SHIPPED / "data/published"
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,12 +34,12 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     running_times.add_argument("results", type=Path, help="results/timing/table8.parquet")
 
     swarm = _kind(kinds, "swarm", _swarm, "map of a swarm: servers, blocks, chains in use")
+    swarm.add_argument("sweep", help="which sweep, e.g. fig10")
     swarm.add_argument("topology", help="where, e.g. abovenet")
+    swarm.add_argument("--x", type=float, required=True, help="which point of the sweep")
 
-    parts = kinds.add_parser("decomposition", help="where the gain comes from")
+    parts = _kind(kinds, "decomposition", _decomposition, "where the gain comes from")
     parts.add_argument("results", type=Path, help="results/decomposition.csv")
-    parts.add_argument("-o", "--output", type=Path, required=True, help="PDF; the rest beside it")
-    parts.set_defaults(run=_decomposition)
 
     fit = kinds.add_parser("fit", help="a fitted device profile and what it rests on")
     fit.add_argument("folder", type=Path, help="what bprr fit wrote: results/fit/<device>")
@@ -54,7 +57,7 @@ def _kind(
     text: str,
 ) -> argparse.ArgumentParser:
     kind = kinds.add_parser(name, help=text)
-    kind.add_argument("--config", type=Path, default=Path("config/default.yaml"))
+    add_caption_options(kind)
     kind.add_argument("-o", "--output", type=Path, required=True, help="PDF; the rest beside it")
     kind.set_defaults(run=run)
     return kind
@@ -68,53 +71,48 @@ def _written(paths: list[Path]) -> int:
 
 def _sweep(arguments: argparse.Namespace) -> int:
     from bprr.figures.sweep import plot_sweep
-    from bprr.settings.configuration import load_settings
 
-    settings, stem = load_settings(arguments.config), arguments.output.with_suffix("")
-    return _written(plot_sweep(arguments.results, settings, arguments.artefact, stem))
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(plot_sweep(arguments.results, caption, arguments.artefact, stem))
 
 
 def _headline(arguments: argparse.Namespace) -> int:
     from bprr.figures.headline import plot_headline
-    from bprr.settings.configuration import load_settings
 
-    settings, stem = load_settings(arguments.config), arguments.output.with_suffix("")
-    return _written(plot_headline(arguments.results, settings, stem))
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(plot_headline(arguments.results, caption, stem))
 
 
 def _table(arguments: argparse.Namespace) -> int:
     from bprr.figures.tables import render_table
-    from bprr.settings.configuration import load_settings
 
-    settings, stem = load_settings(arguments.config), arguments.output.with_suffix("")
-    return _written(render_table(arguments.results, settings, arguments.published, stem))
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(render_table(arguments.results, caption, arguments.published, stem))
 
 
 def _running_times(arguments: argparse.Namespace) -> int:
     from bprr.figures.running_times import render_running_times
-    from bprr.settings.configuration import load_settings
 
-    settings, stem = load_settings(arguments.config), arguments.output.with_suffix("")
-    return _written(render_running_times(arguments.results, settings, arguments.published, stem))
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(render_running_times(arguments.results, caption, arguments.published, stem))
 
 
 def _swarm(arguments: argparse.Namespace) -> int:
     from bprr.figures.swarm_map import plot_map
-    from bprr.ground.errors import InputError
-    from bprr.settings.configuration import load_settings
+    from bprr.study.slices import settings_at
+    from bprr.study.swarm_view import view_swarm
 
-    settings, stem = load_settings(arguments.config), arguments.output.with_suffix("")
-    if arguments.topology not in settings.topologies:
-        known = ", ".join(settings.topologies)
-        raise InputError(arguments.config, "topologies", arguments.topology, known)
-    return _written(plot_map(settings, arguments.topology, stem))
+    settings, caption = settings_at(arguments.config), caption_from(arguments)
+    pair = [caption.compared.baseline, caption.compared.method]
+    view = view_swarm(settings, arguments.sweep, arguments.topology, arguments.x, pair)
+    return _written(plot_map(view, caption, arguments.topology, arguments.output.with_suffix("")))
 
 
 def _decomposition(arguments: argparse.Namespace) -> int:
     from bprr.figures.decomposition import plot_decomposition
 
-    stem = arguments.output.with_suffix("")
-    return _written(plot_decomposition(arguments.results, stem))
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(plot_decomposition(arguments.results, caption, stem))
 
 
 def _fit(arguments: argparse.Namespace) -> int:

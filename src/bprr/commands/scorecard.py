@@ -5,28 +5,69 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["add_command"]
+from bprr.commands.captions import add_caption_options, caption_from
+from bprr.settings.shipped import SHIPPED
+
+if TYPE_CHECKING:
+    from bprr.report.claims import Claims
+    from bprr.report.discrepancies import Register
+    from bprr.report.scorecard import Scorecard
+
+__all__ = ["add_command", "add_result_options", "judged"]
+
+PUBLISHED = SHIPPED / "data/published"
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     command = subparsers.add_parser("scorecard", help="judge every published claim")
-    command.add_argument("--config", type=Path, default=Path("config/default.yaml"))
-    command.add_argument("--claims", type=Path, default=Path("claims.yaml"))
-    command.add_argument("--discrepancies", type=Path, default=Path("discrepancies.yaml"))
-    command.add_argument("--published", type=Path, default=Path("data/published/results.csv"))
-    command.add_argument("--results", type=Path, help="results folder, if not the configured one")
+    add_result_options(command)
     command.add_argument("-o", "--output", type=Path, help="scorecard.csv; the rest beside it")
     command.add_argument("--schema", action="store_true", help="print the JSON schemas and stop")
     command.set_defaults(run=_scorecard)
 
 
-def _scorecard(arguments: argparse.Namespace) -> int:
-    from bprr.report.claims import Claims, each_claim, load_claims
-    from bprr.report.discrepancies import Register, load_register
+def add_result_options(command: argparse.ArgumentParser) -> None:
+    """Add what scorecard and report are made from."""
+    add_caption_options(command)
+    command.add_argument("--claims", type=Path, default=SHIPPED / "claims.yaml")
+    command.add_argument("--discrepancies", type=Path, default=SHIPPED / "discrepancies.yaml")
+    command.add_argument("--published", type=Path, default=PUBLISHED / "results.csv")
+    command.add_argument("--artefact", type=Path, default=PUBLISHED / "artefact_sweeps.csv")
+    command.add_argument("--results", type=Path, help="results folder, if not the configured one")
 
+
+def judged(arguments: argparse.Namespace) -> tuple[Scorecard, Claims, Register]:
+    """Every claim judged by the results that the options name."""
+    from bprr.report.claims import each_claim, load_claims
+    from bprr.report.discrepancies import load_register
+    from bprr.report.results import Results
+    from bprr.report.scorecard import make_scorecard
+
+    caption = caption_from(arguments)
+    folder = arguments.results or results_folder(arguments)
+    results = Results(folder, caption, arguments.published)
+    claims, register = load_claims(arguments.claims), load_register(arguments.discrepancies)
+    spelled = each_claim(claims, arguments.published, arguments.artefact, caption.labels)
+    return make_scorecard(spelled, register, results), claims, register
+
+
+def results_folder(arguments: argparse.Namespace) -> Path:
+    """Folder that the configuration names; a caption alone names none."""
+    from bprr.study.slices import settings_at
+
+    if arguments.caption is not None:
+        return Path("results")
+    return Path(settings_at(arguments.config).results_dir)
+
+
+def _scorecard(arguments: argparse.Namespace) -> int:
     if arguments.schema:
+        from bprr.report.claims import Claims
+        from bprr.report.discrepancies import Register
+
         schemas = {
             "claims": Claims.model_json_schema(),
             "discrepancies": Register.model_json_schema(),
@@ -34,16 +75,10 @@ def _scorecard(arguments: argparse.Namespace) -> int:
         print(json.dumps(schemas, indent=2, sort_keys=True))
         return 0
 
-    from bprr.report.results import Results
-    from bprr.report.scorecard import make_scorecard, summary, write_scorecard
-    from bprr.settings.configuration import load_settings
+    from bprr.report.texts import summary, write_scorecard
 
-    settings = load_settings(arguments.config)
-    folder = arguments.results or Path(settings.results_dir)
-    results = Results(folder, settings.confidence, arguments.published)
-    claims = each_claim(load_claims(arguments.claims), arguments.published)
-    card = make_scorecard(claims, load_register(arguments.discrepancies), results)
-    written = write_scorecard(card, arguments.output or folder / "scorecard.csv")
+    card, _, _ = judged(arguments)
+    written = write_scorecard(card, arguments.output or card.results.folder / "scorecard.csv")
     print(summary(card))
     print(f"in {written[0].with_suffix('.md')}")
     return 0

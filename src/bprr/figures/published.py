@@ -7,21 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bprr.ground.errors import InputError
+from bprr.ground.results import ARTEFACT, PUBLISHED
+from bprr.ground.tables import read_csv
 from bprr.study.summary import POINT
 
 __all__ = ["artefact_means", "published_results"]
 
 
 def published_results(path: Path) -> pd.DataFrame:
-    """Numbers printed in the paper's tables (``data/published/results.csv``).
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read.
-    """
-    return _read(path)
+    """Numbers printed in the paper's tables (``data/published/results.csv``)."""
+    return read_csv(path, PUBLISHED)
 
 
 def artefact_means(artefact_csv: Path) -> pd.DataFrame:
@@ -35,7 +30,7 @@ def artefact_means(artefact_csv: Path) -> pd.DataFrame:
     DataFrame
         Place of the point, ``metric``, ``artefact_mean``, ``artefact_se``, ``artefact_runs``.
     """
-    table = _read(artefact_csv)
+    table = read_csv(artefact_csv, ARTEFACT)
     tokens = table["output_tokens"]
     total_ms = table["per_token_ms_mean"] * tokens
     means = {
@@ -57,10 +52,3 @@ def artefact_means(artefact_csv: Path) -> pd.DataFrame:
         ],
         ignore_index=True,
     )
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(path, "file", str(error), "a readable CSV file") from None

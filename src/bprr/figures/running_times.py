@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from bprr.figures.labels import topology_label
+from bprr.figures.caption import Caption
 from bprr.figures.published import published_results
 from bprr.figures.text_table import TextTable
-from bprr.ground.storage import read_table
-from bprr.settings.configuration import Settings
+from bprr.ground.results import RUNNING_TIMES
+from bprr.ground.tables import read_table
 
 __all__ = ["render_running_times", "running_times_layout", "running_times_table"]
 
 TIMES = ("placement_s", "routing_s_per_request", "total_s")
+SHOWN = {"total_s": 1e3, "placement_s": 1e3, "routing_s_per_request": 1e6}  # to ms, ms, µs
+OURS = ("ours, in all\n(ms)", "placement alone\n(ms)", "one routing decision\n(µs)")
 
 
 def running_times_table(times: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
@@ -49,16 +51,8 @@ def running_times_table(times: pd.DataFrame, published: pd.DataFrame) -> pd.Data
     return table.join(printed["sd_s"].rename("published_sd_s")).reset_index()
 
 
-def running_times_layout(table: pd.DataFrame, settings: Settings) -> TextTable:
-    """Lay Table VIII out: rows setting × method.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `running_times_table`.
-    settings : Settings
-        Names of methods.
-    """
+def running_times_layout(table: pd.DataFrame, caption: Caption) -> TextTable:
+    """Lay a `running_times_table` out: rows setting × method."""
     rows = []
     for row in table.to_dict("records"):
         printed_ms = f"{row['published_s'] * 1e3:.1f}"
@@ -67,25 +61,14 @@ def running_times_layout(table: pd.DataFrame, settings: Settings) -> TextTable:
         ours = [
             f"{row[key] * scale:.2f} ({row[f'{key}_q25'] * scale:.2f} – "
             f"{row[f'{key}_q75'] * scale:.2f})"
-            for key, scale in (
-                ("total_s", 1e3),
-                ("placement_s", 1e3),
-                ("routing_s_per_request", 1e6),
-            )
+            for key, scale in SHOWN.items()
         ]
-        names = [topology_label(row["setting"]), settings.methods[row["method"]].label]
+        names = [caption.topology(row["setting"]), caption.methods[row["method"]]]
         rows.append([*names, printed_ms, *ours])
     first = table.iloc[0]
     return TextTable(
         title="Table VIII · Running time of the algorithms",
-        header=[
-            "Servers",
-            "Method",
-            "published\n(ms)",
-            "ours, in all\n(ms)",
-            "placement alone\n(ms)",
-            "one routing decision\n(µs)",
-        ],
+        header=["Servers", "Method", "published\n(ms)", *OURS],
         rows=rows,
         leading=2,
         widths=[1.2, 1.1, 1.7, 1.7, 1.9, 1.9],
@@ -100,25 +83,10 @@ def running_times_layout(table: pd.DataFrame, settings: Settings) -> TextTable:
 
 
 def render_running_times(
-    timing_parquet: Path, settings: Settings, published_csv: Path, stem: Path
+    timing_parquet: Path, caption: Caption, published_csv: Path, stem: Path
 ) -> list[Path]:
-    """Make Table VIII.
-
-    Parameters
-    ----------
-    timing_parquet : Path
-        Rows of `bprr.study.timing.running_times` (``results/timing/table8.parquet``).
-    settings : Settings
-        Whole configuration.
-    published_csv : Path
-        ``data/published/results.csv``.
-    stem : Path
-        Path of the files without suffix.
-
-    Returns
-    -------
-    list of Path
-        CSV, PDF, PNG and Markdown.
-    """
-    table = running_times_table(read_table(timing_parquet), published_results(published_csv))
-    return running_times_layout(table, settings).save(table, stem)
+    """Make Table VIII from ``results/timing/table8.parquet``: CSV, PDF, PNG and Markdown."""
+    table = running_times_table(
+        read_table(timing_parquet, RUNNING_TIMES), published_results(published_csv)
+    )
+    return running_times_layout(table, caption).save(table, stem)

@@ -1,21 +1,13 @@
 """The one style of every figure, and the one way to write it to disk.
 
-A figure is drawn within `applied` and written by `save`, together with the numbers it shows::
-
-    with style.applied():
-        figure = style.new_figure(style.COLUMN_IN, 2.4)
-        axes = figure.subplots()
-        look = style.method_styles(["petals", "proposed"])
-        axes.plot(x, y, label=settings.methods["petals"].label, **look["petals"].line())
-        style.save(figure, table, Path("figures/fig7_abovenet"))
-
+A figure is drawn within `applied` and written by `save`, together with the numbers it shows.
 Figures are made without pyplot, so nothing has to be closed and no display is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,19 +74,7 @@ RC: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class MethodStyle:
-    """How one method looks in every figure.
-
-    Parameters
-    ----------
-    color : str
-        Colour, distinct under the common colour vision deficiencies.
-    marker : str
-        Marker, so that no method is told by colour alone; none for a reference line.
-    linestyle : str or tuple
-        Line style as matplotlib takes it.
-    filled : bool
-        Whether markers are filled.
-    """
+    """How one method looks in every figure: never told by colour alone; no marker: a reference."""
 
     color: str
     marker: str
@@ -143,13 +123,7 @@ SPARE = (
 
 
 def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
-    """Style of each method; those of the paper look the same in every figure.
-
-    Parameters
-    ----------
-    methods : iterable of str
-        Names as in the configuration. Unknown ones take the spare styles in turn.
-    """
+    """Style of each method: of the paper's the same in every figure, of others a spare in turn."""
     styles: dict[str, MethodStyle] = {}
     spares = 0
     for name in methods:
@@ -161,9 +135,13 @@ def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
     return styles
 
 
-def applied() -> AbstractContextManager[None]:
-    """Context within which figures are drawn in the style."""
-    return matplotlib.rc_context(RC)  # type: ignore[arg-type]  # a type of 300 literal keys
+@contextmanager
+def applied() -> Iterator[None]:
+    """Context within which figures are drawn in the style, whatever a user's matplotlibrc says."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC)  # type: ignore[arg-type]  # a type of 300 literal keys
+        yield
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
@@ -172,15 +150,10 @@ def new_figure(width_in: float, height_in: float) -> Figure:
 
 
 def category_axis(axes: Axes, values: Iterable[float]) -> dict[float, int]:
-    """Place values at equal distances along the x axis.
+    """Place values at equal distances along the x axis; position of each.
 
     Sweeps whose values span decades, or lie close together, are legible only so; the ticks say
     the values, and the axis is never to be read as linear.
-
-    Returns
-    -------
-    dict
-        Position of each value.
     """
     position = {value: index for index, value in enumerate(sorted(set(values)))}
     axes.set_xticks(list(position.values()), [f"{value:g}" for value in position])
@@ -192,12 +165,8 @@ def category_axis(axes: Axes, values: Iterable[float]) -> dict[float, int]:
 def log_axis(axes: Axes, room_below: float = 0.0) -> None:
     """Make the y axis logarithmic, with as many ticks in plain numbers as its span needs.
 
-    Parameters
-    ----------
-    axes : Axes
-        The axes, with everything on them.
-    room_below : float
-        Share of the height to leave empty below, for marks at the foot.
+    Everything is on the axes already; ``room_below`` is the share of the height to leave empty
+    below, for marks at the foot.
     """
     axes.set_yscale("log")
     low, high = axes.get_ylim()
@@ -231,23 +200,9 @@ def note(figure: Figure, text: str) -> None:
 
 
 def save(figure: Figure, table: pd.DataFrame, stem: Path) -> list[Path]:
-    """Write a figure as PDF and PNG, and its numbers as CSV.
+    """Write the plotted numbers as CSV, the figure as PDF and PNG, at a path without suffix.
 
     The same figure gives the same bytes: no dates, no versions.
-
-    Parameters
-    ----------
-    figure : Figure
-        The figure.
-    table : DataFrame
-        The plotted numbers.
-    stem : Path
-        Path of the files without suffix; its folder is made if need be.
-
-    Returns
-    -------
-    list of Path
-        The three files.
     """
     undated = {"CreationDate": None, "Creator": None, "Producer": None}
     paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("csv", "pdf", "png")]
@@ -255,8 +210,9 @@ def save(figure: Figure, table: pd.DataFrame, stem: Path) -> list[Path]:
     with replacing(csv) as unfinished:
         table.to_csv(unfinished, index=False, float_format="%.9g", lineterminator="\n")
     with applied(), replacing(pdf) as unfinished:
-        figure.savefig(unfinished, format="pdf", metadata=undated)
+        figure.savefig(unfinished, format="pdf", backend="pdf", metadata=undated)
     figure.set_layout_engine("none")  # laid out: both pictures look the same
     with applied(), replacing(png) as unfinished:
-        figure.savefig(unfinished, format="png", dpi=PNG_DPI, metadata={"Software": None})
+        undated = {"Software": None}
+        figure.savefig(unfinished, format="png", backend="agg", dpi=PNG_DPI, metadata=undated)
     return paths

@@ -13,17 +13,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bprr.figures import style
-from bprr.figures.labels import METRIC_LABELS, delays_label, figure_title, topology_label
+from bprr.figures.caption import METRIC_LABELS, StudyCaption, SweepCaption
 from bprr.figures.published import artefact_means
-from bprr.ground.storage import read_table
-from bprr.settings.configuration import Settings
+from bprr.ground.results import REQUESTS
+from bprr.ground.tables import read_table
 from bprr.study.summary import METRICS, POINT, run_means, summarize
 
 __all__ = ["conditions", "draw_sweep", "plot_sweep", "sweep_table"]
 
 # On the logarithmic axes of all rows equal ratios, which the paper's claims are about, are equal
 # distances; waits under load span decades.
-ROWS = ("per_token_ms", "ttft_ms", "remaining_per_token_ms")
 RING: dict[str, Any] = {  # around our mean where it agrees
     "linestyle": "",
     "marker": "o",
@@ -34,48 +33,44 @@ RING: dict[str, Any] = {  # around our mean where it agrees
 SPREAD = 0.6  # over how much of a category the methods are spread, so that none hides another
 
 
-def sweep_table(means: pd.DataFrame, settings: Settings, artefact: pd.DataFrame) -> pd.DataFrame:
+def sweep_table(means: pd.DataFrame, caption: SweepCaption, artefact: pd.DataFrame) -> pd.DataFrame:
     """Tidy table of a sweep: what its figure shows, and how it compares.
 
     Parameters
     ----------
     means : DataFrame
         Run means of one sweep on one topology (`bprr.study.summary.run_means`).
-    settings : Settings
-        Names of methods and level of confidence.
+    caption : SweepCaption
+        Names in their order, and the level of confidence.
     artefact : DataFrame
         From `bprr.figures.published.artefact_means`.
 
     Returns
     -------
     DataFrame
-        One row per point, variant of delays, method and metric, in the order of the
-        configuration: the columns of `summarize`, ``label``, the artefact's mean and standard
-        error where they exist, and ``z``, the difference to it in combined standard
-        errors.
+        One row per point, variant of delays, method and metric, in the order of the caption: the
+        columns of `summarize`, ``label``, the artefact's mean and standard error where they
+        exist, and ``z``, the difference to it in combined standard errors.
     """
-    table = summarize(means, settings.confidence)
+    table = summarize(means, caption.confidence, caption.compared.baseline)
     table = table.merge(artefact, how="left", on=[*POINT, "metric"])
     error = np.hypot(table["standard_deviation"] / np.sqrt(table["runs"]), table["artefact_se"])
     table["z"] = (table["mean"] - table["artefact_mean"]) / error.where(error > 0)
-    table["label"] = [settings.methods[name].label for name in table["method"]]
-    order: dict[str, list[str]] = {
+    order = {
         "metric": list(METRICS),
-        "allocation_delays": list(settings.allocation_delays),
-        "method": settings.sweeps[str(table["figure"].iloc[0])].methods,
+        "allocation_delays": list(caption.variants),
+        "method": list(caption.methods),
     }
+    table["label"] = table["method"].map(caption.methods)
     ranks = pd.DataFrame({key: table[key].map(names.index) for key, names in order.items()})
     ranks["x"] = table["x"]
     by = ["metric", "allocation_delays", "x", "method"]
-    return table.loc[ranks.sort_values(by).index, _columns(table)].reset_index(drop=True)
-
-
-def _columns(table: pd.DataFrame) -> list[str]:
     first = [*POINT, "label", "metric"]
-    return [*first, *table.columns.difference(first, sort=False)]
+    columns = [*first, *table.columns.difference(first, sort=False)]
+    return table.loc[ranks.sort_values(by).index, columns].reset_index(drop=True)
 
 
-def conditions(means: pd.DataFrame, settings: Settings) -> str:
+def conditions(means: pd.DataFrame, caption: SweepCaption) -> str:
     """What a sweep ran on and how to read it; the swept quantity is left to the axis."""
     names = {
         "servers": "C = {} servers",
@@ -91,51 +86,40 @@ def conditions(means: pd.DataFrame, settings: Settings) -> str:
         if len(known) and not np.allclose(known["x"], known[column]):
             low, high = known[column].min(), known[column].max()
             parts.append(text.format(f"{low:.4g}" if low == high else f"{low:.3g}–{high:.3g}"))
-    level = f"{settings.confidence:.0%}".replace("%", " %")
     return (
-        " · ".join([*parts, f"{means['run'].nunique()} runs"])
-        + f"\nMeans with {level} confidence intervals over runs. Methods at the same value are "
-        "shifted sideways, so that none hides another."
+        " · ".join(parts)
+        + f"\nMeans over {caption.intervals(means['run'].nunique())}. Methods at the same value "
+        "are shifted sideways, so that none hides another."
     )
 
 
-def draw_sweep(table: pd.DataFrame, settings: Settings, conditions_text: str) -> Figure:
-    """Draw the table of a sweep: a row per metric, a column per variant of the delays.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `sweep_table`.
-    settings : Settings
-        Titles and names.
-    conditions_text : str
-        What the sweep ran on.
-    """
-    figure_name, topology = str(table["figure"].iloc[0]), str(table["topology"].iloc[0])
+def draw_sweep(table: pd.DataFrame, caption: SweepCaption, conditions_text: str) -> Figure:
+    """Draw a `sweep_table`: a row per metric, a column per variant of the delays."""
     variants = list(dict.fromkeys(table["allocation_delays"]))
     methods = list(dict.fromkeys(table["method"]))
+    shape = (len(METRIC_LABELS), len(variants))
     with style.applied():
         figure = style.new_figure(style.TEXT_IN, 7.9)
-        grid = figure.subplots(len(ROWS), len(variants), sharex=True, sharey="row", squeeze=False)
-        for row, metric in zip(grid, ROWS, strict=True):
+        grid = figure.subplots(*shape, sharex=True, sharey="row", squeeze=False)
+        for row, (metric, (label, unit)) in zip(grid, METRIC_LABELS.items(), strict=True):
             for axes, variant in zip(row, variants, strict=True):
                 shown = table[(table["metric"] == metric) & (table["allocation_delays"] == variant)]
-                _panel(axes, shown, methods, METRIC_LABELS[metric][1])
+                _panel(axes, shown, methods, unit, caption.compared.method)
             style.log_axis(row[0], room_below=0.1 if table["infeasible_runs"].any() else 0.0)
-            row[0].set_ylabel(f"{METRIC_LABELS[metric][0]}, log scale")
+            row[0].set_ylabel(f"{label}, log scale")
         for axes, variant in zip(grid[0], variants, strict=True):
-            axes.set_title(
-                delays_label(settings, figure_name, variant), loc="left", fontweight="bold"
-            )
+            axes.set_title(caption.delays(variant), loc="left", fontweight="bold")
         for axes in grid[-1]:
-            axes.set_xlabel(settings.sweeps[figure_name].x_label)
-        title = f"{figure_title(settings, figure_name)} — {topology_label(topology)}"
+            axes.set_xlabel(caption.x_label)
+        title = f"{caption.heading} — {caption.topology(table['topology'].iloc[0])}"
         style.heading(figure, title, _legend_handles(table, methods))
         style.note(figure, conditions_text)
     return figure
 
 
-def _panel(axes: Axes, shown: pd.DataFrame, methods: Sequence[str], unit: float) -> None:
+def _panel(
+    axes: Axes, shown: pd.DataFrame, methods: Sequence[str], unit: float, uppermost: str
+) -> None:
     position = style.category_axis(axes, shown["x"])
     looks = style.method_styles(methods)
     spread = [name for name in methods if looks[name].marker]
@@ -145,10 +129,15 @@ def _panel(axes: Axes, shown: pd.DataFrame, methods: Sequence[str], unit: float)
         look = looks[str(name)]
         at = rows["x"].map(position).to_numpy() + offset_of.get(str(name), 0.0)
         mean = rows["mean"].to_numpy() / unit
-        # The proposed method lies on top, whatever the order.
-        order = 3 + (rank if name != "proposed" else len(methods))
+        order = 3 + (rank if name != uppermost else len(methods))
         if not look.marker:
-            axes.plot(at, mean, **(look.line() | {"linewidth": 0.9}), zorder=2)
+            line = look.line() | {"linewidth": 0.9, "zorder": 2}
+            axes.plot(at, mean, **line)
+            # A point that no line reaches: the reference across its category.
+            known = ~np.isnan(mean)
+            alone = known & ~np.r_[False, known[:-1]] & ~np.r_[known[1:], False]
+            for place, value in zip(at[alone], mean[alone], strict=True):
+                axes.plot([place - SPREAD / 2, place + SPREAD / 2], [value, value], **line)
         else:
             low, high = rows["ci_low"].to_numpy() / unit, rows["ci_high"].to_numpy() / unit
             axes.errorbar(
@@ -187,26 +176,10 @@ def _legend_handles(table: pd.DataFrame, methods: Sequence[str]) -> list[Line2D]
 
 
 def plot_sweep(
-    sweep_parquet: Path, settings: Settings, artefact_csv: Path, stem: Path
+    sweep_parquet: Path, study: StudyCaption, artefact_csv: Path, stem: Path
 ) -> list[Path]:
-    """Make the figure of one sweep on one topology.
-
-    Parameters
-    ----------
-    sweep_parquet : Path
-        Requests of the sweep (``results/sweeps/<figure>_<topology>.parquet``).
-    settings : Settings
-        Whole configuration.
-    artefact_csv : Path
-        Reference means of the published artefact.
-    stem : Path
-        Path of the figure without suffix.
-
-    Returns
-    -------
-    list of Path
-        CSV, PDF and PNG.
-    """
-    means = run_means(read_table(sweep_parquet))
-    table = sweep_table(means, settings, artefact_means(artefact_csv))
-    return style.save(draw_sweep(table, settings, conditions(means, settings)), table, stem)
+    """Make the figure of one sweep on one topology from its table of requests: CSV, PDF, PNG."""
+    means = run_means(read_table(sweep_parquet, REQUESTS))
+    caption = study.sweep_of(means, sweep_parquet)
+    table = sweep_table(means, caption, artefact_means(artefact_csv))
+    return style.save(draw_sweep(table, caption, conditions(means, caption)), table, stem)

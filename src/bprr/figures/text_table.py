@@ -24,22 +24,8 @@ SHADE = "#EEF3F8"
 class TextTable:
     """A table whose cells are texts.
 
-    Parameters
-    ----------
-    title : str
-        What it is.
-    header : sequence of str
-        A heading per column.
-    rows : sequence of sequence of str
-        Cells. An empty cell in a leading column of the picture means "as above".
-    leading : int
-        Number of columns, from the left, that name a row; the others are right-aligned.
-    widths : sequence of float
-        Relative widths of the columns in the picture.
-    emphasized : sequence of int
-        Rows that the picture shades.
-    note : str
-        Conditions and reservations.
+    The first ``leading`` columns name a row and are left-aligned; the picture leaves them empty
+    where they are as above. Widths of columns are relative; ``emphasized`` rows are shaded.
     """
 
     title: str
@@ -109,11 +95,9 @@ class TextTable:
             changed = [c for c in range(self.leading - 1) if not self._as_above(index, c)]
             if changed:
                 start = sum(self.widths[: changed[0]])
-                line: dict[str, Any] = {
-                    "color": "#999999",
-                    "linewidth": 0.7 if changed[0] == 0 else 0.35,
-                }
-                axes.plot((start, width), (first + index, first + index), **line)
+                finer = 0.35 if changed[0] else 0.7
+                y = first + index
+                axes.plot((start, width), (y, y), color="#999999", linewidth=finer)
 
     def save(self, numbers: pd.DataFrame, stem: Path) -> list[Path]:
         """Write PDF, PNG, Markdown, and the numbers behind the texts as CSV."""

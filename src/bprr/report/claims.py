@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 from pydantic import Field, model_validator
 
-from bprr.figures.published import published_results
+from bprr.figures.published import artefact_means, published_results
 from bprr.ground.errors import InputError
-from bprr.settings.configuration import Refused, Strict, read_yaml, validated
+from bprr.ground.schema import Refused, Strict
+from bprr.settings.messages import validated
+from bprr.settings.shipped import SHIPPED
+from bprr.settings.yaml_file import read_yaml
 
-__all__ = ["Claim", "Claims", "Comparison", "PublishedTable", "each_claim", "load_claims"]
+__all__ = ["Claim", "Claims", "Comparison", "each_claim", "load_claims"]
 
-Filled = TypeVar("Filled")
+ARTEFACT = SHIPPED / "data/published/artefact_sweeps.csv"
 
 
 class Comparison(Strict):
@@ -39,9 +44,9 @@ class Comparison(Strict):
             raise Refused("low", None, "at least one of low, high, tolerance")
         return self
 
-    def around(self, value: float) -> Comparison:
+    def around(self, value: float | None) -> Comparison:
         """The same with all limits absolute, for a published value."""
-        if self.tolerance is None:
+        if self.tolerance is None or value is None:
             return self
         factor = self.contradicted_factor
         return Comparison(
@@ -53,11 +58,20 @@ class Comparison(Strict):
         )
 
 
-class PublishedTable(Strict):
+class PrintedTable(Strict):
     """Rows of ``data/published/results.csv``, each of which is a claim of its own."""
 
     table: str
     quantity: str
+
+
+class ArtefactPoint(Strict):
+    """A point of ``data/published/artefact_sweeps.csv``, a claim per variant of the delays."""
+
+    figure: str
+    topology: str
+    x: float
+    ratio: tuple[str, str] = Field(description="methods whose times per token are divided")
 
 
 class Claim(Strict):
@@ -73,7 +87,9 @@ class Claim(Strict):
     value: float | None = Field(None, description="published value")
     value_text: str = Field("", description="the value as the paper words it, if not a number")
     unit: str = ""
-    each_of: PublishedTable | None = Field(None, description="one claim per row of a table")
+    each_of: PrintedTable | list[ArtefactPoint] | None = Field(
+        None, description="one claim per row of a table; columns may be named in braces"
+    )
     rule: str = Field(description="rule of the workflow that produces our number")
     files: Annotated[list[str], Field(min_length=1)] = Field(description="below the results folder")
     measure: str | None = Field(None, description="function of bprr.report.measures")
@@ -95,6 +111,7 @@ class Claim(Strict):
 class Claims(Strict):
     """The whole file."""
 
+    answer: str = Field(description="the claim that the report answers on its first screen")
     claims: list[Claim]
 
     @model_validator(mode="after")
@@ -103,6 +120,8 @@ class Claims(Strict):
         twice = sorted({name for name in ids if ids.count(name) > 1})
         if twice:
             raise Refused("claims", twice, "each id once")
+        if self.answer not in ids:
+            raise Refused("answer", self.answer, "the id of a claim")
         return self
 
 
@@ -117,32 +136,63 @@ def load_claims(path: Path) -> Claims:
     return validated(Claims, read_yaml(path), path)
 
 
-def each_claim(claims: Claims, published_csv: Path) -> list[Claim]:
+def each_claim(
+    claims: Claims,
+    published_csv: Path,
+    artefact_csv: Path = ARTEFACT,
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> list[Claim]:
     """Claims with every table of numbers spelled out, a claim per number.
+
+    ``labels`` say how statements write names (`bprr.figures.caption.StudyCaption.labels`).
 
     Raises
     ------
     InputError
-        If a claim names rows that the published table does not have.
+        If a claim names rows that the published tables do not have.
     """
     printed = published_results(published_csv)
-    found: list[Claim] = []
+    spelled: list[Claim] = []
     for claim in claims.claims:
         if claim.each_of is None:
-            found.append(claim)
+            spelled.append(claim)
             continue
-        wanted = claim.each_of
-        rows = printed[
-            (printed["table"] == wanted.table) & (printed["quantity"] == wanted.quantity)
-        ]
-        if rows.empty:
-            raise InputError(claims.where, f"{claim.id}.each_of", wanted.table, "a printed table")
-        found += [_of_row(claim, row) for row in rows.to_dict("records")]
-    return found
+        rows = list(
+            _printed_rows(printed, claim.each_of)
+            if isinstance(claim.each_of, PrintedTable)
+            else _artefact_rows(artefact_csv, claim.each_of)
+        )
+        if not rows:
+            allowed = f"rows of {published_csv} or {artefact_csv}"
+            raise InputError(claims.where, f"{claim.id}.each_of", claim.each_of, allowed)
+        spelled += [_of_row(claim, row, labels) for row in rows]
+    return spelled
 
 
-def _of_row(claim: Claim, row: dict[Any, Any]) -> Claim:
-    """Claim about one printed number."""
+def _printed_rows(printed: pd.DataFrame, wanted: PrintedTable) -> Iterator[dict[Any, Any]]:
+    chosen = (printed["table"] == wanted.table) & (printed["quantity"] == wanted.quantity)
+    for row in printed[chosen].to_dict("records"):
+        yield {**row, "value": row["value_s"]}
+
+
+def _artefact_rows(path: Path, points: Sequence[ArtefactPoint]) -> Iterator[dict[Any, Any]]:
+    means = artefact_means(path)
+    means = means[means["metric"] == "per_token_ms"]
+    for point in points:
+        chosen = means["x"] == point.x
+        for key in ("figure", "topology"):
+            chosen &= means[key] == getattr(point, key)
+        times = means[chosen].pivot(
+            index="allocation_delays", columns="method", values="artefact_mean"
+        )
+        first, second = point.ratio
+        for variant, row in times.iterrows():
+            place = point.model_dump(exclude={"ratio"})
+            yield {**place, "allocation_delays": variant, "value": row[first] / row[second]}
+
+
+def _of_row(claim: Claim, row: dict[Any, Any], labels: Mapping[str, str]) -> Claim:
+    """Claim about one published number."""
     cells = {
         key: (f"{value:g}" if isinstance(value, float) else value)
         for key, value in row.items()
@@ -155,17 +205,17 @@ def _of_row(claim: Claim, row: dict[Any, Any]) -> Claim:
             return value
         return numbers[value] if value in numbers else value.format(**cells)
 
-    value = float(row["value_s"])
-    cause = claim.causes.get(str(row["method"]), claim.causes.get("default", ""))
+    cause = claim.causes.get(str(row.get("method")), claim.causes.get("default", ""))
     return claim.model_copy(
         update={
             "id": fill(claim.id),
-            "statement": fill(claim.statement),
+            "statement": claim.statement.format(
+                **{key: labels.get(value, value) for key, value in cells.items()}
+            ),
             "files": [fill(name) for name in claim.files],
             "arguments": {key: fill(given) for key, given in claim.arguments.items()},
-            "value": value,
+            "value": float(row["value"]),
             "each_of": None,
-            "compare": None if claim.compare is None else claim.compare.around(value),
             "causes": {"default": cause} if cause else {},
         }
     )

@@ -1,10 +1,11 @@
 """The register of discrepancies (``discrepancies.yaml``): switches, effects, decomposition.
 
-The headline ratio is the time per token of the proposed method over PETALS'.
+The headline ratio is the time per token of the compared method over the baseline's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
@@ -13,22 +14,23 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
-from bprr.report.measures import at, by_variant, point_ratios, wide
+from bprr.ground.intervals import Interval
+from bprr.ground.schema import Refused, Strict
+from bprr.report.measures import at, mean_of, point_ratios, wide
 from bprr.report.results import Results
-from bprr.settings.configuration import Refused, Strict, read_yaml, validated
-from bprr.study.summary import Estimate, paired_ratio
+from bprr.settings.messages import validated
+from bprr.settings.yaml_file import read_yaml
+from bprr.study.summary import paired_ratio
 
-__all__ = ["Discrepancy", "Register", "decomposition", "effects", "load_register"]
-
-METRIC = "per_token_ms"
+__all__ = ["Discrepancy", "Register", "causes", "decomposition", "effects", "load_register"]
 
 
 class Setting(Strict):
     """One side of a switch: a point of a sweep, and the two methods whose ratio is taken."""
 
     x: float | None = Field(None, description="point of the sweep; all of them if not given")
-    method: str = "proposed"
-    baseline: str = "petals"
+    method: str | None = Field(None, description="instead of the compared method")
+    baseline: str | None = Field(None, description="instead of the compared baseline")
     delays: str | None = Field(None, description="this variant instead of each in turn")
 
 
@@ -48,18 +50,24 @@ class Discrepancy(Strict):
     """
 
     id: str
-    place: str
+    place: str = Field(description="where it is described")
     statement: str
     switch: str = Field(description="what isolates it, here")
     cause: str = Field(description="one sentence for the claims that fail by it")
     effect: Effect | None = None
 
 
-class Step(Strict):
-    """A step from PETALS to the proposed method."""
+class Paid(Strict):
+    """A method under a variant of the delays."""
+
+    method: str
+    delays: str
+
+
+class Step(Paid):
+    """A step from the baseline to the proposed method: what is run after it."""
 
     name: str
-    method: str
 
 
 class Decomposition(Strict):
@@ -67,16 +75,18 @@ class Decomposition(Strict):
 
     sweep: str
     x: float = Field(description="the headline point")
-    baseline: str
+    baseline: Paid
     orders: dict[str, Annotated[list[Step], Field(min_length=1)]] = Field(
         description="steps in one order and another; the first one is the headline's"
     )
+    without: str = Field(description="the steps once more, all of them under this variant")
 
 
 class Register(Strict):
     """The whole file."""
 
     decomposition: Decomposition
+    only_with_delays: str = Field(description="entry that explains what holds with delays only")
     discrepancies: list[Discrepancy]
 
     @model_validator(mode="after")
@@ -85,6 +95,8 @@ class Register(Strict):
         twice = sorted({name for name in ids if ids.count(name) > 1})
         if twice:
             raise Refused("discrepancies", twice, "each id once")
+        if self.only_with_delays not in ids:
+            raise Refused("only_with_delays", self.only_with_delays, "the id of an entry")
         return self
 
 
@@ -95,56 +107,74 @@ def load_register(path: Path) -> Register:
 
 def sweep_files(results: Results, sweep: str) -> list[str]:
     """Files of a sweep that exist, relative to the results folder."""
-    found = sorted(results.path("sweeps").glob(f"{sweep}_*.parquet"))
-    return [f"sweeps/{path.name}" for path in found]
+    paths = sorted(results.path("sweeps").glob(f"{sweep}_*.parquet"))
+    known = results.caption.topologies
+    stems = [path.stem for path in paths]
+    return [f"sweeps/{stem}.parquet" for stem in stems if stem.removeprefix(f"{sweep}_") in known]
 
 
 def effects(register: Register, results: Results) -> pd.DataFrame:
     """Measured effect of every switch on the headline ratio.
 
-    Returns
-    -------
-    DataFrame
-        One row per switch, network and variant of the delays: ``before`` and ``after`` with their
-        intervals, and ``effect``, the difference.
+    One row per switch, network and variant of the delays: ``before`` and ``after`` with their
+    intervals, and ``effect``, the difference.
     """
     rows = []
     for entry in register.discrepancies:
         if entry.effect is None:
             continue
+        sides = {"before": entry.effect.before, "after": entry.effect.after}
         for name in sweep_files(results, entry.effect.sweep):
             means = results.means(name)
-            for variant, _ in by_variant(means):
-                two = [
-                    _ratio(means, setting, variant, results.confidence)
-                    for setting in (entry.effect.before, entry.effect.after)
-                ]
+            for variant, _ in results.by_variant(means):
+                ratio = {
+                    side: _ratio(results, means, setting, variant)
+                    for side, setting in sides.items()
+                }
                 rows.append(
                     {
                         "discrepancy": entry.id,
                         "topology": str(means["topology"].iloc[0]),
                         "allocation_delays": variant,
-                        **_columns("before", two[0]),
-                        **_columns("after", two[1]),
-                        "effect": two[1].value - two[0].value,
+                        **_columns("before", ratio["before"]),
+                        **_columns("after", ratio["after"]),
+                        "effect": ratio["after"].value - ratio["before"].value,
                     }
                 )
     return pd.DataFrame(rows)
 
 
-def _ratio(means: pd.DataFrame, setting: Setting, variant: str, confidence: float) -> Estimate:
+def _ratio(results: Results, means: pd.DataFrame, setting: Setting, variant: str) -> Interval:
     rows = at(means, {"allocation_delays": setting.delays or variant})
     rows = rows if setting.x is None else at(rows, {"x": setting.x})
-    ratios = point_ratios(rows, confidence, setting.method, setting.baseline)
-    return Estimate(*np.mean(ratios, axis=0).tolist()) if ratios else Estimate(*[np.nan] * 3)
+    return mean_of(point_ratios(results, rows, setting.method, setting.baseline))
 
 
-def _columns(name: str, estimate: Estimate) -> dict[str, float]:
+def _columns(name: str, estimate: Interval) -> dict[str, float]:
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
+def causes(register: Register, measured: pd.DataFrame, undelayed: str | None) -> dict[str, str]:
+    """One sentence per entry, its numbers filled in: means over networks with the delays.
+
+    Where this run has no such numbers the sentence is the entry's statement, which needs none.
+    """
+    sentences = {}
+    for entry in register.discrepancies:
+        numbers = {"before": np.nan, "after": np.nan, "effect": np.nan}
+        if len(measured):
+            own = measured[measured["discrepancy"] == entry.id]
+            with_delays = own[own["allocation_delays"] != undelayed]
+            own = with_delays if len(with_delays) else own
+            numbers = {name: float(own[name].mean()) for name in numbers}
+        text = entry.cause.format(**numbers)
+        unmeasured = text != entry.cause and np.isnan(list(numbers.values())).any()
+        sentences[entry.id] = entry.statement if unmeasured else text
+    return sentences
+
+
 def decomposition(register: Register, results: Results) -> pd.DataFrame:
-    """What each step adds, as a share of PETALS' time per token.
+    """What each step adds, as a share of the baseline's time per token.
 
     The shares of a point add up to its headline ratio minus 1, over the runs feasible in all
     steps.
@@ -152,40 +182,50 @@ def decomposition(register: Register, results: Results) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per network, point, variant, order and step: ``share`` with its interval (negative:
-        faster), ``ratio`` to the baseline after the step, ``step_s`` (s per token), ``runs``.
+        One row per network, point, variant, order and step: the ``method`` and ``delays`` after
+        the step, ``share`` with its interval (negative: faster), ``ratio`` to the baseline after
+        the step, ``step_s`` (s per token), ``runs``.
     """
     wanted = register.decomposition
     rows = []
     for name in sweep_files(results, wanted.sweep):
-        for variant, means in by_variant(results.means(name)):
+        means = results.means(name)
+        for variant in (wanted.baseline.delays, wanted.without):
             for order, steps in wanted.orders.items():
-                methods = [wanted.baseline, *(step.method for step in steps)]
+                taken = [wanted.baseline, *steps]
+                if variant == wanted.without:
+                    taken = [one.model_copy(update={"delays": variant}) for one in taken]
+                if not {one.delays for one in taken} <= set(means["allocation_delays"]):
+                    continue
                 for x, point in means.groupby("x"):
-                    runs = wide(point, methods)
                     place = {
                         "topology": str(point["topology"].iloc[0]),
                         "x": x,
                         "allocation_delays": variant,
                         "order": order,
                     }
+                    changes = _changes(point, taken, results.confidence)
                     rows += [
                         {**place, "step": step.name, "method": step.method, **change}
-                        for step, change in zip(
-                            steps, _changes(runs, methods, results.confidence), strict=True
-                        )
+                        for step, change in zip(steps, changes, strict=True)
                     ]
     return pd.DataFrame(rows)
 
 
-def _changes(runs: pd.DataFrame, methods: list[str], confidence: float) -> list[dict[str, float]]:
-    """What each method changes against the one before it, relative to the first."""
-    base = runs[methods[0]]
-    changes = []
-    for before, after in pairwise(methods):
+def _changes(
+    point: pd.DataFrame, taken: Sequence[Paid], confidence: float
+) -> list[dict[str, float | str]]:
+    """What each step changes against the one before it, relative to the first."""
+    paid = {f"{one.method} {one.delays}": one for one in taken}
+    named = point.assign(method=point["method"] + " " + point["allocation_delays"])
+    runs = wide(named, list(paid))
+    base = runs[next(iter(paid))]
+    changes: list[dict[str, float | str]] = []
+    for before, after in pairwise(f"{one.method} {one.delays}" for one in taken):
         change = runs[after] - runs[before]
         changes.append(
             {
+                "delays": paid[after].delays,
                 **_columns("share", paired_ratio(change, base, confidence)),
                 "ratio": float(runs[after].mean() / base.mean()),
                 "step_s": float(change.mean()) / 1000,

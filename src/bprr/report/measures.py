@@ -1,23 +1,28 @@
-"""What is read off the results for a claim: an estimate per variant of the allocation delays.
+"""What is read off the results for a claim: an estimate with the allocation delays and one without.
 
-A measure is a function of the results, the files of its claim and the claim's arguments.
+A measure is a function of the results, the files of its claim and the claim's arguments. Where
+delays play no part its one estimate has another name. Gains and ratios are of the compared method
+over the compared baseline if a claim names no other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 
 import numpy as np
 import pandas as pd
 
 from bprr.figures.published import published_results
+from bprr.fit.profile import read_fit
+from bprr.ground.intervals import Interval
+from bprr.ground.results import RUNNING_TIMES, SOLVER_RACE, THEOREM_2
 from bprr.report.results import Results
-from bprr.settings.configuration import read_yaml
-from bprr.study.summary import Estimate, mean_interval, paired_ratio
+from bprr.study.summary import mean_interval, paired_ratio
 
 __all__ = ["MEASURES", "Measure"]
 
-Measure = Callable[..., dict[str, Estimate]]
+Measure = Callable[..., dict[str, Interval]]
 MEASURES: dict[str, Measure] = {}
 
 METRIC = "per_token_ms"
@@ -30,10 +35,20 @@ def measure(function: Measure) -> Measure:
     return function
 
 
-def by_variant(means: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
-    """Run means of each variant of the delays, those with the delays first."""
-    for variant, rows in sorted(means.groupby("allocation_delays"), reverse=True):
-        yield str(variant), rows
+def per_variant(function: Callable[..., Interval]) -> Callable[..., Interval]:
+    """Register a measure of run means, taken with the delays and without."""
+
+    @wraps(function)
+    def of_claim(
+        results: Results, files: Sequence[str], **arguments: object
+    ) -> dict[str, Interval]:
+        return {
+            variant: function(results, means, **arguments)
+            for variant, means in results.by_variant(results.means(*files))
+        }
+
+    MEASURES[function.__name__] = of_claim
+    return function
 
 
 def wide(means: pd.DataFrame, methods: Sequence[str], metric: str = METRIC) -> pd.DataFrame:
@@ -44,22 +59,23 @@ def wide(means: pd.DataFrame, methods: Sequence[str], metric: str = METRIC) -> p
     return table.reindex(columns=list(methods)).dropna()
 
 
-def mean_of(estimates: Sequence[Estimate]) -> Estimate:
+def mean_of(estimates: Sequence[Interval]) -> Interval:
     """Mean of estimates; the half-width is the mean one, an upper bound however they correlate."""
     known = np.array([one for one in estimates if not np.isnan(one.value)])
     if known.size == 0:
-        return Estimate(np.nan, np.nan, np.nan)
-    return Estimate(*known.mean(axis=0).tolist())
+        return Interval(np.nan, np.nan, np.nan)
+    return Interval(*known.mean(axis=0).tolist())
 
 
 def point_ratios(
-    means: pd.DataFrame, confidence: float, method: str, baseline: str, metric: str = METRIC
-) -> list[Estimate]:
+    results: Results, means: pd.DataFrame, method: str | None = None, baseline: str | None = None
+) -> list[Interval]:
     """Ratio of two methods at every point, run paired with run."""
-    both = wide(means, [method, baseline], metric)
+    compared = results.caption.compared
+    method, baseline = method or compared.method, baseline or compared.baseline
     return [
-        paired_ratio(rows[method], rows[baseline], confidence)
-        for _, rows in both.groupby(level=PLACE)
+        paired_ratio(rows[method], rows[baseline], results.confidence)
+        for _, rows in wide(means, [method, baseline]).groupby(level=PLACE)
     ]
 
 
@@ -75,216 +91,168 @@ def at(means: pd.DataFrame, where: Mapping[str, object]) -> pd.DataFrame:
     return means
 
 
-def complement(estimate: Estimate) -> Estimate:
+def picked(means: pd.DataFrame, where: Mapping[str, object]) -> pd.DataFrame:
+    """Rows at some points; the first or last point of every sweep on every network by name."""
+    if where.get("x") not in ("first", "last"):
+        return at(means, where)
+    rows = at(means, {key: value for key, value in where.items() if key != "x"})
+    points = rows.groupby(["figure", "topology"])["x"]
+    edge = points.transform("min") if where["x"] == "first" else points.transform("max")
+    return rows[rows["x"] == edge]
+
+
+def complement(estimate: Interval) -> Interval:
     """One minus an estimate."""
-    return Estimate(1 - estimate.value, 1 - estimate.high, 1 - estimate.low)
+    return Interval(1 - estimate.value, 1 - estimate.high, 1 - estimate.low)
 
 
-@measure
+@per_variant
 def cell(
-    results: Results, files: Sequence[str], method: str, rate_per_s: float, output_tokens: float
-) -> dict[str, Estimate]:
+    results: Results, means: pd.DataFrame, method: str, rate_per_s: float, output_tokens: float
+) -> Interval:
     """Mean time per token of one cell of Table III or VI (s)."""
     where = {"method": method, "rate_per_s": rate_per_s, "output_tokens": output_tokens}
-    rows = at(results.means(*files), where)
-    return {
-        variant: mean_interval(own[METRIC].dropna() / 1000, results.confidence)
-        for variant, own in by_variant(rows)
-    }
+    return mean_interval(at(means, where)[METRIC].dropna() / 1000, results.confidence)
 
 
 @measure
 def running_time(
     results: Results, files: Sequence[str], setting: str, method: str
-) -> dict[str, Estimate]:
+) -> dict[str, Interval]:
     """Running time of the algorithms (s): median over repeats, quartiles as its interval."""
     (name,) = files
-    times = at(results.table(name), {"setting": setting, "method": method})["total_s"]
+    times = at(results.table(name, RUNNING_TIMES), {"setting": setting, "method": method})[
+        "total_s"
+    ]
     low, middle, high = times.quantile([0.25, 0.5, 0.75])
-    return {"time": Estimate(float(middle), float(low), float(high))}
+    return {"time": Interval(float(middle), float(low), float(high))}
 
 
-@measure
-def gain(
-    results: Results, files: Sequence[str], method: str = "proposed", baseline: str = "petals"
-) -> dict[str, Estimate]:
+@per_variant
+def gain(results: Results, means: pd.DataFrame, method: str | None = None) -> Interval:
     """Share of the baseline's time per token that a method saves, mean over all points."""
-    return {
-        variant: complement(mean_of(point_ratios(rows, results.confidence, method, baseline)))
-        for variant, rows in by_variant(results.means(*files))
-    }
+    return complement(mean_of(point_ratios(results, means, method)))
 
 
 @measure
-def ratio_at(
-    results: Results, files: Sequence[str], x: float, variant: str = "published"
-) -> dict[str, Estimate]:
-    """Time per token, proposed over PETALS, at one point and in one variant of the delays."""
+def ratio_at(results: Results, files: Sequence[str], x: float, variant: str) -> dict[str, Interval]:
+    """Ratio of the times per token at one point and under one variant of the delays."""
     rows = at(results.means(*files), {"x": x, "allocation_delays": variant})
-    ratios = point_ratios(rows, results.confidence, "proposed", "petals")
-    return {f"{variant} only": mean_of(ratios)}
+    return {"point": mean_of(point_ratios(results, rows))}
 
 
-@measure
-def first_token_share(results: Results, files: Sequence[str]) -> dict[str, Estimate]:
+@per_variant
+def first_token_share(results: Results, means: pd.DataFrame) -> Interval:
     """Share of the saved time that is saved before the first token."""
-    found = {}
-    for variant, rows in by_variant(results.means(*files)):
-        tokens = rows.set_index([*PLACE, "run", "method"])["output_tokens"]
-        first = wide(rows, ["petals", "proposed"], "ttft_ms")
-        total = wide(rows.assign(total_ms=rows[METRIC] * tokens.to_numpy()),
-                     ["petals", "proposed"], "total_ms")  # fmt: skip
-        saved_first, saved = (
-            first["petals"] - first["proposed"],
-            total["petals"] - total["proposed"],
-        )
-        runs = pd.concat({"first": saved_first, "all": saved}, axis=1).groupby(level="run").mean()
-        found[variant] = paired_ratio(runs["first"], runs["all"], results.confidence)
-    return found
+    method, baseline = results.caption.compared.method, results.caption.compared.baseline
+    totals = means.assign(total_ms=means[METRIC] * means["output_tokens"])
+
+    def saved(metric: str) -> pd.Series:
+        both = wide(totals, [baseline, method], metric)
+        return both[baseline] - both[method]
+
+    runs = pd.concat({name: saved(name) for name in ("ttft_ms", "total_ms")}, axis=1)
+    runs = runs.groupby(level="run").mean()
+    return paired_ratio(runs["ttft_ms"], runs["total_ms"], results.confidence)
 
 
-@measure
+@per_variant
 def gain_difference(
     results: Results,
-    files: Sequence[str],
+    means: pd.DataFrame,
     more: Mapping[str, object],
     less: Mapping[str, object],
-    method: str = "proposed",
-) -> dict[str, Estimate]:
+    method: str | None = None,
+) -> Interval:
     """Share saved at some points minus that at others; ``x: first`` or ``last`` of each network."""
-    found = {}
-    for variant, rows in by_variant(results.means(*files)):
-        two = [
-            complement(
-                mean_of(point_ratios(_picked(rows, where), results.confidence, method, "petals"))
-            )
-            for where in (more, less)
-        ]
-        half = float(np.hypot(two[0].high - two[0].value, two[1].high - two[1].value))
-        value = two[0].value - two[1].value
-        found[variant] = Estimate(value, value - half, value + half)
-    return found
+    one, other = (gain(results, picked(means, where), method) for where in (more, less))
+    value = one.value - other.value
+    half = float(np.hypot(one.high - one.value, other.high - other.value))
+    return Interval(value, value - half, value + half)
 
 
-def _picked(means: pd.DataFrame, where: Mapping[str, object]) -> pd.DataFrame:
-    """Rows at some points; the first or last point of every sweep on every network by name."""
-    rest = {key: value for key, value in where.items() if key != "x"}
-    rows = at(means, rest)
-    if where.get("x") in ("first", "last"):
-        group = rows.groupby(["figure", "topology"])["x"]
-        edge = group.transform("min") if where["x"] == "first" else group.transform("max")
-        return rows[rows["x"] == edge]
-    return at(rows, {"x": where["x"]}) if "x" in where else rows
+@per_variant
+def largest_gain_margin(
+    results: Results, means: pd.DataFrame, method: str, others: Sequence[str]
+) -> Interval:
+    """How much more of the baseline's time a method saves than the best of some others.
+
+    Over runs, in each of which the ratios to the baseline's mean are averaged over the points.
+    """
+    baseline = results.caption.compared.baseline
+    table = wide(means, [baseline, method, *others])
+    base = table[baseline].groupby(level=PLACE).transform("mean")
+    runs = table[[method, *others]].div(base, axis=0).groupby(level="run").mean()
+    best = runs[list(others)].mean().idxmin()
+    return mean_interval(runs[best] - runs[method], results.confidence)
+
+
+@per_variant
+def share_of_points_faster(results: Results, means: pd.DataFrame, method: str) -> Interval:
+    """Share of the points where a method's interval of the ratio to the baseline lies below 1."""
+    ratios = point_ratios(results, means, method)
+    return Interval(float(np.mean([ratio.high < 1 for ratio in ratios])), np.nan, np.nan)
+
+
+@per_variant
+def ratio_to_baseline(
+    results: Results, means: pd.DataFrame, method: str, x: float | str
+) -> Interval:
+    """Time per token of a method over the baseline's, mean over networks."""
+    return mean_of(point_ratios(results, picked(means, {"x": x}), method))
 
 
 @measure
-def largest_gain_margin(
-    results: Results, files: Sequence[str], method: str, others: Sequence[str]
-) -> dict[str, Estimate]:
-    """How much more of PETALS' time a method saves than the best of some others."""
-    found = {}
-    for variant, rows in by_variant(results.means(*files)):
-        runs = _run_ratios(rows, [method, *others])
-        best = runs[list(others)].mean().idxmin()
-        found[variant] = mean_interval(runs[best] - runs[method], results.confidence)
-    return found
-
-
-def _run_ratios(means: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
-    """Per run: mean over points of the time per token over PETALS' mean at that point."""
-    table = wide(means, ["petals", *methods])
-    base = table["petals"].groupby(level=PLACE).transform("mean")
-    ratios: pd.DataFrame = table[list(methods)].div(base, axis=0).groupby(level="run").mean()
+def exact_routing_gain(results: Results, files: Sequence[str], exact: str) -> dict[str, Interval]:
+    """The method with exact routing over itself, in runs with at most R requests at once."""
+    method = results.caption.compared.method
+    requests = pd.concat([results.table(name) for name in files])
+    fits = requests[(requests["method"] == method) & (requests["status"] == "ok")]
+    key = [*PLACE, "allocation_delays", "run"]
+    runs = fits.groupby(key, observed=True)[["max_concurrent", "design_load"]].first()
+    light = runs.index[runs["max_concurrent"] <= runs["design_load"]]
+    ratios = {}
+    for variant, means in results.by_variant(results.means(*files)):
+        both = wide(means, [method, exact])
+        kept = both[[(*place, variant, run) in light for *place, run in both.index]]
+        ratios[variant] = paired_ratio(kept[exact], kept[method], results.confidence)
     return ratios
 
 
-@measure
-def share_of_points_faster(
-    results: Results, files: Sequence[str], method: str
-) -> dict[str, Estimate]:
-    """Share of the points where a method's interval of the ratio to PETALS lies below 1."""
-    found = {}
-    for variant, rows in by_variant(results.means(*files)):
-        ratios = point_ratios(rows, results.confidence, method, "petals")
-        share = float(np.mean([ratio.high < 1 for ratio in ratios]))
-        found[variant] = Estimate(share, np.nan, np.nan)
-    return found
-
-
-@measure
-def ratio_to_petals(
-    results: Results, files: Sequence[str], method: str, x: float | str | None = None
-) -> dict[str, Estimate]:
-    """Time per token of a method over PETALS', mean over points."""
-    where: dict[str, object] = {} if x is None else {"x": x}
-    return {
-        variant: mean_of(point_ratios(_picked(rows, where), results.confidence, method, "petals"))
-        for variant, rows in by_variant(results.means(*files))
-    }
-
-
-@measure
-def exact_routing_gain(results: Results, files: Sequence[str]) -> dict[str, Estimate]:
-    """CG-BP with exact routing over the proposed method, in runs with at most R at once."""
-    means = results.means(*files)
-    requests = pd.concat([results.table(name) for name in files])
-    fits = requests[(requests["method"] == "proposed") & (requests["status"] == "ok")]
-    runs = fits.groupby([*PLACE, "allocation_delays", "run"], observed=True)[
-        ["max_concurrent", "design_load"]
-    ].first()
-    light = runs[runs["max_concurrent"] <= runs["design_load"]].index
-    found = {}
-    for variant, rows in by_variant(means):
-        both = wide(rows, ["proposed", "proposed_exact"])
-        kept = [(*key[:3], variant, key[3]) in light for key in both.index]
-        found[variant] = paired_ratio(
-            both.loc[kept, "proposed_exact"], both.loc[kept, "proposed"], results.confidence
-        )
-    return found
-
-
-@measure
-def deviation_from_gpus(results: Results, files: Sequence[str]) -> dict[str, Estimate]:
+@per_variant
+def deviation_from_gpus(results: Results, means: pd.DataFrame) -> Interval:
     """Mean relative deviation of our cells of Tables III and VI from those measured on GPUs."""
     printed = published_results(results.published)
     key = ["table", "setting", "method", "rate_per_s", "output_tokens"]
     measured = printed[printed["quantity"] == "experiment"].set_index(key)["value_s"]
-    found = {}
-    for variant, rows in by_variant(results.means(*files)):
-        named = rows.rename(columns={"figure": "table", "topology": "setting"})
-        own = named.groupby(key)[METRIC].mean() / 1000
-        deviations = (own / measured - 1).abs().dropna()
-        found[variant] = mean_interval(deviations, results.confidence)
-    return found
+    named = means.rename(columns={"figure": "table", "topology": "setting"})
+    own = named.groupby(key)[METRIC].mean() / 1000
+    return mean_interval((own / measured - 1).abs().dropna(), results.confidence)
 
 
 @measure
-def smallest(results: Results, files: Sequence[str], column: str) -> dict[str, Estimate]:
+def smallest(results: Results, files: Sequence[str], column: str) -> dict[str, Interval]:
     """Smallest value of a column."""
-    values = pd.concat([results.table(name)[column] for name in files]).dropna()
-    return {"all": Estimate(float(values.min()), np.nan, np.nan)}
+    values = pd.concat([results.table(name, THEOREM_2)[column] for name in files]).dropna()
+    return {"all": Interval(float(values.min()), np.nan, np.nan)}
 
 
 @measure
 def final_gap(
     results: Results, files: Sequence[str], formulation: str, load: int, family: str
-) -> dict[str, Estimate]:
+) -> dict[str, Interval]:
     """Optimality gap at which the best solver stops on a formulation."""
     (name,) = files
     where = {"formulation": formulation, "load": load, "family": family, "clients": 1}
-    table = at(results.table(name), where)
+    table = at(results.table(name, SOLVER_RACE), where)
     done = table[~table["status"].isin(["running", "licence"])]
-    return {"all": Estimate(float(done["gap"].min()), np.nan, np.nan)}
+    return {"all": Interval(float(done["gap"].min()), np.nan, np.nan)}
 
 
 @measure
-def statement_holds(results: Results, files: Sequence[str], statement: str) -> dict[str, Estimate]:
+def statement_holds(results: Results, files: Sequence[str], statement: str) -> dict[str, Interval]:
     """1 if a statement of the performance model holds on the fitted device, 0 if it fails."""
     (name,) = files
-    (profile,) = read_yaml(results.path(name)).values()
-    held = [
-        verdict["holds"]
-        for verdict in profile["provenance"]["verdicts"]
-        if verdict["statement"] == statement
-    ]
-    return {} if held in ([], [None]) else {"all": Estimate(float(held[0]), np.nan, np.nan)}
+    _, about, _ = read_fit(results.path(name).parent)
+    holds = {finding.statement: finding.holds for finding in about.verdicts}.get(statement)
+    return {} if holds is None else {"all": Interval(float(holds), np.nan, np.nan)}

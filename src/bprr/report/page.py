@@ -17,33 +17,28 @@ from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
 from bprr.figures import style
-from bprr.figures.labels import METRIC_LABELS, delays_label, figure_title, topology_label
+from bprr.figures.caption import METRIC_LABELS, SweepCaption
 from bprr.ground.errors import BprrError
-from bprr.ground.storage import package_versions, read_provenance, replacing, source_hash
+from bprr.ground.source import source_hash
+from bprr.ground.storage import package_versions, read_provenance, replacing
 from bprr.report.discrepancies import Register
 from bprr.report.results import Results
-from bprr.report.scorecard import (
-    Scorecard,
-    claims_text,
-    decomposition_text,
-    effects_text,
-    with_interval,
-)
-from bprr.settings.configuration import Settings
+from bprr.report.scorecard import Scorecard
+from bprr.report.texts import claims_text, decomposition_text, effects_text, with_interval
 from bprr.study.summary import summarize
 
 __all__ = ["write_page"]
 
 PICTURE_WIDTH = 1200  # pixels: sharp on a laptop, small enough for one file
 COLORS = 96
-EXPLORED = ("per_token_ms", "ttft_ms", "remaining_per_token_ms")
+PROVENANCE = (
+    "scenario_hash", "seed", "runs", "source", "packages", "solver", "device", "measured_utc",
+)  # fmt: skip
 
-# Figures that are no sweep of the configuration: caption, and where their numbers come from.
+# Exhibits that are no sweep: caption, and where their numbers come from.
 OTHERS = {
-    "headline": ("Time per token of the proposed method relative to PETALS", ""),
+    "headline": ("Time per token of the compared methods", ""),
     "decomposition": ("Where the gain comes from, step by step", ""),
-    "table3": ("Table III, published beside ours", "sweeps/table3_cluster0.parquet"),
-    "table6": ("Table VI, published beside ours", "sweeps/table6_abovenet.parquet"),
     "table8": ("Table VIII, running time of the algorithms", "timing/table8.parquet"),
     "offline_optimality": ("How far from optimal the placements are", "offline/optimality.parquet"),
     "offline_theorem_2": ("How tight Theorem 2's bound is", "offline/theorem_2.parquet"),
@@ -54,18 +49,23 @@ OTHERS = {
     ),
     "offline_equal_blocks": ("Servers of equal memory", "offline/equal_blocks.parquet"),
 }
-# The same for families of figures: caption and group by the beginning of the name.
-STUDIES = {
+# Families of exhibits: caption and group by the beginning of the name.
+FAMILIES = {
+    "headline": ("{}", "Headline"),
+    "decomposition": ("{}", "Headline"),
+    "table": ("{}", "Tables"),
+    "offline_": ("{}", "Offline optimum"),
     "swarm_": ("Map of the swarm on {}", "Swarm maps"),
     "fit_": ("Performance model fitted to {}", "Measured devices"),
     "measured_": ("The paper's sweep with a measured device: {}", "Measured devices"),
     "testbed_": ("Genuine PETALS beside the simulator: {}", "Testbed"),
+    "": ("{}", "Further studies"),
 }
 
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A figure of the report with all that stands beside it."""
+    """A figure or table of the report with all that stands beside it."""
 
     name: str
     caption: str
@@ -89,57 +89,37 @@ def picture_uri(png: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def exhibits(
-    pictures: Iterable[Path], settings: Settings, results: Results, folder: Path
-) -> list[Exhibit]:
-    """Every picture with caption, data (relative to a folder), command, settings, provenance."""
-    swept = {
-        f"{name}_{topology}": (name, topology)
-        for name, sweep in settings.sweeps.items()
-        for topology in sweep.topologies
-    }
-    found = []
-    for png in pictures:
-        name, source, details, group = png.stem, "", "", "Further studies"
-        if name in swept:
-            figure, topology = swept[name]
-            caption = f"{figure_title(settings, figure)} — {topology_label(topology)}"
-            source = f"sweeps/{name}.parquet"
-            details = _sweep_details(settings, figure)
-            group = "The paper's figures" if figure[3:].isdigit() else "Further sweeps"
-        elif name in OTHERS:
-            caption, source = OTHERS[name]
-            group = "Tables" if name.startswith("table") else "Headline"
-            group = "Offline optimum" if name.startswith("offline") else group
-        else:
-            prefix = next((key for key in STUDIES if name.startswith(key)), "")
-            words, group = STUDIES.get(prefix, ("{}", group))
-            rest = topology_label(name.removeprefix(prefix))
-            caption = words.format(rest.replace("_", " "))
-        found.append(
-            Exhibit(
-                name=name,
-                caption=caption,
-                picture=picture_uri(png),
-                data=Path(os.path.relpath(png.with_suffix(".csv"), folder)).as_posix(),
-                command=f"snakemake --cores all {png.with_suffix('.pdf').as_posix()}",
-                settings=details,
-                provenance=_provenance(results.path(source)) if source else "",
-                group=group,
-            )
-        )
-    return found
-
-
-def _sweep_details(settings: Settings, figure: str) -> str:
-    sweep = settings.sweeps[figure]
-    methods = ", ".join(settings.methods[name].label for name in sweep.methods)
-    changed = ", ".join(f"{key} = {value}" for key, value in sweep.set.items())
-    axes = ", ".join(sweep.axes)
-    return (
-        f"Scenario {sweep.scenario}; varied: {axes}{'; set: ' + changed if changed else ''}; "
-        f"{sweep.runs or settings.runs} runs; methods: {methods}."
+def exhibit(png: Path, results: Results, folder: Path) -> Exhibit:
+    """A picture with caption, data (relative to a folder), command, settings, provenance."""
+    name = png.stem
+    details, (caption, source) = "", OTHERS.get(name, ("", ""))
+    words, group = next(FAMILIES[key] for key in FAMILIES if name.startswith(key))
+    for sweep in results.caption.sweeps.values():
+        if name == sweep.name:  # a table of all its networks
+            caption = f"{sweep.heading}, published beside ours"
+            source = f"sweeps/{sweep.name}_{next(iter(sweep.topologies))}.parquet"
+            details = _details(sweep)
+        elif (topology := name.removeprefix(f"{sweep.name}_")) in sweep.topologies:
+            caption = f"{sweep.heading} — {sweep.topology(topology)}"
+            source, details = f"sweeps/{name}.parquet", _details(sweep)
+            group = "The paper's figures" if sweep.paper else "Further sweeps"
+    if not caption:
+        rest = name.removeprefix(next(key for key in FAMILIES if name.startswith(key)))
+        caption = words.format(results.caption.topology(rest).replace("_", " "))
+    return Exhibit(
+        name=name,
+        caption=caption,
+        picture=picture_uri(png),
+        data=Path(os.path.relpath(png.with_suffix(".csv"), folder)).as_posix(),
+        command=f"snakemake --cores all {png.with_suffix('.pdf').as_posix()}",
+        settings=details,
+        provenance=_provenance(results.path(source)) if source else "",
+        group=group,
     )
+
+
+def _details(sweep: SweepCaption) -> str:
+    return f"{sweep.details}; methods: {', '.join(sweep.methods.values())}."
 
 
 def _provenance(path: Path) -> str:
@@ -147,85 +127,68 @@ def _provenance(path: Path) -> str:
         record = read_provenance(path)
     except BprrError:
         return ""
-    kept = (
-        "scenario_hash",
-        "seed",
-        "runs",
-        "source",
-        "packages",
-        "solver",
-        "device",
-        "measured_utc",
-    )
-    return json.dumps({key: record[key] for key in kept if key in record}, indent=1)
+    return json.dumps({key: record[key] for key in PROVENANCE if key in record}, indent=1)
 
 
-def explorer_data(settings: Settings, results: Results) -> dict[str, Any]:
+def explorer_data(results: Results) -> dict[str, Any]:
     """Means of every sweep with one numeric axis, for the curves that a reader picks."""
+    study = results.caption
     sweeps: dict[str, Any] = {}
-    for name, sweep in settings.sweeps.items():
-        if not sweep.x_label:
-            continue
-        for topology in sweep.topologies:
-            file = f"sweeps/{name}_{topology}.parquet"
-            if not results.path(file).exists():
-                continue
-            table = summarize(results.means(file), results.confidence, metrics=EXPLORED)
-            entry = sweeps.setdefault(
-                name,
-                {
-                    "title": figure_title(settings, name),
-                    "axis": sweep.x_label,
-                    "methods": sweep.methods,
-                    "delays": {
-                        variant: delays_label(settings, name, variant)
-                        for variant in settings.allocation_delays
-                    },
-                    "curves": {},
-                },
-            )
-            curves: dict[str, Any] = {}
-            for key, rows in table.groupby(["allocation_delays", "metric", "method"]):
-                variant, metric, method = map(str, key)
-                unit = METRIC_LABELS[metric][1]
-                points = rows.sort_values("x")[["x", "mean", "ci_low", "ci_high"]]
-                points[["mean", "ci_low", "ci_high"]] /= unit
-                curves.setdefault(variant, {}).setdefault(metric, {})[method] = _rounded(points)
-            entry["curves"][topology] = curves
-    used = list(settings.methods)
-    looks = style.method_styles(used)
+    for name, sweep in study.sweeps.items():
+        curves = {
+            topology: _curves(results.means(file), sweep)
+            for topology in sweep.topologies
+            for file in [f"sweeps/{name}_{topology}.parquet"]
+            if sweep.x_label and results.path(file).exists()
+        }
+        if curves:
+            sweeps[name] = {
+                "title": sweep.heading,
+                "axis": sweep.x_label,
+                "methods": list(sweep.methods),
+                "delays": {variant: sweep.delays(variant) for variant in sweep.variants},
+                "curves": curves,
+            }
+    looks = style.method_styles(study.methods)
     return {
         "sweeps": sweeps,
-        "networks": {name: topology_label(name) for name in settings.topologies},
-        "metrics": {name: METRIC_LABELS[name][0] for name in EXPLORED},
+        "networks": study.topologies,
+        "metrics": {name: label for name, (label, _) in METRIC_LABELS.items()},
         "methods": {
-            name: {"label": settings.methods[name].label, "color": looks[name].color}
-            for name in used
+            name: {"label": label, "color": looks[name].color}
+            for name, label in study.methods.items()
         },
     }
 
 
-def _rounded(points: pd.DataFrame) -> list[list[float | None]]:
-    """Four significant digits: the curves need no more, and the file stays small."""
-    return [
-        [None if pd.isna(value) else float(f"{value:.4g}") for value in row]
-        for row in points.to_numpy()
-    ]
+def _curves(means: pd.DataFrame, sweep: SweepCaption) -> dict[str, Any]:
+    """Points of every curve, by variant, metric and method.
+
+    Four significant digits: the curves need no more, and the file stays small.
+    """
+    curves: dict[str, Any] = {}
+    table = summarize(means, sweep.confidence, sweep.compared.baseline, list(METRIC_LABELS))
+    for key, rows in table.groupby(["allocation_delays", "metric", "method"]):
+        variant, metric, method = map(str, key)
+        points = rows.sort_values("x")[["x", "mean", "ci_low", "ci_high"]]
+        points[["mean", "ci_low", "ci_high"]] /= METRIC_LABELS[metric][1]
+        curves.setdefault(variant, {}).setdefault(metric, {})[method] = [
+            [None if pd.isna(value) else float(f"{value:.4g}") for value in row]
+            for row in points.to_numpy()
+        ]
+    return curves
 
 
-def answer(card: Scorecard) -> dict[str, str]:
-    """The answer of the first screen: the gain over all points, with the delays and without."""
-    rows = card.claims.set_index("id")
-    row = rows.loc["gain.figures"]
-    if pd.isna(row["ours"]):
-        return {}
+def answer(card: Scorecard, claim: str) -> dict[str, str]:
+    """The answer of the first screen: one claim, with the delays and without."""
+    (row,) = card.claims[card.claims["id"] == claim].to_dict("records")
 
     def percent(name: str) -> str:
-        numbers = [100 * row[f"{name}{end}"] for end in ("", "_low", "_high")]
-        return with_interval(*numbers)
+        return with_interval(*(100 * row[f"{name}{end}"] for end in ("", "_low", "_high")))
 
     return {
-        "published": str(row["published_text"]),
+        "statement": str(row["statement"]),
+        "printed": str(row["published_text"]),
         "with_delays": percent("ours"),
         "without": percent("ours_without_delays"),
         "verdict": str(row["verdict"]),
@@ -233,54 +196,38 @@ def answer(card: Scorecard) -> dict[str, str]:
 
 
 def write_page(
-    card: Scorecard,
-    register: Register,
-    settings: Settings,
-    results: Results,
-    pictures: Iterable[Path],
-    output: Path,
+    card: Scorecard, register: Register, answered: str, pictures: Iterable[Path], output: Path
 ) -> None:
-    """Write the report.
-
-    Parameters
-    ----------
-    card : Scorecard
-        The scorecard.
-    register : Register
-        Discrepancies.
-    settings : Settings
-        Whole configuration.
-    results : Results
-        What the figures were made from.
-    pictures : iterable of Path
-        PNGs, in the order in which they appear.
-    output : Path
-        The HTML file.
-    """
+    """Write the report; pictures are PNGs in their order, ``answered`` the first screen's claim."""
+    study = card.results.caption
+    method, baseline = study.pair
     shown: dict[str, list[Exhibit]] = {}
-    for exhibit in exhibits(pictures, settings, results, output.parent):
-        shown.setdefault(exhibit.group, []).append(exhibit)
+    for png in pictures:
+        item = exhibit(png, card.results, output.parent)
+        shown.setdefault(item.group, []).append(item)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(
         files("bprr.report").joinpath("page.html").read_text(encoding="utf-8")
     )
     text = template.render(
-        answer=answer(card),
+        answer=answer(card, answered),
         counts=card.counts,
         total=len(card.claims),
         claims=_claims(card),
-        decomposition=_texts(decomposition_text(card.decomposition)),
-        effects=_texts(effects_text(card.effects)),
+        decomposition=_texts(decomposition_text(card)),
+        effects=_texts(effects_text(card)),
         register=[
             {**entry.model_dump(), "cause": card.causes[entry.id]}
             for entry in register.discrepancies
         ],
         groups=shown,
-        explorer=_script_json(explorer_data(settings, results)),
+        explorer=_script_json(explorer_data(card.results)),
         provenance={"source": source_hash(), **package_versions()},
-        seed=settings.seed,
-        runs=settings.runs,
-        confidence=f"{100 * settings.confidence:g} %",
+        study=study,
+        method=method,
+        baseline=baseline,
+        interval=f" ± half the {study.level} confidence interval" if study.runs > 1 else "",
+        folder=card.results.folder.as_posix(),
     )
     with replacing(output) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
@@ -288,7 +235,7 @@ def write_page(
 
 def _claims(card: Scorecard) -> list[dict[Any, Any]]:
     """Claims as texts, sentences first, printed numbers after them."""
-    texts: list[dict[Any, Any]] = claims_text(card.claims).to_dict("records")
+    texts: list[dict[Any, Any]] = claims_text(card).to_dict("records")
     ids = card.claims["id"].tolist()
     rows: list[dict[Any, Any]] = [
         {**row, "id": name, "kind": "number" if name.startswith("table") else "sentence"}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bprr.figures.from_settings import study_caption
 from bprr.ground.errors import InputError
 from bprr.ground.storage import read_table, replacing
 from bprr.settings.configuration import load_settings
@@ -38,18 +39,20 @@ def _span(shares: pd.Series) -> str:
 
 
 def _delays(path: Path) -> dict[str, str]:
-    published = load_settings(path).delays["published"]
-    return {f"delays.{name}": f"{published.of(name) / 1000:g} s" for name in ("petals", "proposed")}
+    caption = study_caption(load_settings(path), [])
+    paid_s = caption.variants[caption.delayed or ""].delays_s
+    return {f"delays.{name}": f"{highest:g} s" for name, (_, highest) in paid_s.items()}
 
 
 def _headline(path: Path) -> dict[str, str]:
+    caption = study_caption(load_settings(), [])
     table = pd.read_csv(path)
     found = {"headline.points": str(len(table.drop_duplicates(["figure", "topology", "x"])))}
-    for name, variant in {"with": "published", "without": "none"}.items():
+    for name, variant in {"with": caption.delayed, "without": caption.undelayed}.items():
         ratios = table.loc[table["allocation_delays"] == variant, "ratio"]
         found[f"headline.{name}"] = _span(ratios)
         found[f"headline.{name}.median"] = _percent(ratios.median())
-    load = table[(table["figure"] == "fig9") & (table["allocation_delays"] == "none")]
+    load = table[(table["figure"] == "fig9") & (table["allocation_delays"] == caption.undelayed)]
     for row in load[load["x"] == load["x"].min()].to_dict("records"):
         found[f"light.{row['topology']}"] = _percent(row["ratio"])
     return found

@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
-from bprr.ground.storage import read_table
+from bprr.figures.caption import StudyCaption
+from bprr.ground.results import REQUESTS
+from bprr.ground.tables import Schema, read_table
 from bprr.study.summary import run_means
 
 __all__ = ["Results"]
 
+# Fitted devices are one and the same for every run, so that scenarios can name them: the workflow
+# keeps them here whatever folder the other results are in (workflow/rules/fit.smk).
+FITS = Path("results/fit")
+
 
 class Results:
-    """Files below the results folder.
+    """Files below the results folder, their caption, and the numbers printed in the paper."""
 
-    Parameters
-    ----------
-    folder : Path
-        The results folder.
-    confidence : float
-        Level of all intervals.
-    published : Path
-        Numbers printed in the paper (``data/published/results.csv``).
-    """
-
-    def __init__(self, folder: Path, confidence: float, published: Path) -> None:
-        self.folder, self.confidence, self.published = folder, confidence, published
+    def __init__(self, folder: Path, caption: StudyCaption, published: Path) -> None:
+        self.folder, self.caption, self.published = folder, caption, published
         self._means: dict[str, pd.DataFrame] = {}
 
-    def path(self, name: str) -> Path:
-        """Path of a result."""
-        return self.folder / name
+    @property
+    def confidence(self) -> float:
+        """Level of all intervals."""
+        return self.caption.confidence
 
-    def table(self, name: str) -> pd.DataFrame:
+    def path(self, name: str) -> Path:
+        """Path of a result; of a fit, in this folder or else where all runs share it."""
+        path = self.folder / name
+        top, _, rest = name.partition("/")
+        return FITS / rest if top == "fit" and not path.exists() else path
+
+    def table(self, name: str, schema: Schema = REQUESTS) -> pd.DataFrame:
         """Table of a Parquet file."""
-        return read_table(self.path(name))
+        return read_table(self.path(name), schema)
 
     def means(self, *names: str) -> pd.DataFrame:
         """Run means of one or several sweeps (`bprr.study.summary.run_means`)."""
@@ -44,6 +48,9 @@ class Results:
                 self._means[name] = run_means(self.table(name))
         return pd.concat([self._means[name] for name in names], ignore_index=True)
 
-    def sweep(self, figure: str, topology: str) -> pd.DataFrame:
-        """Run means of a sweep on one topology."""
-        return self.means(f"sweeps/{figure}_{topology}.parquet")
+    def by_variant(self, means: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Run means with the delays and without, as far as there are any, in this order."""
+        for variant in (self.caption.delayed, self.caption.undelayed):
+            rows = means[means["allocation_delays"] == variant]
+            if variant is not None and len(rows):
+                yield variant, rows

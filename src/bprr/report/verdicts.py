@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from math import isnan
 
+from bprr.ground.intervals import Interval
 from bprr.report.claims import Comparison
-from bprr.study.summary import Estimate
 
 __all__ = ["Verdict", "agrees", "contradicts", "judge"]
 
@@ -22,7 +22,7 @@ class Verdict(StrEnum):
     NOT_TESTABLE = "not testable here"
 
 
-def agrees(ours: Estimate, compare: Comparison) -> bool:
+def agrees(ours: Interval, compare: Comparison) -> bool:
     """Whether our value lies within the limits; a missing one never does.
 
     Of an order or a trend the whole interval has to, where there is one.
@@ -34,7 +34,7 @@ def agrees(ours: Estimate, compare: Comparison) -> bool:
     return not isnan(ours.value) and above and below
 
 
-def contradicts(ours: Estimate, compare: Comparison) -> bool:
+def contradicts(ours: Interval, compare: Comparison) -> bool:
     """Whether our whole interval lies where the claim is contradicted."""
     # An estimate without an interval stands for itself.
     low = ours.value if isnan(ours.low) else ours.low
@@ -44,29 +44,19 @@ def contradicts(ours: Estimate, compare: Comparison) -> bool:
     return below or above
 
 
-def judge(ours: Mapping[str, Estimate], compare: Comparison) -> Verdict:
-    """Verdict on a claim.
+def judge(ours: Mapping[str, Interval], compare: Comparison, delayed: str | None) -> Verdict:
+    """Verdict on a claim from our estimate per variant of the delays, ``delayed`` naming theirs.
 
-    Parameters
-    ----------
-    ours : mapping
-        Our estimate per variant of the allocation delays (``published``, ``none``), or under any
-        other name where delays play no part. Empty if there is no result.
-    compare : Comparison
-        Absolute limits.
-
-    Returns
-    -------
-    Verdict
-        Reproduced if every variant agrees; only with the delays if that with them does and that
-        without does not; contradicted if every variant contradicts.
+    Reproduced if every variant agrees; only with the delays if that with them does and that
+    without does not; contradicted if every variant contradicts. Where delays play no part the one
+    estimate has another name; without any result nothing can be tested.
     """
     if not ours:
         return Verdict.NOT_TESTABLE
     held = {variant: agrees(estimate, compare) for variant, estimate in ours.items()}
     if all(held.values()):
         return Verdict.REPRODUCED
-    if held.get("published"):
+    if delayed is not None and held.get(delayed):
         return Verdict.ONLY_WITH_DELAYS
     if all(contradicts(estimate, compare) for estimate in ours.values()):
         return Verdict.CONTRADICTED

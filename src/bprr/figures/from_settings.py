@@ -1,0 +1,98 @@
+"""Captions of a configuration: the one place where exhibits meet the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bprr.figures.caption import Compared, StudyCaption, SweepCaption, Variant
+from bprr.settings.configuration import Settings
+from bprr.study.points import sweep_points
+from bprr.study.slices import Slice
+from bprr.study.timing import SETTINGS_TIMED
+
+__all__ = ["caption_slice", "study_caption"]
+
+MS_PER_S = 1000.0
+
+
+def caption_slice(settings: Settings, name: str, sweeps: Iterable[str] = ()) -> Slice:
+    """What exhibits of some sweeps say, as a file of its own; of none: what all have in common."""
+    return Slice(name, study_caption(settings, sweeps).model_dump(mode="json"))
+
+
+def study_caption(settings: Settings, sweeps: Iterable[str] | None = None) -> StudyCaption:
+    """Caption of some sweeps, or of all, with the names that these use."""
+    captions = {name: _sweep(settings, name) for name in settings.sweeps if sweeps is None}
+    captions |= {name: _sweep(settings, name) for name in sweeps or ()}
+    pair = [settings.compared.baseline, settings.compared.method]
+    usual = {
+        name: {method: [variant.of(method)] for method in pair}
+        for name, variant in settings.delays.items()
+        if variant.in_every_sweep or any(name in each.variants for each in captions.values())
+    }
+    used = {*pair, *(name for each in captions.values() for name in each.methods)}
+    places = {name for each in captions.values() for name in each.topologies}
+    timed = {name: name.capitalize() for name in SETTINGS_TIMED if name not in settings.topologies}
+    caption = StudyCaption(
+        **_common(
+            settings,
+            [name for name in settings.methods if name in used],
+            [name for name in settings.topologies if name in places or not places],
+            usual,
+        ),
+        seed=settings.seed,
+        runs=settings.runs,
+        sweeps=captions,
+    )
+    caption._where = settings.where
+    return caption.model_copy(update={"topologies": caption.topologies | timed})
+
+
+def _sweep(settings: Settings, name: str) -> SweepCaption:
+    sweep = settings.sweeps[name]
+    points = sweep_points(settings, name, sweep.topologies[0])
+    pair = [settings.compared.baseline, settings.compared.method]
+    delays_ms = {
+        variant: {
+            method: [point.delays[variant][method] for point in points]
+            for method in pair
+            if method in sweep.methods
+        }
+        for variant in settings.variants_of(sweep)
+    }
+    changed = ", ".join(f"{key} = {value}" for key, value in sweep.set.items())
+    return SweepCaption(
+        **_common(settings, sweep.methods, sweep.topologies, delays_ms),
+        name=name,
+        title=sweep.title or name,
+        x_label=sweep.x_label,
+        paper=sweep.paper,
+        details=f"Scenario {sweep.scenario}; varied: {', '.join(sweep.axes)}"
+        f"{changed and '; set: ' + changed}; {sweep.runs or settings.runs} runs",
+    )
+
+
+def _common(
+    settings: Settings,
+    methods: Iterable[str],
+    topologies: Iterable[str],
+    delays_ms: Mapping[str, Mapping[str, list[float]]],
+) -> dict[str, Any]:
+    """What every caption has."""
+    return {
+        "confidence": settings.confidence,
+        "compared": Compared(**settings.compared.model_dump()),
+        "methods": {name: settings.methods[name].label or name for name in methods},
+        "topologies": {name: settings.topologies[name].label or name for name in topologies},
+        "variants": {
+            name: Variant(
+                label=settings.delays[name].label or name,
+                delays_s={
+                    method: (min(each) / MS_PER_S, max(each) / MS_PER_S)
+                    for method, each in paid_ms.items()
+                },
+            )
+            for name, paid_ms in delays_ms.items()
+        },
+    }
