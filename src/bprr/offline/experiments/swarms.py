@@ -1,4 +1,4 @@
-"""Instances of the offline study: BLOOM-176B on MIG slices and A100s (docs/constants.md#devices)."""
+"""Instances of the study: BLOOM-176B on MIG slices and A100s (docs/constants.md#devices)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def uniform_instance(
 def equal_memory_instance(
     catalogue: Catalogue, load: int, rng: np.random.Generator, servers: int, memory_gb: float
 ) -> OfflineInstance:
-    """The special case of GSA (docs/baselines.md#gsa): one client, every server with room for equally many blocks.
+    """GSA's special case (docs/baselines.md#gsa): one client, servers with room for equally much.
 
     Round trips are U(50, 200) ms; τ is U(3, 17) ms, the range from an A100 to a MIG slice.
     """
