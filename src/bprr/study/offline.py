@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from bprr.offline.backends.base import SolverSettings
 from bprr.offline.backends.solve import check_solver, installed_solvers
 from bprr.scenario.scenario import Scenario, scenario_of
@@ -32,6 +34,7 @@ def offline_slice(settings: Settings, kind: str, experiment: str) -> Slice:
         chosen = offline["options"].get(settings.solver)
         offline["options"] = {settings.solver: chosen} if chosen else {}
     content, _ = settings.scenario("scattered")
+    named = f"{NAMED} {json.dumps(content)}"
     kept = {
         "seed": settings.seed,
         "runs": 1,
@@ -40,8 +43,8 @@ def offline_slice(settings: Settings, kind: str, experiment: str) -> Slice:
         "topology_dir": str(settings.topology_dir),
         "scenarios": {"scattered": content},
         **{key: {} for key in ("delays", "topologies", "methods", "sweeps")},
-        **named_in(NAMED, "device", settings.device_files, settings.devices),
-        **named_in(NAMED, "model", settings.model_files, settings.models),
+        **named_in(named, "device", settings.device_files, settings.devices),
+        **named_in(named, "model", settings.model_files, settings.models),
     }
     return Slice(f"{kind}_{experiment}", kept)
 
