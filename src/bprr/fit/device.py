@@ -30,45 +30,22 @@ _BITS_PER_BYTE = 8
 
 @dataclass(frozen=True)
 class DeviceFit:
-    """Everything a fit finds out about a device.
-
-    Parameters
-    ----------
-    about : DeviceManifest
-        Of the trace.
-    device : Device
-        Profile for a scenario.
-    decode, prefill : LinearModel
-        Time models.
-    hop_overhead_ms : Interval or None
-        Per token and hop, whatever the blocks: preparing a step, serialising the activation twice,
-        and a round trip over zero distance; None unless all three were observed.
-    block_gb, cache_gb_per_token : Interval or None
-        s_m, and s_c per token, as the device accounts for them; None where nobody accounted.
-    round_trip_ms : Interval or None
-        Of the smallest message over the link that was observed.
-    bandwidth_mbit_per_s : Interval
-        Of that link, in its slower direction.
-    drift_between_rounds : Interval or None
-        Relative spread of the reference observation between rounds (value), and its range.
-    findings : tuple of Finding
-        Statement by statement.
-    points : DataFrame
-        Every timed observation with what the model says of it.
-    """
+    """Everything a fit finds out about a device; None where nobody observed it."""
 
     about: DeviceManifest
-    device: Device
+    device: Device  # profile for a scenario
     decode: LinearModel
     prefill: LinearModel
+    # Per token and hop, whatever the blocks: preparing a step, serialising the activation twice,
+    # and a round trip over zero distance.
     hop_overhead_ms: Interval | None
-    block_gb: Interval | None
-    cache_gb_per_token: Interval | None
-    round_trip_ms: Interval | None
-    bandwidth_mbit_per_s: Interval
-    drift_between_rounds: Interval | None
+    block_gb: Interval | None  # s_m, as the device accounts for it
+    cache_gb_per_token: Interval | None  # s_c per token, likewise
+    round_trip_ms: Interval | None  # of the smallest message over the link
+    bandwidth_mbit_per_s: Interval  # of the link, in its slower direction
+    drift_between_rounds: Interval | None  # relative spread of the reference, and its range
     findings: tuple[Finding, ...]
-    points: pd.DataFrame
+    points: pd.DataFrame  # every timed observation with what the model says of it
 
     @property
     def computed(self) -> Computed:

@@ -23,29 +23,16 @@ __all__ = ["LinearModel", "fit_line", "medians_by_setting"]
 
 @dataclass(frozen=True)
 class LinearModel:
-    """A fitted time model and how well it describes what was observed.
+    """A fitted time model and how well it describes what was observed."""
 
-    Parameters
-    ----------
-    fit : RobustFit
-        Coefficients (ms) in the order of ``columns``.
-    columns : tuple of str
-        ``1``, ``k``, ``k·l_in``: regressors.
-    r2_settings, r2_observations : float
-        R² over the medians of the settings, and over every single observation.
-    held_out_median_error : float or None
-        Median relative error over the observations of settings that were left out of the fit in
-        turn, the outermost excepted; None with fewer than three settings.
-    worst_setting_error : float
-        Largest relative error of the median of a setting.
-    """
-
-    fit: RobustFit
-    columns: tuple[str, ...]
-    r2_settings: float
-    r2_observations: float
+    fit: RobustFit  # coefficients (ms) in the order of the columns
+    columns: tuple[str, ...]  # regressors: 1, k, k·l_in
+    r2_settings: float  # over the medians of the settings
+    r2_observations: float  # over every single observation
+    # Median relative error over the observations of settings that were left out of the fit in
+    # turn, the outermost excepted; None with fewer than three settings.
     held_out_median_error: float | None
-    worst_setting_error: float
+    worst_setting_error: float  # largest relative error of the median of a setting
 
     def at(self, blocks: float, input_tokens: float) -> Interval:
         """Predicted time (ms) of a step over so many blocks."""
@@ -97,16 +84,12 @@ def fit_line(
 
     Parameters
     ----------
-    trace : Trace
-        Of a device.
-    experiment, varied : str
-        Its experiment, and the column that the experiment varies.
+    trace, experiment, varied
+        An experiment of a trace, and the column that it varies.
     columns : sequence of str
         Regressors.
-    drift : float
-        Relative standard deviation of the device's slow drift.
-    rng : numpy.random.Generator
-        Of the bootstrap.
+    drift, rng
+        As `bprr.fit.regression.robust_fit` takes them.
 
     Raises
     ------

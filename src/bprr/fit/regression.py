@@ -28,24 +28,13 @@ _NORMAL_QUARTILE = float(stats.norm.ppf(0.75))  # median of |standard normal|
 
 @dataclass(frozen=True)
 class RobustFit:
-    """Coefficients, and how they would vary if the rounds were drawn again.
+    """Coefficients, and how they would vary if the rounds were drawn again."""
 
-    Parameters
-    ----------
-    coefficients : ndarray, shape (P,)
-        In the order of the design's columns.
-    draws : ndarray, shape (B, P)
-        Coefficients of the resampled rounds.
-    half_width_factor : float
-        Interval half width per standard deviation.
-    drift : float
-        Relative standard deviation of the device's slow drift. Resampling tells how well the mean
-        of this run is known; another run meets the device elsewhere on its drift.
-    """
-
-    coefficients: FloatArray
-    draws: FloatArray
-    half_width_factor: float
+    coefficients: FloatArray  # shape (P,), in the order of the design's columns
+    draws: FloatArray  # shape (B, P), of the resampled rounds
+    half_width_factor: float  # interval half width per standard deviation
+    # Relative standard deviation of the device's slow drift. Resampling tells how well the mean of
+    # this run is known; another run meets the device elsewhere on its drift.
     drift: float = 0.0
 
     def estimate(self, combination: FloatArray) -> Interval:

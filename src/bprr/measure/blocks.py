@@ -57,12 +57,8 @@ class SessionCache:
     ----------
     shape : ModelShape
         Gives the key-value heads and their width.
-    blocks : int
-        Blocks that keep a cache.
-    batch : int
-        Sequences in the session.
-    most_tokens : int
-        Tokens it has room for.
+    blocks, batch, most_tokens : int
+        Blocks that keep a cache, sequences of the session, tokens that there is room for.
     dtype, device
         Type and place of the cached values.
     """
@@ -187,16 +183,7 @@ def decoder_block(
 ) -> nn.Module:
     """One block with random weights, allocated once in its final type.
 
-    Parameters
-    ----------
-    shape : ModelShape
-        Of the block.
-    index : int
-        Its position, from 0: where it finds its values in a cache.
-    chosen : WeightFormat
-        Storage of its weights.
-    device : torch.device
-        Where it lives.
+    Its ``index``, from 0, is where it finds its values in a cache.
     """
     with torch.device("meta"):
         block = _LAYERS[shape.family](attention_config(shape), index)

@@ -7,12 +7,12 @@ import platform
 import shutil
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 import torch
 
 from bprr.ground.errors import InputError
+from bprr.measure.manifest import processor
 
 __all__ = ["DEVICES", "Hardware", "find_hardware", "pin_threads"]
 
@@ -20,17 +20,7 @@ DEVICES = ("cuda", "mps", "cpu")
 
 
 def pin_threads(threads: int | None) -> int:
-    """Fix the number of compute threads and the cores they may use.
-
-    Parameters
-    ----------
-    threads : int, optional
-        Threads to use; by default one per core this process may run on.
-
-    Returns
-    -------
-    int
-        Threads in use.
+    """Fix the number of compute threads (by default one per core) and the cores they may use.
 
     Raises
     ------
@@ -58,15 +48,6 @@ def _nvidia(query: str) -> str | None:
     command += [f"--id={torch.cuda.current_device()}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     return done.stdout.strip() or None if done.returncode == 0 else None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
 
 
 @dataclass(frozen=True)
@@ -113,7 +94,7 @@ class Hardware:
 
     def name(self) -> str:
         """What the device calls itself; never the name of the machine."""
-        return str(torch.cuda.get_device_name()) if self.kind == "cuda" else _processor()
+        return str(torch.cuda.get_device_name()) if self.kind == "cuda" else processor()
 
     def driver(self) -> str:
         """Version of what drives the device."""
@@ -145,12 +126,8 @@ def find_hardware(kind: str | None = None) -> Hardware:
     InputError
         If PyTorch cannot compute on the named device here.
     """
-    present = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    usable = [name for name in DEVICES if present[name]]
+    present = (torch.cuda.is_available(), torch.backends.mps.is_available(), True)
+    usable = [name for name, usable in zip(DEVICES, present, strict=True) if usable]
     if kind is None:
         return Hardware(usable[0])
     if kind not in usable:

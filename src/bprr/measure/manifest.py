@@ -16,7 +16,7 @@ from bprr.ground.source import source_hash
 from bprr.ground.storage import package_versions
 from bprr.measure.shapes import ModelShape
 
-__all__ = ["Computed", "DeviceManifest", "MeasuredDevice", "NetworkManifest", "origin"]
+__all__ = ["Computed", "DeviceManifest", "MeasuredDevice", "NetworkManifest", "origin", "processor"]
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -78,6 +78,16 @@ class DeviceManifest(_Manifest):
     bytes_per_value: Count
     condition: dict[str, dict[str, float | None]]
     drift: dict[str, Any] = Field({}, description="in older traces; the rows of `reference` say it")
+
+
+def processor() -> str:
+    """Name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
 
 
 def _code_revision() -> str | None:

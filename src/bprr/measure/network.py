@@ -164,15 +164,13 @@ def observe_link(
     Parameters
     ----------
     peer : Peer
-        Open connection.
+        One connection, as a session has.
     recorder : Recorder
         Receives the observations.
-    activation_bytes : int
-        One token's activation, sent there and back as in a decoding step.
+    activation_bytes, bulk_bytes : int
+        Sent there and back as in a decoding step; moved per observation of bandwidth.
     repeats : int
         Round trips of each kind; bandwidth is observed a fifth as often, at least twice.
-    bulk_bytes : int
-        Bytes moved per observation of bandwidth. One connection, as a session has.
     """
     for _ in range(_WARM_UP):
         peer.exchange_ms(activation_bytes, activation_bytes)

@@ -15,30 +15,14 @@ LEAST_ROUNDS = 2  # without a second round nothing is known of drift
 
 @dataclass(frozen=True)
 class Visit:
-    """One setting of one experiment.
+    """One setting of one experiment."""
 
-    Parameters
-    ----------
-    experiment : str
-        What is being varied; a name of `bprr.measure.trace.UNITS`.
-    blocks : int
-        Blocks that the input passes through.
-    context_tokens : int
-        Tokens in the cache before the step.
-    input_tokens : int
-        Tokens of the step: 1 when decoding, l_in when prefilling.
-    batch : int
-        Sequences processed together in a step.
-    sessions : int
-        Sessions that hold a cache and are served in turn.
-    """
-
-    experiment: str
-    blocks: int
-    context_tokens: int
-    input_tokens: int = 1
-    batch: int = 1
-    sessions: int = 1
+    experiment: str  # what is varied: a name of `bprr.measure.trace.UNITS`
+    blocks: int  # that the input passes through
+    context_tokens: int  # in the cache before the step
+    input_tokens: int = 1  # of the step: 1 when decoding, l_in when prefilling
+    batch: int = 1  # sequences processed together in a step
+    sessions: int = 1  # that hold a cache and are served in turn
 
     @property
     def cached_tokens(self) -> int:
@@ -52,41 +36,23 @@ class Plan:
 
     A run consists of rounds; every round visits each setting once, in a fresh random order, so that
     slow drift of the machine is spread over all settings instead of biasing some of them.
-
-    Parameters
-    ----------
-    rounds : int
-        Visits of each setting, if time allows.
-    budget_s : float
-        No round begins that would end later, except the first `LEAST_ROUNDS` (s). A busy machine
-        thus gives fewer rounds and wider intervals, not a longer measurement.
-    decode_repeats, prefill_repeats : int
-        Timed steps of one visit.
-    warm_up : int
-        Untimed steps before them.
-    reference_every : int
-        Visits between two visits of the reference setting, which shows drift.
-    blocks, prefill_blocks : tuple of int
-        Numbers of blocks for decoding and for prefilling.
-    inputs, contexts, batches, sessions : tuple of int
-        Levels of input length, context length, batch size and open sessions.
-    base_blocks, base_context : int
-        Setting that the other experiments hold fixed.
     """
 
-    rounds: int
+    rounds: int  # if time allows
+    # No round begins that would end later, except the first `LEAST_ROUNDS`: a busy machine gives
+    # fewer rounds and wider intervals, not a longer measurement.
     budget_s: float
-    decode_repeats: int
+    decode_repeats: int  # timed steps of one visit
     prefill_repeats: int
-    warm_up: int
-    reference_every: int
-    blocks: tuple[int, ...]
+    warm_up: int  # untimed steps before them
+    reference_every: int  # visits between two of the reference setting, which shows drift
+    blocks: tuple[int, ...]  # numbers of blocks for decoding
     prefill_blocks: tuple[int, ...]
-    inputs: tuple[int, ...]
+    inputs: tuple[int, ...]  # levels of input length, context length, batch size, open sessions
     contexts: tuple[int, ...]
     batches: tuple[int, ...]
     sessions: tuple[int, ...]
-    base_blocks: int = 2
+    base_blocks: int = 2  # what the other experiments hold fixed
     base_context: int = 128
 
     @property
@@ -121,15 +87,7 @@ class Plan:
         ]
 
     def limited_to(self, blocks: int, tokens: int) -> Plan:
-        """Same plan with other numbers of blocks, within the model's longest sequence.
-
-        Parameters
-        ----------
-        blocks : int
-            Most blocks; the levels spread evenly from 1 to it.
-        tokens : int
-            Longest sequence that the model accepts.
-        """
+        """Same plan with levels from 1 to a number of blocks, and within a longest sequence."""
         levels = np.unique(np.linspace(1, blocks, num=len(self.blocks)).round().astype(int))
         return replace(
             self,

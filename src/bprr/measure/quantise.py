@@ -19,21 +19,11 @@ _PACKAGE = "bitsandbytes"
 
 @dataclass(frozen=True)
 class WeightFormat:
-    """How parameters and activations are stored.
-
-    Parameters
-    ----------
-    name : str
-        ``float32``, ``bfloat16``, ``int8`` or ``nf4``.
-    activations : torch.dtype
-        Type of activations, caches and of the parameters that stay unquantised.
-    bits_per_parameter : float
-        Storage of one weight of a linear layer; NF4 adds a float32 scale per 64 weights.
-    """
+    """How parameters and activations are stored."""
 
     name: str
-    activations: torch.dtype
-    bits_per_parameter: float
+    activations: torch.dtype  # also of caches and of the parameters that stay unquantised
+    bits_per_parameter: float  # of a linear layer; NF4 adds a float32 scale per 64 weights
 
     @property
     def quantised(self) -> bool:
@@ -46,15 +36,13 @@ class WeightFormat:
         return self.bits_per_parameter / 8
 
 
-WEIGHT_FORMATS = {
-    known.name: known
-    for known in (
-        WeightFormat("float32", torch.float32, 32),
-        WeightFormat("bfloat16", torch.bfloat16, 16),
-        WeightFormat("int8", torch.bfloat16, 8),
-        WeightFormat("nf4", torch.bfloat16, 4.5),
-    )
-}
+_KNOWN = (
+    WeightFormat("float32", torch.float32, 32),
+    WeightFormat("bfloat16", torch.bfloat16, 16),
+    WeightFormat("int8", torch.bfloat16, 8),
+    WeightFormat("nf4", torch.bfloat16, 4.5),
+)
+WEIGHT_FORMATS = {known.name: known for known in _KNOWN}
 
 
 def weight_format(name: str, hardware: Hardware) -> WeightFormat:
@@ -68,7 +56,7 @@ def weight_format(name: str, hardware: Hardware) -> WeightFormat:
     if name not in WEIGHT_FORMATS:
         raise InputError("--weights", "format", name, ", ".join(WEIGHT_FORMATS))
     found = WEIGHT_FORMATS[name]
-    plain = ", ".join(known.name for known in WEIGHT_FORMATS.values() if not known.quantised)
+    plain = ", ".join(known.name for known in _KNOWN if not known.quantised)
     if found.quantised and hardware.kind == "mps":
         raise InputError("--weights", "format", name, f"{plain} on mps (no 8- or 4-bit kernels)")
     if found.quantised and importlib.util.find_spec(_PACKAGE) is None:

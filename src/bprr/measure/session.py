@@ -91,18 +91,12 @@ def measure_device(
 
     Parameters
     ----------
-    shape : ModelShape
-        Model whose blocks are built.
-    chosen : WeightFormat
-        Storage of weights and activations.
-    hardware : Hardware
-        Device.
-    plan : Plan
-        Settings, rounds and repeats.
-    threads : int
-        Compute threads in use, for the manifest.
-    seed : int
-        Of the order of the settings and of the weights.
+    shape, chosen
+        Model whose blocks are built, and how their weights are stored.
+    hardware, threads
+        Device, and the compute threads in use.
+    plan, seed
+        Settings, rounds and repeats; seed of their order and of the weights.
 
     Returns
     -------

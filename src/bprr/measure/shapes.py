@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from bprr.ground.errors import InputError
 from bprr.ground.files import read_json
@@ -19,31 +19,15 @@ Family = Literal["bloom", "llama", "qwen2"]
 
 
 class ModelShape(Strict):
-    """What determines the size of a decoder block.
-
-    Parameters
-    ----------
-    name : str
-        Name shown to the user.
-    family : {"bloom", "llama", "qwen2"}
-        Architecture of the block.
-    blocks : int
-        Number of blocks of the whole model, L.
-    d_model, d_feedforward : int
-        Width of the hidden state and of the feed-forward layer.
-    heads, key_value_heads : int
-        Query heads and key-value heads; equal without grouped queries.
-    max_sequence_tokens : int
-        Longest sequence the model accepts.
-    """
+    """What determines the size of a decoder block."""
 
     name: str
     family: Family
-    blocks: Count
-    d_model: Count
-    d_feedforward: Count
-    heads: Count
-    key_value_heads: Count
+    blocks: Count = Field(description="of the whole model, L")
+    d_model: Count = Field(description="width of the hidden state")
+    d_feedforward: Count = Field(description="width of the feed-forward layer")
+    heads: Count = Field(description="query heads")
+    key_value_heads: Count = Field(description="as many as heads without grouped queries")
     max_sequence_tokens: Count = 2048
 
     @model_validator(mode="after")
@@ -75,15 +59,7 @@ class ModelShape(Strict):
         return attention + 3 * d * self.d_feedforward + biases + 2 * d
 
     def language_model(self, bytes_per_parameter: float, bytes_per_value: float) -> LanguageModel:
-        """Model as the planner sees it, with the memory the shape implies.
-
-        Parameters
-        ----------
-        bytes_per_parameter : float
-            Storage of one weight: 4 for float32, 2 for bfloat16, less if quantised.
-        bytes_per_value : float
-            Storage of one cached value.
-        """
+        """Model as the planner sees it, with the memory that shape and storage imply."""
         return LanguageModel(
             name=self.name,
             blocks=self.blocks,
@@ -120,12 +96,7 @@ SHAPES = {
 
 
 def shape_from_config(path: Path) -> ModelShape:
-    """Read the shape from a local model configuration (``config.json``).
-
-    Parameters
-    ----------
-    path : Path
-        File with ``model_type`` and the sizes under the names that BLOOM, LLaMA or Qwen2 use.
+    """Shape of a local ``config.json``, with the sizes as BLOOM, LLaMA or Qwen2 name them.
 
     Raises
     ------

@@ -75,24 +75,12 @@ LARGEST_MANIFEST = 1_000_000  # bytes
 
 @dataclass(frozen=True)
 class Trace:
-    """Checked observations of one device.
+    """Checked observations of one device or link."""
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Columns of `COLUMNS`, one row per observation.
-    manifest : DeviceManifest or NetworkManifest
-        Device, libraries, settings and hashes.
-    path : Path
-        File the rows came from.
-    sha256 : str
-        Hash of that file.
-    """
-
-    rows: pd.DataFrame
+    rows: pd.DataFrame  # columns of `COLUMNS`, one row per observation
     manifest: DeviceManifest | NetworkManifest
-    path: Path
-    sha256: str
+    path: Path  # that the rows came from
+    sha256: str  # of that file
 
     def of(self, experiment: str) -> pd.DataFrame:
         """Rows of one experiment; empty if it was not observed."""
@@ -113,19 +101,7 @@ class Recorder:
     def add(
         self, visit: Visit, value: float, turn: int = 0, repeat: int = 0, payload_bytes: int = 0
     ) -> None:
-        """Append what was observed, in the unit of its experiment.
-
-        Parameters
-        ----------
-        visit : Visit
-            Setting under which it was observed.
-        value : float
-            What was observed.
-        turn, repeat : int
-            Round of the run, and repeat within the visit.
-        payload_bytes : int
-            Bytes sent or serialised.
-        """
+        """Append what was observed in a round (``turn``), in the unit of its experiment."""
         about = {"order": len(self.rows), "round": turn, "repeat": repeat}
         seen = {"payload_bytes": payload_bytes, "value": value, "unit": UNITS[visit.experiment]}
         self.rows.append({**about, "elapsed_s": self.elapsed_s(), **asdict(visit), **seen})
@@ -139,21 +115,16 @@ def default_folder(kind: str, device: str) -> Path:
 def write_trace(
     directory: Path, rows: Sequence[Mapping[str, object]], manifest: Mapping[str, object]
 ) -> Path:
-    """Write observations and manifest; the manifest names the hash of the observations.
+    """Write observations, and a manifest that names their hash; return the file of the former.
 
     Parameters
     ----------
     directory : Path
         ``data/traces/<device>``; created if missing.
     rows : sequence of mapping
-        One per observation, as a `Recorder` holds them.
+        As a `Recorder` holds them.
     manifest : mapping
         Everything about the run that is not an observation.
-
-    Returns
-    -------
-    Path
-        The trace file.
     """
     path = directory / TRACE_NAME
     with replacing(path) as unfinished:
@@ -168,12 +139,7 @@ def write_trace(
 
 
 def read_trace(path: Path) -> Trace:
-    """Read and check a trace.
-
-    Parameters
-    ----------
-    path : Path
-        Trace file, or the directory that holds it and its manifest.
+    """Read and check a trace: its file, or the folder that holds it and its manifest.
 
     Raises
     ------

@@ -63,10 +63,8 @@ def fit_profile(
     ----------
     sessions : sequence of CalibrationSession
         At least as many as unknowns: devices + 2.
-    rtt_ms : ndarray, shape (C, S)
-        Measured round trips.
-    devices : sequence of str
-        Device of each server.
+    rtt_ms, devices
+        Measured round trips, shape (C, S), and the device of each server.
 
     Raises
     ------

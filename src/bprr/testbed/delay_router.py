@@ -29,18 +29,10 @@ def destination(packet: bytes) -> str | None:
 
 @dataclass
 class DelayLine:
-    """Packets under way between hosts, by the instant at which they arrive.
+    """Packets under way between hosts, by the instant at which they arrive."""
 
-    Parameters
-    ----------
-    one_way_s : sequence of sequence of float
-        Delay from host to host (s): half a round trip.
-    bytes_per_s : sequence of sequence of float
-        Rate of each link; packets of one link queue behind one another.
-    """
-
-    one_way_s: Sequence[Sequence[float]]
-    bytes_per_s: Sequence[Sequence[float]]
+    one_way_s: Sequence[Sequence[float]]  # from host to host: half a round trip
+    bytes_per_s: Sequence[Sequence[float]]  # of each link, whose packets queue behind one another
     _due: list[tuple[float, int, int, bytes]] = field(default_factory=list)
     _link_free_s: dict[tuple[int, int], float] = field(default_factory=dict)
     _number: itertools.count[int] = field(default_factory=itertools.count)
@@ -68,16 +60,9 @@ class DelayLine:
 
 
 def route_packets(tuns: Sequence[int], host_of: Mapping[str, int], line: DelayLine) -> None:
-    """Carry packets between TUN devices until killed.
+    """Carry packets between the TUN devices of the hosts until killed.
 
-    Parameters
-    ----------
-    tuns : sequence of int
-        Descriptor of each host's device.
-    host_of : mapping
-        Host of each IPv4 address; packets to others are dropped.
-    line : DelayLine
-        The network.
+    Packets to an IPv4 address that ``host_of`` does not know are dropped.
     """
     host_of_tun = {tun: host for host, tun in enumerate(tuns)}
     while True:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from bprr.ground.errors import BprrError
 from bprr.ground.swarm import FloatArray, Swarm
+from bprr.measure.manifest import processor
 from bprr.placement.base import Placement
 from bprr.scenario.draw import Catalogue, Instance
 from bprr.testbed.calibration import (
@@ -254,10 +255,8 @@ def run_testbed(
 
     Parameters
     ----------
-    settings : TestbedSettings
-        The run.
-    catalogue : Catalogue
-        Models and devices that its scenario names.
+    settings, catalogue
+        The run, and the models and devices that its scenario names.
     log : Path, optional
         Folder that keeps the logs of all processes.
     say : callable
@@ -343,11 +342,9 @@ def _line(cell: Cell, method: str, table: pd.DataFrame) -> str:
 
 def _machine() -> dict[str, Any]:
     """What is known of the machine before anything runs."""
-    info = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = {line.split(":", 1)[1].strip() for line in info if line.startswith("model name")}
     return {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "processor": ", ".join(sorted(names)),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0)),
         "niceness": os.nice(0),
         "load_average_at_start": os.getloadavg()[0],

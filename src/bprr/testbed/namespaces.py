@@ -36,13 +36,6 @@ def enter(namespace: int) -> None:
 def new_host(address: str, prefix_bits: int) -> tuple[int, int]:
     """New network namespace with one TUN device; the caller is inside it afterwards.
 
-    Parameters
-    ----------
-    address : str
-        IPv4 address of the host.
-    prefix_bits : int
-        Bits of the network that all hosts share.
-
     Returns
     -------
     namespace, tun : int

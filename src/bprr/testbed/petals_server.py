@@ -55,11 +55,9 @@ def run_server(pipe: Connection, spec: Mapping[str, Any], settings: Mapping[str,
     ----------
     pipe : Connection
         To the swarm's main process.
-    spec : mapping
-        ``address``, ``identity``, ``blocks`` (number, chosen by PETALS) or ``range`` (imposed),
-        ``cache_tokens_per_block``, ``device`` (emulated times, announced throughputs).
-    settings : mapping
-        ``model_dir``, ``initial_peers``, ``update_period_s``.
+    spec, settings : mapping
+        Of this server and of all; a ``range`` of blocks is imposed, of a number of ``blocks``
+        PETALS chooses which.
     """
     device = spec["device"]
     emulate_device(device)

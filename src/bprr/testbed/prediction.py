@@ -31,18 +31,10 @@ Chain = Sequence[tuple[int, int, int]]  # server, first block, end, half-open fr
 
 @dataclass(frozen=True)
 class Predictor:
-    """Draws, places and simulates the cells of a testbed run.
-
-    Parameters
-    ----------
-    settings : TestbedSettings
-        The run.
-    catalogue : Catalogue
-        Models and devices; the planned model is cut to the served number of blocks.
-    """
+    """Draws, places and simulates the cells of a testbed run."""
 
     settings: TestbedSettings
-    catalogue: Catalogue
+    catalogue: Catalogue  # the planned model in it is cut to the served number of blocks
 
     def instance(self, cell: Cell) -> Instance:
         """The scenario with a cell's workload, all of it from the cell's client."""
@@ -71,12 +63,7 @@ class Predictor:
     def placement(self, group: str, method: str, swarm: Swarm) -> Placement:
         """One placement for a group of cases (the large time scale), for its longest requests.
 
-        Parameters
-        ----------
-        group, method : str
-            Names in the settings.
-        swarm : Swarm
-            As calibrated.
+        The names are those of the settings, the swarm is as calibrated.
         """
         cells = self.settings.cells(group)
         longest = max(cells, key=lambda cell: (cell.output_tokens, cell.rate_per_s))
@@ -126,14 +113,10 @@ def request_rows(
     server_of_peer: Mapping[str, int],
     local_tokens: Sequence[Sequence[int]],
 ) -> pd.DataFrame:
-    """One row per request of a cell.
+    """One row per request of a cell: records of the client process beside the simulator's.
 
     Parameters
     ----------
-    measured : sequence of mapping
-        Records of the client process.
-    predicted : Records
-        The simulator's.
     server_of_peer : mapping
         Server of each peer id.
     local_tokens : sequence of sequence of int

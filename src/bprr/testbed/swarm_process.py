@@ -11,10 +11,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import bprr
@@ -26,6 +24,7 @@ ENVIRONMENT = "BPRR_TESTBED_PYTHON"
 DEFAULT_PYTHON = Path(".testbed-venv/bin/python")
 PR_SET_PDEATHSIG = 1
 LONGEST_LIFE_S = 7200
+SLACK_S = 90.0  # of an answer, beyond the time that the swarm is given
 
 
 class SwarmError(BprrError):
@@ -82,27 +81,20 @@ class SwarmProcess:
     Parameters
     ----------
     settings : mapping
-        Of the hosts: ``rtt_ms`` and ``mbit_per_s`` (square, first peer, servers, clients),
-        ``servers``, ``clients``, ``model``, ``update_period_s``, ``request_timeout_s``,
-        ``max_retries``.
+        What `bprr.testbed.experiment.hosts_of` gives.
     log : Path, optional
         Folder that keeps the logs of all processes; they are dropped if not given.
     timeout_s : float
         For the hosts to be made and PETALS to be imported.
 
-    Attributes
-    ----------
-    packages : dict
-        Versions of what it runs, once it does.
     """
 
-    packages: Mapping[str, str]
+    packages: Mapping[str, str]  # versions of what it runs, once it does
 
     def __init__(
         self, settings: Mapping[str, Any], log: Path | None = None, timeout_s: float = 180.0
     ) -> None:
         self._settings, self._log, self._timeout_s = settings, log, timeout_s
-        self._buffer = b""
 
     def __enter__(self) -> SwarmProcess:
         self._folder = Path(tempfile.mkdtemp(prefix="bprr-testbed-"))
@@ -136,12 +128,7 @@ class SwarmProcess:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -165,36 +152,25 @@ class SwarmProcess:
         SwarmError
             If it fails, or takes longer than ``timeout_s``.
         """
-        assert self._process.stdin is not None
-        line = json.dumps({"op": op, "timeout_s": timeout_s, **arguments}) + "\n"
+        assert self._process.stdin and self._process.stdout
+        command = json.dumps({"op": op, "timeout_s": timeout_s, **arguments}) + "\n"
         try:
-            self._process.stdin.write(line.encode())
+            self._process.stdin.write(command.encode())
             self._process.stdin.flush()
         except BrokenPipeError:
             raise SwarmError(f"testbed: {op}: the swarm has ended: {self._last_words()}") from None
-        answer = json.loads(self._line(op, time.monotonic() + timeout_s + 90.0))["answer"]
+        # One answer a command, and a line each: none is left in the buffer.
+        readable, _, _ = select.select([self._process.stdout], [], [], timeout_s + SLACK_S)
+        if not readable:
+            raise SwarmError(f"testbed: {op}: no answer in time: {self._last_words()}")
+        line = self._process.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise SwarmError(f"testbed: {op}: the swarm has ended: {self._last_words()}")
+        answer = json.loads(line)["answer"]
         if isinstance(answer, dict) and "error" in answer:
             raise SwarmError(f"testbed: {op}: {answer['error']} {self._last_words()}")
         return answer
 
-    def _line(self, op: str, deadline_s: float) -> bytes:
-        assert self._process.stdout is not None
-        descriptor = self._process.stdout.fileno()
-        while b"\n" not in self._buffer:
-            left_s = max(deadline_s - time.monotonic(), 0.0)
-            readable, _, _ = select.select([descriptor], [], [], left_s)
-            if not readable:
-                raise SwarmError(f"testbed: {op}: no answer in time: {self._last_words()}")
-            chunk = os.read(descriptor, 1 << 20)
-            if not chunk:
-                raise SwarmError(f"testbed: {op}: the swarm has ended: {self._last_words()}")
-            self._buffer += chunk
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line
-
     def _last_words(self) -> str:
-        log = self._folder / "main.log"
-        lines = (
-            log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-        )
-        return " | ".join(lines[-3:])
+        log = (self._folder / "main.log").read_text(encoding="utf-8", errors="replace")
+        return " | ".join(log.splitlines()[-3:])
