@@ -128,5 +128,7 @@ rule measured_sweep_figure:
 
 rule fitted:
     input:
+        # Profiles are results too: one that is gone is made again, whatever was drawn from it.
+        expand(rules.fit.output, device=SHIPPED_TRACES),
         expand("figures/fit_{device}.pdf", device=SHIPPED_TRACES),
         rules.measured_sweep_figure.output.pdf,
