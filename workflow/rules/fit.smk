@@ -6,18 +6,14 @@ TRACES = "data/traces"
 SHIPPED_TRACES = glob_wildcards(f"{TRACES}/{{device}}/trace.csv").device
 
 
-def observed(device):
-    """Files of a shipped trace."""
-    return [f"{TRACES}/{device}/{name}" for name in ("trace.csv", "manifest.json")]
-
-
 wildcard_constraints:
     device="|".join(map(re.escape, SHIPPED_TRACES)),
 
 
 rule fit:
     input:
-        lambda wildcards: observed(wildcards.device),
+        trace=f"{TRACES}/{{device}}/trace.csv",
+        manifest=f"{TRACES}/{{device}}/manifest.json",
     output:
         device="results/fit/{device}/device.yaml",
         model="results/fit/{device}/model.yaml",
@@ -29,7 +25,7 @@ rule fit:
     log:
         "results/logs/fit_{device}.log",
     shell:
-        "bprr fit {input[0]:q} -o {params.folder:q} > {log:q} 2>&1"
+        "bprr fit {input.trace:q} -o {params.folder:q} > {log:q} 2>&1"
 
 
 rule fit_figure:
@@ -58,26 +54,26 @@ rule fit_figure:
 # fitted files without reading them: they are still to be made, or to be made anew.
 MEASURED_PAIR = ("servers", "abovenet")
 MEASURED_SETTINGS = or_stop(load_settings, Path(workflow.basedir) / "config/measured.yaml")
-
-
-def to_be_fitted(kind):
-    """Files of an entry of the settings that `fit` makes, and the others."""
-    files = getattr(MEASURED_SETTINGS, kind)
-    fitted = [path for path in files if path.parts[-4:-2] == ("results", "fit")]
-    return (
-        [str(Path(*path.parts[-4:])) for path in fitted],
-        [path for path in files if path not in fitted],
-    )
-
-
-FITTED = {kind: to_be_fitted(kind) for kind in ("device_files", "model_files")}
+FITTED = {
+    kind: [
+        str(Path(*path.parts[-4:]))
+        for path in getattr(MEASURED_SETTINGS, kind)
+        if path.parts[-4:-2] == ("results", "fit")
+    ]
+    for kind in ("device_files", "model_files")
+}
 MEASURED_KNOWN = MEASURED_SETTINGS.model_copy(
-    update={kind: others for kind, (_, others) in FITTED.items()}
+    update={
+        kind: [
+            path
+            for path in getattr(MEASURED_SETTINGS, kind)
+            if str(Path(*path.parts[-4:])) not in fitted
+        ]
+        for kind, fitted in FITTED.items()
+    }
 )
 MEASURED_CONTENT = or_stop(sweep_slice, MEASURED_KNOWN, *MEASURED_PAIR).content
-MEASURED_SLICE = settings_slice(
-    Slice("measured_sweep", MEASURED_CONTENT | {kind: files for kind, (files, _) in FITTED.items()})
-)
+MEASURED_SLICE = settings_slice(Slice("measured_sweep", MEASURED_CONTENT | FITTED))
 MEASURED_CAPTION = settings_slice(
     or_stop(caption_slice, MEASURED_KNOWN, "caption_measured_sweep", MEASURED_PAIR[:1])
 )
@@ -87,7 +83,7 @@ MEASURED_INPUTS = or_stop(input_files, MEASURED_KNOWN, MEASURED_PAIR)
 rule measured_sweep:
     input:
         MEASURED_INPUTS,
-        [files for files, _ in FITTED.values()],
+        *FITTED.values(),
     output:
         ensure("results/measured/sweeps/servers_abovenet.parquet", non_empty=True),
     params:

@@ -19,7 +19,8 @@ rule measure:
 
 use rule fit as fit_this_machine with:
     input:
-        rules.measure.output,
+        trace=rules.measure.output.trace,
+        manifest=rules.measure.output.manifest,
     output:
         device="results/fit/this-machine/device.yaml",
         model="results/fit/this-machine/model.yaml",

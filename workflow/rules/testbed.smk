@@ -8,18 +8,6 @@ TESTBED_SHIPPED = "data/traces/testbed"
 TESTBED_KNOWN = [*map(str, SETTINGS.device_files), *map(str, SETTINGS.model_files)]
 
 
-def measured_here(settings):
-    """Run of a testbed settings file, as far as this machine can do it."""
-    return lambda wildcards: (
-        [] if what_is_missing() else f"{RESULTS}/testbed/{settings}/requests.csv"
-    )
-
-
-def folder_of(wildcards, input):
-    """Folder of what was measured here, if anything was."""
-    return [str(Path(path).parent) for path in input]
-
-
 rule testbed_report:
     input:
         requests=f"{TESTBED_SHIPPED}/requests.csv",
@@ -73,7 +61,7 @@ rule testbed_run:
             "bprr.testbed", "bprr.placement", "bprr.routing", "bprr.simulation"
         ),
     log:
-        f"{LOGS}/testbed_{{settings}}.log",
+        f"{LOGS}/testbed_run_{{settings}}.log",
     benchmark:
         f"{BENCHMARKS}/testbed_{{settings}}.tsv"
     threads: ALL_CORES
@@ -83,9 +71,11 @@ rule testbed_run:
 
 rule testbed:
     input:
-        measured_here("clustered"),
+        lambda wildcards: (
+            [] if what_is_missing() else f"{RESULTS}/testbed/clustered/requests.csv"
+        ),
     params:
-        folder=lambda wildcards, input: folder_of(wildcards, input) or TESTBED_SHIPPED,
+        folder=lambda wildcards, input: [str(Path(p).parent) for p in input] or TESTBED_SHIPPED,
     log:
         f"{LOGS}/testbed.log",
     shell:
@@ -94,9 +84,11 @@ rule testbed:
 
 rule testbed_smoke:
     input:
-        measured_here("smoke"),
+        lambda wildcards: (
+            [] if what_is_missing() else f"{RESULTS}/testbed/smoke/requests.csv"
+        ),
     params:
-        folder=folder_of,
+        folder=lambda wildcards, input: [str(Path(path).parent) for path in input],
     log:
         f"{LOGS}/testbed_smoke.log",
     shell:
