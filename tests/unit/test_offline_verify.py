@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from bprr.ground.swarm import Swarm
@@ -53,6 +56,12 @@ def test_broken_rules_are_refused(
 def test_memory_may_be_used_up_exactly(small_swarm: Swarm) -> None:
     # Server 1: 3 GB of blocks and 2 blocks of a session of 100 tokens, 2 GB: all of its 5 GB.
     assert verify(small_swarm, session_tokens=100) > 0
+
+
+def test_block_caps_are_checked(small_swarm: Swarm) -> None:
+    verify(replace(small_swarm, block_cap=np.array([2, 3, 4])))
+    with pytest.raises(VerificationError, match="server 1 hosts 3 blocks"):
+        verify(replace(small_swarm, block_cap=np.array([2, 2, 4])))
 
 
 def test_caches_of_all_requests_count(small_swarm: Swarm) -> None:

@@ -34,6 +34,8 @@ def hosted_blocks(swarm: Swarm, first_block: Sequence[int], blocks: Sequence[int
         first, count = int(first_block[server]), int(blocks[server])
         if count < 0 or (count > 0 and not 1 <= first <= first + count - 1 <= swarm.model.blocks):
             raise VerificationError(f"server {server} hosts {count} blocks from block {first}")
+        if swarm.block_cap is not None and count > swarm.block_cap[server]:
+            raise VerificationError(f"server {server} hosts {count} blocks, more than it may")
         hosted.append(range(first, first + count))
     return hosted
 

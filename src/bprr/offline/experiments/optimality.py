@@ -86,7 +86,8 @@ def drawn_swarm(study: Study, family: str, servers: int, clients: int, number: i
         return uniform_instance(study.catalogue, requests, rng, servers - a100, a100).swarm
     fleet = study.scattered.fleet.model_copy(update={"servers": servers, "servers_per_node": None})
     scenario = study.scattered.model_copy(update={"fleet": fleet, "clients": clients})
-    return draw(scenario, study.catalogue, study.seed, number).swarm
+    # The paper's problem knows no cap on blocks; the scenario's is the artefact's.
+    return draw(scenario, study.catalogue, study.seed, number).swarm.without_block_cap()
 
 
 def optimality(study: Study) -> pd.DataFrame:
