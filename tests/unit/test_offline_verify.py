@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bprr.ground.swarm import Swarm
-from bprr.offline.verify import VerificationError, verify_plan, verify_relaxed_plan
+from bprr.offline.verify import VerificationError, follow_to_each_stop, verify_plan
 
 # Fixture small_swarm: 1 GB per block, 0.01 GB per token and block; memory 6, 5 and 2 GB.
 FIRST, BLOCKS = [1, 2, 4], [2, 3, 1]
@@ -75,7 +75,7 @@ def test_stopping_early_is_for_the_relaxed_rule_only(small_swarm: Swarm) -> None
     early = {"chains": [(0, (0, 1, 2), (2, 1, 1))]}
     with pytest.raises(VerificationError):
         verify(small_swarm, **early)
-    objective = verify_relaxed_plan(small_swarm, [1, 0], 10, FIRST, BLOCKS, early["chains"])
+    objective = verify(small_swarm, **early, follow=follow_to_each_stop)
     assert objective == pytest.approx(40 + 2 + 10 + 5 + 20 + 2)
 
 
@@ -91,4 +91,4 @@ def test_relaxed_rule_is_checked_too(
     small_swarm: Swarm, chain: tuple[int, tuple[int, ...], tuple[int, ...]], words: str
 ) -> None:
     with pytest.raises(VerificationError, match=words):
-        verify_relaxed_plan(small_swarm, [1, 0], 10, FIRST, BLOCKS, [chain])
+        verify(small_swarm, chains=[chain], follow=follow_to_each_stop)

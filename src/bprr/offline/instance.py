@@ -22,24 +22,12 @@ def shared_out(load: int, clients: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class ServerClass:
-    """Servers that are interchangeable: equal memory, τ, and round trips to every client.
+    """Servers that are interchangeable: equal memory, τ, and round trips to every client."""
 
-    Parameters
-    ----------
-    members : tuple of int
-        The servers, by index in the swarm.
-    tau_ms : float
-        τ (ms per block and token).
-    token_rtt_ms : ndarray, shape (C,)
-        t_c: round trip of one token's activations to every client (ms).
-    slots : ndarray of int64, shape (L + 1,)
-        K(m): cache slots left beside m blocks.
-    """
-
-    members: tuple[int, ...]
+    members: tuple[int, ...]  # by index in the swarm
     tau_ms: float
-    token_rtt_ms: FloatArray
-    slots: IntArray
+    token_rtt_ms: FloatArray  # t_c, shape (C,)
+    slots: IntArray  # K(m): cache slots left beside m blocks, shape (L + 1,)
 
     @property
     def count(self) -> int:

@@ -17,24 +17,15 @@ __all__ = ["Milp", "RowBuilder"]
 class Milp:
     """Minimise ``cost · x`` over ``row_lower ≤ matrix x ≤ row_upper``, ``lower ≤ x ≤ upper``.
 
-    Parameters
-    ----------
-    cost, lower, upper : ndarray, shape (N,)
-        Costs and finite bounds of the columns.
-    integer : ndarray of bool, shape (N,)
-        Columns that must be whole.
-    matrix : scipy.sparse.csr_matrix, shape (M, N)
-        Rows.
-    row_lower, row_upper : ndarray, shape (M,)
-        Their sides, possibly infinite.
+    Bounds of the N columns are finite, sides of the M rows possibly infinite.
     """
 
-    cost: FloatArray
+    cost: FloatArray  # shape (N,)
     lower: FloatArray
     upper: FloatArray
-    integer: NDArray[np.bool_]
-    matrix: sparse.csr_matrix
-    row_lower: FloatArray
+    integer: NDArray[np.bool_]  # columns that must be whole
+    matrix: sparse.csr_matrix  # shape (M, N)
+    row_lower: FloatArray  # shape (M,)
     row_upper: FloatArray
 
     @property

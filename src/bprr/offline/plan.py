@@ -13,17 +13,7 @@ __all__ = ["OfflineResult", "Plan", "Route"]
 
 @dataclass(frozen=True)
 class Route:
-    """Chain of one request.
-
-    Parameters
-    ----------
-    client : int
-        Row of the client in the swarm.
-    servers : tuple of int
-        Servers in the order they are visited.
-    processed : tuple of int
-        k_j: blocks that each of them processes.
-    """
+    """Chain of one request: its servers in order, and the blocks k_j that each processes."""
 
     client: int
     servers: tuple[int, ...]
@@ -32,15 +22,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Plan:
-    """A placement and the route of every request.
-
-    Parameters
-    ----------
-    placement : Placement
-        a_j, m_j and cache of every server.
-    routes : tuple of Route
-        One per request.
-    """
+    """A placement and the route of every request."""
 
     placement: Placement
     routes: tuple[Route, ...]

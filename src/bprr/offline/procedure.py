@@ -51,24 +51,12 @@ Packer = Callable[[Sequence[Arc], Sequence[Window]], list[Window] | None]
 
 @dataclass(frozen=True)
 class FlowFormulation:
-    """What the procedure needs to know about a formulation over windows and arcs.
-
-    Parameters
-    ----------
-    name : str
-        Its name in results.
-    build : callable
-        Programme for an instance and a partition of its servers into classes.
-    pack : callable
-        Windows for arcs of one class, or None.
-    evaluate : callable
-        Verifies a plan independently and returns its objective (ms).
-    """
+    """What the procedure needs to know about a formulation over windows and arcs."""
 
     name: str
     build: Callable[[OfflineInstance, tuple[ServerClass, ...]], FlowModel]
-    pack: Packer
-    evaluate: Callable[[OfflineInstance, Plan], float]
+    pack: Packer  # windows for arcs of one class, or None
+    evaluate: Callable[[OfflineInstance, Plan], float]  # verifies a plan; its objective (ms)
 
 
 @dataclass
