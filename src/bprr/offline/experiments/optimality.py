@@ -71,6 +71,7 @@ def drawn_swarm(study: Study, family: str, servers: int, clients: int, number: i
         rng = study.rng(3, number)
         requests = shared_out(clients, clients)
         return uniform_instance(study.catalogue, requests, rng, servers - a100, a100).swarm
+    assert study.scattered is not None
     fleet = study.scattered.fleet.model_copy(update={"servers": servers, "servers_per_node": None})
     scenario = study.scattered.model_copy(update={"fleet": fleet, "clients": clients})
     # The paper's problem knows no cap on blocks; the scenario's is the artefact's.

@@ -36,7 +36,7 @@ class Study:
     """What every experiment needs."""
 
     catalogue: Catalogue
-    scattered: Scenario  # servers and clients are set by the experiment
+    scattered: Scenario | None  # servers and clients are set by the experiment that uses it
     offline: OfflineSettings  # how much is covered; the solvers' limits and options
     solver_name: str  # of the optima
     seed: int  # of all random draws
