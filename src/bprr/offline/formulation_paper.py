@@ -74,17 +74,7 @@ def product_rows(
 
 
 def build_paper(instance: OfflineInstance) -> PaperModel:
-    """Integer programme (13), its objective without the factor l_max.
-
-    Parameters
-    ----------
-    instance : OfflineInstance
-        The problem.
-
-    Returns
-    -------
-    PaperModel
-    """
+    """Integer programme (13), its objective without the factor l_max."""
     swarm, blocks = instance.swarm, instance.swarm.model.blocks
     servers = np.arange(swarm.servers)
     outside = np.full(swarm.servers, -1)

@@ -62,17 +62,5 @@ def interval_rows(rows: RowBuilder, instance: OfflineInstance, part: ClassColumn
 
 
 def build_relaxed(instance: OfflineInstance, classes: tuple[ServerClass, ...]) -> FlowModel:
-    """Integer programme of the relaxed stopping rule.
-
-    Parameters
-    ----------
-    instance : OfflineInstance
-        The problem.
-    classes : tuple of ServerClass
-        A partition of its servers into classes of equal servers.
-
-    Returns
-    -------
-    FlowModel
-    """
+    """Integer programme of the relaxed stopping rule for a partition into classes."""
     return build(instance, classes, relaxed_columns, interval_rows)

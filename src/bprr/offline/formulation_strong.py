@@ -99,14 +99,9 @@ def suffix_columns(servers: ServerClass, instance: OfflineInstance) -> Columns:
 def flow_rows(
     rows: RowBuilder, instance: OfflineInstance, arcs: list[tuple[IntArray, IntArray, IntArray]]
 ) -> None:
-    """Rows 2: R_c units from position 0 to L for every client.
+    """Rows 2: R_c units from position 0 to L for every client, over arcs (tails, heads, columns).
 
-    Parameters
-    ----------
-    rows : RowBuilder
-        Receives the rows; position L is left out, since it follows from the others.
-    arcs : list of (ndarray of shape (A,), ndarray of shape (A,), ndarray of shape (C, A))
-        Where arcs start and end, and their columns.
+    Position L is left out, since it follows from the others.
     """
     blocks = instance.swarm.model.blocks
     for client, count in enumerate(instance.requests):
@@ -173,21 +168,7 @@ def build(
     columns_of: Callable[[ServerClass, OfflineInstance], Columns],
     add_rows: Callable[[RowBuilder, OfflineInstance, ClassColumns], None],
 ) -> FlowModel:
-    """Integer programme from the columns of each class and the rows over them.
-
-    Parameters
-    ----------
-    classes : tuple of ServerClass
-        A partition of the servers into classes of equal servers.
-    columns_of : callable
-        Windows and arcs of a class.
-    add_rows : callable
-        Adds the rows that hold within a class.
-
-    Returns
-    -------
-    FlowModel
-    """
+    """Integer programme from the windows and arcs of each class, and the rows over them."""
     parts: list[ClassColumns] = []
     rows = RowBuilder()
     columns = 0
@@ -204,17 +185,5 @@ def build(
 
 
 def build_strong(instance: OfflineInstance, classes: tuple[ServerClass, ...]) -> FlowModel:
-    """Integer programme of the strong formulation.
-
-    Parameters
-    ----------
-    instance : OfflineInstance
-        The problem.
-    classes : tuple of ServerClass
-        A partition of its servers into classes of equal servers.
-
-    Returns
-    -------
-    FlowModel
-    """
+    """Integer programme of the strong formulation for a partition of the servers into classes."""
     return build(instance, classes, suffix_columns, capacity_rows)

@@ -68,12 +68,8 @@ class OfflineInstance:
         requests = tuple(int(count) for count in self.requests)
         object.__setattr__(self, "requests", requests)
         if len(requests) != self.swarm.clients:
-            raise InputError(
-                "offline instance",
-                "requests",
-                requests,
-                f"one count for each of the {self.swarm.clients} clients",
-            )
+            allowed = f"one count for each of the {self.swarm.clients} clients"
+            raise InputError("offline instance", "requests", requests, allowed)
         if min(requests) < 0 or sum(requests) < 1:
             raise InputError("offline instance", "requests", requests, "counts ≥ 0, one request")
         if self.session_tokens < 1:

@@ -41,17 +41,7 @@ class Milp:
     def restricted(self, upper: FloatArray) -> tuple[Milp, IntArray]:
         """Lower the upper bounds; drop the columns that become 0 and the rows that always hold.
 
-        Parameters
-        ----------
-        upper : ndarray, shape (N,)
-            Upper bounds, at most the present ones.
-
-        Returns
-        -------
-        milp : Milp
-            The smaller programme.
-        kept : ndarray of int64
-            Its columns' places in this programme.
+        Also gives the places that the columns which are left had in this programme.
         """
         kept = np.flatnonzero((upper > 0) | (self.lower != 0))
         low, high, matrix = self.lower[kept], upper[kept], sparse.csr_matrix(self.matrix[:, kept])

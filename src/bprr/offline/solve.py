@@ -64,7 +64,7 @@ def solve_paper(instance: OfflineInstance, settings: SolverSettings) -> OfflineR
             "columns": model.milp.columns,
             "rows": model.milp.rows,
             "ended": result.said,
-            "log": None if result.log_path is None else str(result.log_path),
+            "log_path": result.log_path,
         },
     )
 
