@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from bprr.ground.swarm import Swarm
-from bprr.offline.verify import VerificationError, verify_plan, verify_relaxed_plan
+from bprr.offline.verify import VerificationError, follow_to_each_stop, verify_plan
 
 # Fixture small_swarm: 1 GB per block, 0.01 GB per token and block; memory 6, 5 and 2 GB.
 FIRST, BLOCKS = [1, 2, 4], [2, 3, 1]
@@ -55,6 +58,12 @@ def test_memory_may_be_used_up_exactly(small_swarm: Swarm) -> None:
     assert verify(small_swarm, session_tokens=100) > 0
 
 
+def test_block_caps_are_checked(small_swarm: Swarm) -> None:
+    verify(replace(small_swarm, block_cap=np.array([2, 3, 4])))
+    with pytest.raises(VerificationError, match="server 1 hosts 3 blocks"):
+        verify(replace(small_swarm, block_cap=np.array([2, 2, 4])))
+
+
 def test_caches_of_all_requests_count(small_swarm: Swarm) -> None:
     two = {"requests": [2, 0], "chains": [CHAIN, CHAIN]}
     assert verify(small_swarm, session_tokens=50, **two) == pytest.approx(2 * 62)
@@ -66,7 +75,7 @@ def test_stopping_early_is_for_the_relaxed_rule_only(small_swarm: Swarm) -> None
     early = {"chains": [(0, (0, 1, 2), (2, 1, 1))]}
     with pytest.raises(VerificationError):
         verify(small_swarm, **early)
-    objective = verify_relaxed_plan(small_swarm, [1, 0], 10, FIRST, BLOCKS, early["chains"])
+    objective = verify(small_swarm, **early, follow=follow_to_each_stop)
     assert objective == pytest.approx(40 + 2 + 10 + 5 + 20 + 2)
 
 
@@ -82,4 +91,4 @@ def test_relaxed_rule_is_checked_too(
     small_swarm: Swarm, chain: tuple[int, tuple[int, ...], tuple[int, ...]], words: str
 ) -> None:
     with pytest.raises(VerificationError, match=words):
-        verify_relaxed_plan(small_swarm, [1, 0], 10, FIRST, BLOCKS, [chain])
+        verify(small_swarm, chains=[chain], follow=follow_to_each_stop)

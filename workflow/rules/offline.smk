@@ -6,10 +6,11 @@ from bprr.study.offline import check_solvers, offline_inputs, offline_slice
 OFFLINE_SOLVED = ("optimality", "solver_race", "relaxed_stopping", "equal_blocks")
 OFFLINE_FIGURES = (*OFFLINE_SOLVED, "theorem_2")
 OFFLINE_SLICES = {
-    (kind, name): settings_slice(offline_slice(SETTINGS, kind, name))
+    (kind, name): settings_slice(or_stop(offline_slice, SETTINGS, kind, name))
     for kind in ("offline", "offline_study")
     for name in OFFLINE_SOLVED
 }
+OFFLINE_INPUTS = {name: or_stop(offline_inputs, SETTINGS, name) for name in OFFLINE_SOLVED}
 # A solver that is not installed, or an option that it does not take, stops everything here.
 or_stop(check_solvers, SETTINGS)
 
@@ -35,12 +36,12 @@ wildcard_constraints:
 
 rule offline_experiment:
     input:
-        or_stop(offline_inputs, SETTINGS),
+        lambda wildcards: OFFLINE_INPUTS[wildcards.experiment],
     output:
         ensure(f"{RESULTS}/{{offline_kind}}/{{experiment}}.parquet", non_empty=True),
     params:
         settings=lambda wildcards: OFFLINE_SLICES[wildcards.offline_kind, wildcards.experiment],
-        data=files_hash(or_stop(offline_inputs, SETTINGS)),
+        data=lambda wildcards: files_hash(OFFLINE_INPUTS[wildcards.experiment]),
         source=source_hash(*OFFLINE_MODULES),
         solver_logs=f"{LOGS}/{{offline_kind}}_{{experiment}}_solver",
     log:

@@ -36,7 +36,7 @@ def _offline(arguments: argparse.Namespace) -> int:
     from bprr.offline.backends.solve import clear_logs
     from bprr.offline.experiments import EXPERIMENTS, Study
     from bprr.offline.experiments.theorem_2 import theorem_2
-    from bprr.study.offline import check_solvers, scattered
+    from bprr.study.offline import SCATTERED, check_solvers, scattered
     from bprr.study.points import catalogue
     from bprr.study.slices import settings_at
     from bprr.study.status import planned_experiment
@@ -53,7 +53,7 @@ def _offline(arguments: argparse.Namespace) -> int:
             clear_logs(arguments.log_dir)
         study = Study(
             catalogue(settings),
-            scattered(settings),
+            scattered(settings) if arguments.experiment == SCATTERED else None,
             settings.offline,
             settings.solver,
             settings.seed,

@@ -28,28 +28,14 @@ __all__ = ["PaperModel", "build_paper"]
 
 @dataclass(frozen=True)
 class PaperModel:
-    """Programme (13) and what its columns mean.
-
-    Parameters
-    ----------
-    instance : OfflineInstance
-        The problem.
-    milp : Milp
-        The programme; columns 0..S−1 are a, the next S are m.
-    tail, head : ndarray of int64, shape (E,)
-        Servers that each link joins; −1 is the client.
-    flow : ndarray of int64, shape (R, E)
-        Columns of f.
-    client : ndarray of int64, shape (R,)
-        Client of each request.
-    """
+    """Programme (13) and what its columns mean."""
 
     instance: OfflineInstance
-    milp: Milp
-    tail: IntArray
+    milp: Milp  # columns 0..S−1 are a, the next S are m
+    tail: IntArray  # servers that each link joins, shape (E,); −1 is the client
     head: IntArray
-    flow: IntArray
-    client: IntArray
+    flow: IntArray  # columns of f, shape (R, E)
+    client: IntArray  # of each request, shape (R,)
 
     def plan(self, values: FloatArray) -> Plan:
         """Placement and routes of a solution."""
@@ -88,17 +74,7 @@ def product_rows(
 
 
 def build_paper(instance: OfflineInstance) -> PaperModel:
-    """Integer programme (13), its objective without the factor l_max.
-
-    Parameters
-    ----------
-    instance : OfflineInstance
-        The problem.
-
-    Returns
-    -------
-    PaperModel
-    """
+    """Integer programme (13), its objective without the factor l_max."""
     swarm, blocks = instance.swarm, instance.swarm.model.blocks
     servers = np.arange(swarm.servers)
     outside = np.full(swarm.servers, -1)

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from bprr.offline.formulation_strong import ClassColumns, FlowModel, build
+from bprr.offline.formulation_strong import ClassColumns, Columns, FlowModel, build
 from bprr.offline.instance import OfflineInstance, ServerClass
 from bprr.offline.milp import RowBuilder
 
 __all__ = ["build_relaxed"]
 
 
-def relaxed_columns(
-    servers: ServerClass, instance: OfflineInstance, first_column: int
-) -> ClassColumns:
+def relaxed_columns(servers: ServerClass, instance: OfflineInstance) -> Columns:
     """Windows of every useful size and place, and every arc that one of them contains."""
     blocks = instance.swarm.model.blocks
     usable = np.flatnonzero(servers.slots > 0)
@@ -37,16 +35,7 @@ def relaxed_columns(
         for tail in range(max(0, head - longest), head)
     ]
     tail, head = np.array(arcs, dtype=np.int64).reshape(-1, 2).T
-    clients = instance.swarm.clients
-    return ClassColumns(
-        servers=servers,
-        window_size=size,
-        window_end=end,
-        window_column=first_column + np.arange(size.size),
-        arc_tail=tail,
-        arc_head=head,
-        arc_column=first_column + size.size + np.arange(clients * tail.size).reshape(clients, -1),
-    )
+    return size, end, tail, head
 
 
 def interval_rows(rows: RowBuilder, instance: OfflineInstance, part: ClassColumns) -> None:
@@ -73,17 +62,5 @@ def interval_rows(rows: RowBuilder, instance: OfflineInstance, part: ClassColumn
 
 
 def build_relaxed(instance: OfflineInstance, classes: tuple[ServerClass, ...]) -> FlowModel:
-    """Integer programme of the relaxed stopping rule.
-
-    Parameters
-    ----------
-    instance : OfflineInstance
-        The problem.
-    classes : tuple of ServerClass
-        A partition of its servers into classes of equal servers.
-
-    Returns
-    -------
-    FlowModel
-    """
+    """Integer programme of the relaxed stopping rule for a partition into classes."""
     return build(instance, classes, relaxed_columns, interval_rows)

@@ -35,32 +35,20 @@ from bprr.ground.swarm import IntArray
 from bprr.offline.instance import OfflineInstance, ServerClass
 from bprr.offline.milp import Milp, RowBuilder
 
-__all__ = ["ClassColumns", "FlowModel", "build", "build_strong", "flow_rows", "window_sizes"]
+__all__ = ["ClassColumns", "Columns", "FlowModel", "build", "build_strong", "flow_rows"]
 
 
 @dataclass(frozen=True)
 class ClassColumns:
-    """Columns of one class of servers.
-
-    Parameters
-    ----------
-    servers : ServerClass
-        The class.
-    window_size, window_end, window_column : ndarray of int64, shape (W,)
-        m, e and the column of ``y``.
-    arc_tail, arc_head : ndarray of int64, shape (A,)
-        Positions where the arc starts and ends.
-    arc_column : ndarray of int64, shape (C, A)
-        Column of ``x`` for every client.
-    """
+    """Columns of one class of servers: W windows, A arcs."""
 
     servers: ServerClass
-    window_size: IntArray
-    window_end: IntArray
-    window_column: IntArray
-    arc_tail: IntArray
+    window_size: IntArray  # m, shape (W,)
+    window_end: IntArray  # e
+    window_column: IntArray  # of y
+    arc_tail: IntArray  # positions where each arc starts, shape (A,), and ends
     arc_head: IntArray
-    arc_column: IntArray
+    arc_column: IntArray  # of x, shape (C, A)
 
     @property
     def arc_blocks(self) -> IntArray:
@@ -68,19 +56,12 @@ class ClassColumns:
         return self.arc_head - self.arc_tail
 
 
+Columns = tuple[IntArray, IntArray, IntArray, IntArray]  # m, e; tails, heads
+
+
 @dataclass(frozen=True)
 class FlowModel:
-    """An integer programme over windows and arcs.
-
-    Parameters
-    ----------
-    instance : OfflineInstance
-        The problem.
-    milp : Milp
-        The programme.
-    classes : tuple of ClassColumns
-        What its columns mean.
-    """
+    """An integer programme over windows and arcs, and what its columns mean."""
 
     instance: OfflineInstance
     milp: Milp
@@ -97,10 +78,8 @@ def window_sizes(servers: ServerClass, load: int, end: int) -> IntArray:
     return np.arange(smallest, min(end, largest) + 1)
 
 
-def class_columns(
-    servers: ServerClass, instance: OfflineInstance, first_column: int
-) -> ClassColumns:
-    """Windows and arcs of a class, its columns numbered from ``first_column``."""
+def suffix_columns(servers: ServerClass, instance: OfflineInstance) -> Columns:
+    """Windows of every useful size and end, and arcs from within them to their ends."""
     ends, sizes, tails, heads = [], [], [], []
     for end in range(1, instance.swarm.model.blocks + 1):
         usable = window_sizes(servers, instance.load, end)
@@ -111,32 +90,18 @@ def class_columns(
         tails.append(np.arange(end - usable.max(), end))
         heads.append(np.full(usable.max(), end))
     empty = [np.zeros(0, dtype=np.int64)]
-    window_end, window_size = np.concatenate(ends or empty), np.concatenate(sizes or empty)
-    arc_tail, arc_head = np.concatenate(tails or empty), np.concatenate(heads or empty)
-    windows, clients = window_end.size, instance.swarm.clients
-    arcs = np.arange(clients * arc_tail.size).reshape(clients, arc_tail.size)
-    return ClassColumns(
-        servers=servers,
-        window_size=window_size,
-        window_end=window_end,
-        window_column=first_column + np.arange(windows),
-        arc_tail=arc_tail,
-        arc_head=arc_head,
-        arc_column=first_column + windows + arcs,
+    size, end_of, tail, head = (
+        np.concatenate(each or empty) for each in (sizes, ends, tails, heads)
     )
+    return size, end_of, tail, head
 
 
 def flow_rows(
     rows: RowBuilder, instance: OfflineInstance, arcs: list[tuple[IntArray, IntArray, IntArray]]
 ) -> None:
-    """Rows 2: R_c units from position 0 to L for every client.
+    """Rows 2: R_c units from position 0 to L for every client, over arcs (tails, heads, columns).
 
-    Parameters
-    ----------
-    rows : RowBuilder
-        Receives the rows; position L is left out, since it follows from the others.
-    arcs : list of (ndarray of shape (A,), ndarray of shape (A,), ndarray of shape (C, A))
-        Where arcs start and end, and their columns.
+    Position L is left out, since it follows from the others.
     """
     blocks = instance.swarm.model.blocks
     for client, count in enumerate(instance.requests):
@@ -200,47 +165,25 @@ def assemble(
 def build(
     instance: OfflineInstance,
     classes: tuple[ServerClass, ...],
-    columns_of: Callable[[ServerClass, OfflineInstance, int], ClassColumns],
+    columns_of: Callable[[ServerClass, OfflineInstance], Columns],
     add_rows: Callable[[RowBuilder, OfflineInstance, ClassColumns], None],
 ) -> FlowModel:
-    """Integer programme from the columns of each class and the rows over them.
-
-    Parameters
-    ----------
-    classes : tuple of ServerClass
-        A partition of the servers into classes of equal servers.
-    columns_of : callable
-        Columns of a class, numbered from a given one.
-    add_rows : callable
-        Adds the rows that hold within a class.
-
-    Returns
-    -------
-    FlowModel
-    """
+    """Integer programme from the windows and arcs of each class, and the rows over them."""
     parts: list[ClassColumns] = []
     rows = RowBuilder()
     columns = 0
     for servers in classes:
-        part = columns_of(servers, instance, columns)
-        columns += part.window_column.size + part.arc_column.size
+        size, end, tail, head = columns_of(servers, instance)
+        windows = columns + np.arange(size.size)
+        arcs = np.arange(instance.swarm.clients * tail.size).reshape(-1, tail.size)
+        arcs += columns + size.size
+        part = ClassColumns(servers, size, end, windows, tail, head, arcs)
+        columns += windows.size + arcs.size
         add_rows(rows, instance, part)
         parts.append(part)
     return assemble(instance, tuple(parts), rows)
 
 
 def build_strong(instance: OfflineInstance, classes: tuple[ServerClass, ...]) -> FlowModel:
-    """Integer programme of the strong formulation.
-
-    Parameters
-    ----------
-    instance : OfflineInstance
-        The problem.
-    classes : tuple of ServerClass
-        A partition of its servers into classes of equal servers.
-
-    Returns
-    -------
-    FlowModel
-    """
-    return build(instance, classes, class_columns, capacity_rows)
+    """Integer programme of the strong formulation for a partition of the servers into classes."""
+    return build(instance, classes, suffix_columns, capacity_rows)

@@ -22,24 +22,12 @@ def shared_out(load: int, clients: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class ServerClass:
-    """Servers that are interchangeable: equal memory, τ, and round trips to every client.
+    """Servers that are interchangeable: equal memory, τ, and round trips to every client."""
 
-    Parameters
-    ----------
-    members : tuple of int
-        The servers, by index in the swarm.
-    tau_ms : float
-        τ (ms per block and token).
-    token_rtt_ms : ndarray, shape (C,)
-        t_c: round trip of one token's activations to every client (ms).
-    slots : ndarray of int64, shape (L + 1,)
-        K(m): cache slots left beside m blocks.
-    """
-
-    members: tuple[int, ...]
+    members: tuple[int, ...]  # by index in the swarm
     tau_ms: float
-    token_rtt_ms: FloatArray
-    slots: IntArray
+    token_rtt_ms: FloatArray  # t_c, shape (C,)
+    slots: IntArray  # K(m): cache slots left beside m blocks, shape (L + 1,)
 
     @property
     def count(self) -> int:
@@ -80,12 +68,8 @@ class OfflineInstance:
         requests = tuple(int(count) for count in self.requests)
         object.__setattr__(self, "requests", requests)
         if len(requests) != self.swarm.clients:
-            raise InputError(
-                "offline instance",
-                "requests",
-                requests,
-                f"one count for each of the {self.swarm.clients} clients",
-            )
+            allowed = f"one count for each of the {self.swarm.clients} clients"
+            raise InputError("offline instance", "requests", requests, allowed)
         if min(requests) < 0 or sum(requests) < 1:
             raise InputError("offline instance", "requests", requests, "counts ≥ 0, one request")
         if self.session_tokens < 1:

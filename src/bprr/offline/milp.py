@@ -17,24 +17,15 @@ __all__ = ["Milp", "RowBuilder"]
 class Milp:
     """Minimise ``cost · x`` over ``row_lower ≤ matrix x ≤ row_upper``, ``lower ≤ x ≤ upper``.
 
-    Parameters
-    ----------
-    cost, lower, upper : ndarray, shape (N,)
-        Costs and finite bounds of the columns.
-    integer : ndarray of bool, shape (N,)
-        Columns that must be whole.
-    matrix : scipy.sparse.csr_matrix, shape (M, N)
-        Rows.
-    row_lower, row_upper : ndarray, shape (M,)
-        Their sides, possibly infinite.
+    Bounds of the N columns are finite, sides of the M rows possibly infinite.
     """
 
-    cost: FloatArray
+    cost: FloatArray  # shape (N,)
     lower: FloatArray
     upper: FloatArray
-    integer: NDArray[np.bool_]
-    matrix: sparse.csr_matrix
-    row_lower: FloatArray
+    integer: NDArray[np.bool_]  # columns that must be whole
+    matrix: sparse.csr_matrix  # shape (M, N)
+    row_lower: FloatArray  # shape (M,)
     row_upper: FloatArray
 
     @property
@@ -50,17 +41,7 @@ class Milp:
     def restricted(self, upper: FloatArray) -> tuple[Milp, IntArray]:
         """Lower the upper bounds; drop the columns that become 0 and the rows that always hold.
 
-        Parameters
-        ----------
-        upper : ndarray, shape (N,)
-            Upper bounds, at most the present ones.
-
-        Returns
-        -------
-        milp : Milp
-            The smaller programme.
-        kept : ndarray of int64
-            Its columns' places in this programme.
+        Also gives the places that the columns which are left had in this programme.
         """
         kept = np.flatnonzero((upper > 0) | (self.lower != 0))
         low, high, matrix = self.lower[kept], upper[kept], sparse.csr_matrix(self.matrix[:, kept])

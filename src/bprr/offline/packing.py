@@ -51,17 +51,8 @@ class Arc:
 def pack_arcs(arcs: Sequence[Arc], windows: Sequence[Window]) -> list[Window] | None:
     """Window for every arc, such that it contains the arc and no window lacks cache slots.
 
-    Parameters
-    ----------
-    arcs : sequence of Arc
-        What must be packed; an arc of k blocks takes k slots.
-    windows : sequence of Window
-        Where.
-
-    Returns
-    -------
-    list of Window or None
-        One per arc; None if there is no packing (or none within `SEARCH_NODES` steps).
+    An arc of k blocks takes k slots. None if there is no packing (or none within `SEARCH_NODES`
+    steps).
     """
     order = sorted(range(len(arcs)), key=lambda item: arcs[item].tail - arcs[item].head)
     free = [window.slots for window in windows]
@@ -128,17 +119,7 @@ def plan_from_arcs(
     placement: Placement,
     packed: Sequence[tuple[Arc, Window]],
 ) -> Plan:
-    """Plan whose routes follow packed arcs from position 0 to L.
-
-    Parameters
-    ----------
-    instance : OfflineInstance
-        The problem.
-    placement : Placement
-        Who hosts what.
-    packed : sequence of (Arc, Window)
-        Arcs that form R_c ways from 0 to L for every client.
-    """
+    """Plan whose routes follow packed arcs, which form R_c ways from 0 to L for every client."""
     leaving: dict[tuple[int, int], list[tuple[Arc, Window]]] = defaultdict(list)
     for arc, window in packed:
         leaving[arc.client, arc.tail].append((arc, window))

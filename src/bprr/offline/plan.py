@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bprr.offline.backends.base import relative_gap
+from bprr.offline.backends.base import Progress, relative_gap
 from bprr.placement.base import Placement
 
 __all__ = ["OfflineResult", "Plan", "Route"]
@@ -13,17 +13,7 @@ __all__ = ["OfflineResult", "Plan", "Route"]
 
 @dataclass(frozen=True)
 class Route:
-    """Chain of one request.
-
-    Parameters
-    ----------
-    client : int
-        Row of the client in the swarm.
-    servers : tuple of int
-        Servers in the order they are visited.
-    processed : tuple of int
-        k_j: blocks that each of them processes.
-    """
+    """Chain of one request: its servers in order, and the blocks k_j that each processes."""
 
     client: int
     servers: tuple[int, ...]
@@ -32,15 +22,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Plan:
-    """A placement and the route of every request.
-
-    Parameters
-    ----------
-    placement : Placement
-        a_j, m_j and cache of every server.
-    routes : tuple of Route
-        One per request.
-    """
+    """A placement and the route of every request."""
 
     placement: Placement
     routes: tuple[Route, ...]
@@ -48,42 +30,19 @@ class Plan:
 
 @dataclass(frozen=True)
 class OfflineResult:
-    """What a formulation and a solver found, verified.
+    """What a formulation and a solver found, verified."""
 
-    Parameters
-    ----------
-    plan : Plan or None
-        Best plan known; None if none was found.
-    objective_ms : float
-        Σ over requests of the per-token time, recomputed by the verifier (ms); infinite without
-        a plan.
-    bound_ms : float
-        Proven lower bound on the optimum (ms).
-    status : str
-        ``"optimal"``, ``"gap_reached"`` (the gap that was asked for), ``"time_limit"``,
-        ``"stopped"`` (by another limit, or from outside) or ``"infeasible"``.
-    seconds : float
-        Wall-clock time of the whole procedure (s).
-    nodes : int
-        Branch-and-bound nodes of all integer programmes solved on the way.
-    formulation, solver_requested, solver_used : str
-        By name; ``solver_used`` with its version.
-    trace : tuple of (float, float, float)
-        Progress: seconds, objective and bound after each step of the procedure.
-    details : mapping
-        Sizes, steps and log files, for tables; ``"ended"``, how in the solver's own words.
-    """
-
-    plan: Plan | None
-    objective_ms: float
-    bound_ms: float
-    status: str
-    seconds: float
-    nodes: int
+    plan: Plan | None  # best one known
+    objective_ms: float  # Σ over requests of the per-token time; infinite without a plan
+    bound_ms: float  # proven lower bound on the optimum
+    status: str  # of `bprr.offline.backends.base.status_of`
+    seconds: float  # wall clock, of everything
+    nodes: int  # of branch and bound, in all integer programmes on the way
     formulation: str
     solver_requested: str
-    solver_used: str
-    trace: tuple[tuple[float, float, float], ...] = ()
+    solver_used: str  # with its version
+    trace: tuple[Progress, ...] = ()  # after each step of the procedure
+    # Sizes, steps and log files, for tables; "ended": how, in the solver's own words.
     details: Mapping[str, object] = field(default_factory=dict)
 
     @property

@@ -34,6 +34,7 @@ from bprr.offline.backends.highs import solve_relaxation
 from bprr.offline.backends.solve import require_solver, solve_milp
 from bprr.offline.formulation_strong import FlowModel
 from bprr.offline.instance import OfflineInstance, ServerClass
+from bprr.offline.milp import Milp
 from bprr.offline.packing import Arc, Window, placement_from_windows, plan_from_arcs
 from bprr.offline.plan import OfflineResult, Plan
 from bprr.offline.routing_ilp import route_exactly
@@ -51,24 +52,12 @@ Packer = Callable[[Sequence[Arc], Sequence[Window]], list[Window] | None]
 
 @dataclass(frozen=True)
 class FlowFormulation:
-    """What the procedure needs to know about a formulation over windows and arcs.
-
-    Parameters
-    ----------
-    name : str
-        Its name in results.
-    build : callable
-        Programme for an instance and a partition of its servers into classes.
-    pack : callable
-        Windows for arcs of one class, or None.
-    evaluate : callable
-        Verifies a plan independently and returns its objective (ms).
-    """
+    """What the procedure needs to know about a formulation over windows and arcs."""
 
     name: str
     build: Callable[[OfflineInstance, tuple[ServerClass, ...]], FlowModel]
-    pack: Packer
-    evaluate: Callable[[OfflineInstance, Plan], float]
+    pack: Packer  # windows for arcs of one class, or None
+    evaluate: Callable[[OfflineInstance, Plan], float]  # verifies a plan; its objective (ms)
 
 
 @dataclass
@@ -190,21 +179,9 @@ def unpack(
 def solve_flow_formulation(
     formulation: FlowFormulation, instance: OfflineInstance, settings: SolverSettings
 ) -> OfflineResult:
-    """Solve a flow formulation to proven optimality, or as far as the time allows.
+    """Solve a flow formulation to proven optimality, or as far as the limits allow.
 
-    Parameters
-    ----------
-    formulation : FlowFormulation
-        How windows, arcs and packing are defined.
-    instance : OfflineInstance
-        The problem.
-    settings : SolverSettings
-        Solver of the integer programmes and limits of the whole run; linear relaxations are
-        always solved by HiGHS, and their bounds recomputed from the duals.
-
-    Returns
-    -------
-    OfflineResult
+    Linear relaxations are always solved by HiGHS, and their bounds recomputed from the duals.
     """
     used = require_solver(settings.solver)
     search = Search(instance, formulation, settings)
@@ -268,7 +245,7 @@ def solve_for_classes(search: Search, classes: tuple[ServerClass, ...]) -> list[
         result = solve_milp(
             smaller, limited(search, 1.0 if last else SHARE_OF_TIME), search.formulation.name
         )
-        record(search, target, smaller.columns, smaller.rows, result)
+        record(search, target, smaller, result)
         # Beyond the target this says nothing, unless no column was left out.
         search.raise_bound(result.bound if everything else min(result.bound, target))
         if result.values is None:
@@ -291,20 +268,12 @@ def solve_for_classes(search: Search, classes: tuple[ServerClass, ...]) -> list[
     return []
 
 
-def record(search: Search, target: float, columns: int, rows: int, result: MilpResult) -> None:
+def record(search: Search, target: float, milp: Milp, result: MilpResult) -> None:
     """Keep what one integer programme took."""
     search.nodes += result.nodes
     search.ended = result.said
+    kept = ("status", "objective", "bound", "seconds", "nodes", "log_path")
     search.solves.append(
-        {
-            "target_ms": target,
-            "columns": columns,
-            "rows": rows,
-            "status": result.status,
-            "objective_ms": result.objective,
-            "bound_ms": result.bound,
-            "seconds": result.seconds,
-            "nodes": result.nodes,
-            "log": None if result.log_path is None else str(result.log_path),
-        }
+        {"target_ms": target, "columns": milp.columns, "rows": milp.rows}
+        | {name: getattr(result, name) for name in kept}
     )

@@ -27,14 +27,9 @@ __all__ = ["build_routing", "route_exactly"]
 def build_routing(
     instance: OfflineInstance, placement: Placement
 ) -> tuple[Milp, IntArray, IntArray, IntArray]:
-    """Integer programme (19).
+    """Integer programme (19); server, tail and head of its A arcs.
 
-    Returns
-    -------
-    milp : Milp
-        Columns are the flows of every client along every arc, client after client.
-    server, tail, head : ndarray of int64, shape (A,)
-        The arcs: server j takes a request from position ``tail`` to ``head``.
+    Columns are the flows of every client along every arc, client after client.
     """
     swarm = instance.swarm
     used = np.flatnonzero(placement.blocks > 0)
@@ -62,21 +57,9 @@ def build_routing(
 def route_exactly(
     instance: OfflineInstance, placement: Placement, settings: SolverSettings
 ) -> Plan:
-    """Best routes under a placement, all requests at once (19).
+    """Best routes under a placement, all requests at once (19), whatever gap the settings allow.
 
-    Parameters
-    ----------
-    instance : OfflineInstance
-        The problem.
-    placement : Placement
-        Who hosts what; its ``cache_tokens`` bound what is in use at once.
-    settings : SolverSettings
-        Solver and limits.
-
-    Returns
-    -------
-    Plan
-        The optimal routes whatever gap the settings allow, or the incumbent at a limit.
+    The placement's ``cache_tokens`` bound what is in use at once. At a limit it is the incumbent.
 
     Raises
     ------
@@ -96,15 +79,11 @@ def route_exactly(
     if result.values is None:
         raise NothingFoundError(f"routing (19) ended before it found routes: {result.status}")
     slots = placement.cache_tokens // instance.session_tokens
-    windows = {
-        int(j): Window(
-            int(j),
-            int(placement.first_block[j]) - 1,
-            int(placement.last_block[j]),
-            int(slots[j]),
-        )
-        for j in np.flatnonzero(placement.blocks > 0)
-    }
+    places = (placement.first_block - 1, placement.last_block, slots)
+    windows = [
+        Window(j, *place)
+        for j, place in enumerate(zip(*(each.tolist() for each in places), strict=True))
+    ]
     flow = np.rint(result.values).astype(int).reshape(instance.swarm.clients, -1)
     packed = [
         (Arc(int(client), int(tail[arc]), int(head[arc])), windows[int(server[arc])])

@@ -16,26 +16,29 @@ from bprr.offline.instance import OfflineInstance
 from bprr.offline.packing import pack_arcs, pack_arcs_by_end
 from bprr.offline.plan import OfflineResult, Plan
 from bprr.offline.procedure import FlowFormulation, solve_flow_formulation
-from bprr.offline.verify import Verifier, verify_plan, verify_relaxed_plan
+from bprr.offline.verify import Follow, follow_to_each_stop, follow_to_the_end, verify_plan
 
 __all__ = ["FORMULATIONS", "evaluate_plan", "solve_offline"]
 
 
-def evaluate_plan(instance: OfflineInstance, plan: Plan, verify: Verifier = verify_plan) -> float:
-    """Verify a plan, against the paper's problem unless told otherwise; its objective (ms)."""
-    return verify(
+def evaluate_plan(
+    instance: OfflineInstance, plan: Plan, follow: Follow = follow_to_the_end
+) -> float:
+    """Verify a plan, by the paper's stopping rule unless told otherwise; its objective (ms)."""
+    return verify_plan(
         instance.swarm,
         instance.requests,
         instance.session_tokens,
         plan.placement.first_block.tolist(),
         plan.placement.blocks.tolist(),
         [(route.client, route.servers, route.processed) for route in plan.routes],
+        follow,
     )
 
 
 STRONG = FlowFormulation("strong", build_strong, pack_arcs_by_end, evaluate_plan)
 RELAXED = FlowFormulation(
-    "relaxed", build_relaxed, pack_arcs, partial(evaluate_plan, verify=verify_relaxed_plan)
+    "relaxed", build_relaxed, pack_arcs, partial(evaluate_plan, follow=follow_to_each_stop)
 )
 
 
@@ -61,7 +64,7 @@ def solve_paper(instance: OfflineInstance, settings: SolverSettings) -> OfflineR
             "columns": model.milp.columns,
             "rows": model.milp.rows,
             "ended": result.said,
-            "log": None if result.log_path is None else str(result.log_path),
+            "log_path": result.log_path,
         },
     )
 

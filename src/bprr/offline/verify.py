@@ -13,14 +13,12 @@ from collections.abc import Callable, Sequence
 from bprr.ground.errors import BprrError
 from bprr.ground.swarm import Swarm
 
-__all__ = ["VerificationError", "Verifier", "verify_plan", "verify_relaxed_plan"]
+__all__ = ["Follow", "VerificationError", "follow_to_each_stop", "follow_to_the_end", "verify_plan"]
 
 MEMORY_TOLERANCE = 1e-9  # relative; the rounding of sums, as in `bprr.ground.swarm.floor_ratio`
 
 Chain = tuple[int, Sequence[int], Sequence[int]]  # client, servers, blocks processed
-Verifier = Callable[
-    [Swarm, Sequence[int], int, Sequence[int], Sequence[int], Sequence[Chain]], float
-]
+Follow = Callable[[Sequence[range], int, Chain], None]  # hosted blocks, L
 
 
 class VerificationError(BprrError):
@@ -34,6 +32,8 @@ def hosted_blocks(swarm: Swarm, first_block: Sequence[int], blocks: Sequence[int
         first, count = int(first_block[server]), int(blocks[server])
         if count < 0 or (count > 0 and not 1 <= first <= first + count - 1 <= swarm.model.blocks):
             raise VerificationError(f"server {server} hosts {count} blocks from block {first}")
+        if swarm.block_cap is not None and count > swarm.block_cap[server]:
+            raise VerificationError(f"server {server} hosts {count} blocks, more than it may")
         hosted.append(range(first, first + count))
     return hosted
 
@@ -78,16 +78,42 @@ def follow_to_each_stop(hosted: Sequence[range], blocks: int, chain: Chain) -> N
         raise VerificationError(f"client {client}: a chain ends before block {block}")
 
 
-def objective_of(
+def verify_plan(
     swarm: Swarm,
     requests: Sequence[int],
     session_tokens: int,
     first_block: Sequence[int],
     blocks: Sequence[int],
     chains: Sequence[Chain],
-    follow: Callable[[Sequence[range], int, Chain], None],
+    follow: Follow = follow_to_the_end,
 ) -> float:
-    """Check a plan whose chains are followed in one way or the other; its objective (ms)."""
+    """Check a plan and recompute its objective.
+
+    Parameters
+    ----------
+    swarm : Swarm
+        Servers and clients.
+    requests : sequence of int
+        R_c of every client.
+    session_tokens : int
+        Tokens for which a session reserves cache.
+    first_block, blocks : sequence of int, length S
+        a_j (from 1) and m_j.
+    chains : sequence of (client, servers, processed)
+        One per request; ``processed`` is what the plan claims for each server.
+    follow : callable
+        The stopping rule: the paper's, or `follow_to_each_stop`, where ``processed`` says it.
+
+    Returns
+    -------
+    float
+        Σ over requests of the per-token time (13a without l_max) (ms).
+
+    Raises
+    ------
+    VerificationError
+        If a rule is broken.
+    """
     hosted = hosted_blocks(swarm, first_block, blocks)
     served = [0] * swarm.clients
     cached = [0] * swarm.servers
@@ -114,59 +140,3 @@ def objective_of(
                 f"server {server} needs {needed:.6f} GB and has {available:.6f} GB"
             )
     return objective
-
-
-def verify_plan(
-    swarm: Swarm,
-    requests: Sequence[int],
-    session_tokens: int,
-    first_block: Sequence[int],
-    blocks: Sequence[int],
-    chains: Sequence[Chain],
-) -> float:
-    """Check a plan against the paper's problem and recompute its objective.
-
-    Parameters
-    ----------
-    swarm : Swarm
-        Servers and clients.
-    requests : sequence of int
-        R_c of every client.
-    session_tokens : int
-        Tokens for which a session reserves cache.
-    first_block, blocks : sequence of int, length S
-        a_j (from 1) and m_j.
-    chains : sequence of (client, servers, processed)
-        One per request; ``processed`` is what the plan claims for each server.
-
-    Returns
-    -------
-    float
-        Σ over requests of the per-token time (13a without l_max) (ms).
-
-    Raises
-    ------
-    VerificationError
-        If a rule is broken.
-    """
-    return objective_of(
-        swarm, requests, session_tokens, first_block, blocks, chains, follow_to_the_end
-    )
-
-
-def verify_relaxed_plan(
-    swarm: Swarm,
-    requests: Sequence[int],
-    session_tokens: int,
-    first_block: Sequence[int],
-    blocks: Sequence[int],
-    chains: Sequence[Chain],
-) -> float:
-    """Check a plan whose servers may stop early, and recompute its objective.
-
-    Parameters, result and errors are those of `verify_plan`; ``processed`` says here where each
-    server stops.
-    """
-    return objective_of(
-        swarm, requests, session_tokens, first_block, blocks, chains, follow_to_each_stop
-    )

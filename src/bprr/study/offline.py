@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from bprr.offline.backends.base import SolverSettings
 from bprr.offline.backends.solve import check_solver, installed_solvers
@@ -10,10 +11,11 @@ from bprr.scenario.scenario import Scenario, scenario_of
 from bprr.settings.configuration import Settings
 from bprr.study.slices import Slice, named_in
 
-__all__ = ["MODULES", "check_solvers", "offline_inputs", "offline_slice", "scattered"]
+__all__ = ["MODULES", "SCATTERED", "check_solvers", "offline_inputs", "offline_slice", "scattered"]
 
 MODULES = ("bprr.offline.experiments", "bprr.study.offline")
-NAMED = '"bloom_176b" "mig" "a100"'  # model and devices of every case
+NAMED = '"bloom_176b" "mig" "a100"'  # model and devices of every experiment
+SCATTERED = "optimality"  # the experiment on scattered swarms
 STUDY = {"scale": "study", "time_limit_s": 600.0}
 
 
@@ -30,18 +32,21 @@ def offline_slice(settings: Settings, kind: str, experiment: str) -> Slice:
     offline = settings.offline.model_dump(mode="json")
     if kind == "offline_study":
         offline |= STUDY
-    if experiment != "solver_race":  # which runs them all
+    kept: dict[str, Any] = {"seed": settings.seed, "runs": 1, "offline": offline}
+    named = NAMED
+    if experiment == "solver_race":  # it runs every solver, with a time limit of its own
+        del offline["time_limit_s"]
+    else:
         chosen = offline["options"].get(settings.solver)
         offline["options"] = {settings.solver: chosen} if chosen else {}
-    content, _ = settings.scenario("scattered")
-    named = f"{NAMED} {json.dumps(content)}"
-    kept = {
-        "seed": settings.seed,
-        "runs": 1,
-        "solver": settings.solver,
-        "offline": offline,
-        "topology_dir": str(settings.topology_dir),
-        "scenarios": {"scattered": content},
+        kept["solver"] = settings.solver
+    if experiment == SCATTERED:
+        kept["topology_dir"] = str(settings.topology_dir)
+        kept["scenarios"] = {"scattered": settings.scenario("scattered")[0]}
+        named += json.dumps(scattered(settings).model_dump(mode="json"))
+    else:
+        del offline["network"]
+    kept |= {
         **{key: {} for key in ("delays", "topologies", "methods", "sweeps")},
         **named_in(named, "device", settings.device_files, settings.devices),
         **named_in(named, "model", settings.model_files, settings.models),
@@ -55,10 +60,12 @@ def scattered(settings: Settings) -> Scenario:
     return scenario_of(content, {"network.name": settings.offline.network}, source)
 
 
-def offline_inputs(settings: Settings) -> list[str]:
-    """Files that experiments read beside their slice."""
-    made = {path for path in [*settings.device_files, *settings.model_files] if not path.exists()}
-    return sorted(map(str, made | set(scattered(settings).files(settings.topology_dir))))
+def offline_inputs(settings: Settings, experiment: str) -> list[str]:
+    """Files that an experiment reads beside its slice."""
+    files = {path for path in [*settings.device_files, *settings.model_files] if not path.exists()}
+    if experiment == SCATTERED:
+        files |= set(scattered(settings).files(settings.topology_dir))
+    return sorted(map(str, files))
 
 
 def check_solvers(settings: Settings) -> None:

@@ -80,7 +80,7 @@ def planned_experiment(settings: Settings, name: str) -> Planned:
     return Planned(
         Path(settings.results_dir, "offline", f"{name}.parquet"),
         offline_slice(settings, "offline", name),
-        files_hash(offline_inputs(settings)),
+        files_hash(offline_inputs(settings, name)),
         source_hash(*MODULES),
     )
 

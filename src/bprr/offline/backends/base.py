@@ -134,55 +134,24 @@ def status_of(ended: str, objective: float, bound: float, asked_gap: float) -> s
 
 @dataclass(frozen=True)
 class Answer:
-    """What a solver says at the end of a run.
+    """What a solver says at the end of a run."""
 
-    Parameters
-    ----------
-    ended : str
-        ``"finished"`` (by itself), ``"time_limit"``, ``"stopped"`` (by any other limit) or
-        ``"infeasible"``.
-    said : str
-        The same in the solver's own words.
-    values : ndarray, shape (N,), or None
-        Incumbent.
-    bound : float
-        The lower bound that the solver itself proved.
-    nodes : int
-        Branch-and-bound nodes.
-    progress : tuple of (float, float, float)
-        Seconds, incumbent's objective and bound over time, as the solver reported them.
-    """
-
-    ended: Ended
-    said: str
-    values: FloatArray | None
-    bound: float
-    nodes: int
+    ended: Ended  # "finished": by itself; "stopped": by any limit but time
+    said: str  # the same in the solver's own words
+    values: FloatArray | None  # incumbent
+    bound: float  # the lower bound that the solver itself proved
+    nodes: int  # of branch and bound
     progress: tuple[Progress, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class MilpResult(Answer):
-    """Outcome of one solve.
+    """Outcome of one solve."""
 
-    Parameters
-    ----------
-    status : str
-        See `status_of`.
-    objective : float
-        Of the incumbent; infinite without one.
-    seconds : float
-        Wall-clock time, with what it takes to hand over the programme (s).
-    solver_used : str
-        The solver with its version.
-    log_path : Path or None
-        The solver's log.
-    """
-
-    status: str
-    objective: float
-    seconds: float
-    solver_used: str
+    status: str  # of `status_of`
+    objective: float  # of the incumbent; infinite without one
+    seconds: float  # wall clock, with what it takes to hand over the programme
+    solver_used: str  # with its version
     log_path: Path | None
 
 
@@ -190,20 +159,10 @@ class MilpResult(Answer):
 class Backend:
     """One solver.
 
-    Parameters
-    ----------
-    name : str
-        The word by which it is chosen.
-    version : callable
-        Returns name and version; raises `SolverMissingError` if it is not installed.
-    accept : callable
-        Full name and value of an option as the solver takes them; raises
-        `bprr.offline.backends.options.OptionError`.
-    reserved : mapping
-        Why nobody may set which options (patterns, in lower case).
-    run : callable
-        Solves a programme with accepted options and writes its log to a path; may put other files
-        beside it, named after it, which are deleted.
+    ``accept`` gives an option's full name and value as the solver takes them, or raises
+    `bprr.offline.backends.options.OptionError`; ``reserved`` are patterns of options that nobody
+    may set, by the reason why. ``run`` solves a programme with accepted options and writes its log
+    to a path; it may put other files beside it, named after it, which are deleted.
     """
 
     name: str

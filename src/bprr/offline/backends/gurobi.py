@@ -45,9 +45,8 @@ def version() -> str:
     try:
         import gurobipy
     except ImportError as error:
-        raise SolverMissingError(
-            "gurobi", "install the package gurobipy (extra [gurobi])"
-        ) from error
+        remedy = "install the package gurobipy (extra [gurobi])"
+        raise SolverMissingError("gurobi", remedy) from error
     return f"Gurobi {'.'.join(str(part) for part in gurobipy.gurobi.version())}"
 
 

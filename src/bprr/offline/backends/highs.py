@@ -156,21 +156,8 @@ def solve_relaxation(milp: Milp, time_limit_s: float) -> tuple[float, FloatArray
 
     The bound is recomputed from the duals, so it holds whatever tolerance the solver worked to:
     for any duals π, Σ π·(the side they push against) + Σ min over the column's bounds of its
-    reduced cost is at most the optimum.
-
-    Parameters
-    ----------
-    milp : Milp
-        Programme with finite column bounds.
-    time_limit_s : float
-        Limit (s); without optimal duals the bound is weak, but still a bound.
-
-    Returns
-    -------
-    bound : float
-        Lower bound on the optimum; infinite if the relaxation is infeasible.
-    reduced_cost : ndarray, shape (N,)
-        What a unit of each column adds to that bound.
+    reduced cost is at most the optimum. It is infinite if the relaxation is infeasible, and weak
+    without optimal duals in time.
     """
     solver = load_model(milp, integer=False)
     solver.setOptionValue("time_limit", float(max(time_limit_s, 0.01)))

@@ -140,7 +140,7 @@ def solve_milp(milp: Milp, settings: SolverSettings, stem: str = "milp") -> Milp
                 finally:
                     kept = keep_log(log_path, settings)
         except OSError as error:
-            at = f": {error.filename}" if error.filename else ""
+            at = f": {place}" if (place := error.filename2 or error.filename) else ""
             raise SolverRunError(f"{used}: {error.strerror or error}{at}") from error
     objective = float("inf") if answer.values is None else float(milp.cost @ answer.values)
     bound = float("inf") if answer.ended == "infeasible" else answer.bound

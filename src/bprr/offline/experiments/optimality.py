@@ -25,27 +25,14 @@ A100_SHARE = 0.2  # of the servers, as in the scattered scenario
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is covered.
+    """How much is covered; swarms are given as servers and the most clients tried with them."""
 
-    Parameters
-    ----------
-    clustered_loads, random_loads : sequence of int
-        R on clustered swarms (equal servers, fast to solve) and on randomly drawn ones.
-    scattered, uniform : sequence of (int, int)
-        Servers, and the most clients tried with them: swarms on a backbone network, and swarms
-        with U(25, 30) ms to every MIG slice and U(125, 225) ms to every A100.
-    draws : int
-        Random draws of each case.
-    petals_orders : int
-        Random joining orders of PETALS per case.
-    """
-
-    clustered_loads: Sequence[int]
-    random_loads: Sequence[int]
-    scattered: Sequence[tuple[int, int]]
-    uniform: Sequence[tuple[int, int]]
-    draws: int
-    petals_orders: int
+    clustered_loads: Sequence[int]  # R on equal servers, which are fast to solve
+    random_loads: Sequence[int]  # R on randomly drawn ones
+    scattered: Sequence[tuple[int, int]]  # on a backbone network
+    uniform: Sequence[tuple[int, int]]  # U(25, 30) ms to MIG slices, U(125, 225) ms to A100s
+    draws: int  # of each case
+    petals_orders: int  # random joining orders of PETALS per case
 
 
 RANDOM_LOADS = (1, 2, 3, 5, 8, 12, 16, 20)
@@ -84,9 +71,11 @@ def drawn_swarm(study: Study, family: str, servers: int, clients: int, number: i
         rng = study.rng(3, number)
         requests = shared_out(clients, clients)
         return uniform_instance(study.catalogue, requests, rng, servers - a100, a100).swarm
+    assert study.scattered is not None
     fleet = study.scattered.fleet.model_copy(update={"servers": servers, "servers_per_node": None})
     scenario = study.scattered.model_copy(update={"fleet": fleet, "clients": clients})
-    return draw(scenario, study.catalogue, study.seed, number).swarm
+    # The paper's problem knows no cap on blocks; the scenario's is the artefact's.
+    return draw(scenario, study.catalogue, study.seed, number).swarm.without_block_cap()
 
 
 def optimality(study: Study) -> pd.DataFrame:

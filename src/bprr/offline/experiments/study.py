@@ -33,30 +33,14 @@ HUNDRED_PER_CENT = 100.0
 
 @dataclass(frozen=True)
 class Study:
-    """What every experiment needs.
-
-    Parameters
-    ----------
-    catalogue : Catalogue
-        Devices, models and networks.
-    scattered : Scenario
-        Scenario of the scattered swarms; servers and clients are set by the experiment.
-    offline : OfflineSettings
-        How much is covered, and the solvers' limits and options.
-    solver_name : str
-        Solver of the optima.
-    seed : int
-        Seed of all random draws.
-    log_dir : Path, optional
-        Where the solvers' logs are left.
-    """
+    """What every experiment needs."""
 
     catalogue: Catalogue
-    scattered: Scenario
-    offline: OfflineSettings
-    solver_name: str
-    seed: int
-    log_dir: Path | None = None
+    scattered: Scenario | None  # servers and clients are set by the experiment that uses it
+    offline: OfflineSettings  # how much is covered; the solvers' limits and options
+    solver_name: str  # of the optima
+    seed: int  # of all random draws
+    log_dir: Path | None = None  # where the solvers' logs are left
 
     @property
     def solver(self) -> SolverSettings:

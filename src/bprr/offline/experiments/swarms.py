@@ -1,4 +1,4 @@
-"""Instances of the study: BLOOM-176B on MIG slices and A100s (docs/constants.md#devices)."""
+"""Swarms of the experiments: BLOOM-176B on MIG slices and A100s (docs/constants.md#devices)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def uniform_instance(
 def equal_memory_instance(
     catalogue: Catalogue, load: int, rng: np.random.Generator, servers: int, memory_gb: float
 ) -> OfflineInstance:
-    """GSA's special case (docs/baselines.md#gsa): one client, servers with room for equally much.
+    """GSA's special case (docs/baselines.md#gsa): one client, room for equally many blocks each.
 
     Round trips are U(50, 200) ms; τ is U(3, 17) ms, the range from an A100 to a MIG slice.
     """
