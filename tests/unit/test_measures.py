@@ -53,7 +53,7 @@ def write(
         for method, values in methods.items()
         for run, value in enumerate(values)
     ]  # fmt: skip
-    write_table(pd.DataFrame(rows), results.path(file), {}, [])
+    write_table(pd.DataFrame(rows), results.path(file), {}, "")
 
 
 def taken(results: Results, measure: str, **arguments: Any) -> list[float]:
@@ -167,7 +167,7 @@ def test_running_time(results: Results) -> None:
         }
     )  # fmt: skip
     others = times.assign(method="new", total_s=0.0)
-    write_table(pd.concat([times, others]), results.path(FILE), {}, [])
+    write_table(pd.concat([times, others]), results.path(FILE), {}, "")
     assert taken(results, "running_time", setting="here", method="old") == [3.0, 2.0, 4.0]
 
 
@@ -178,7 +178,7 @@ def test_smallest(results: Results) -> None:
     table = pd.DataFrame(
         [{**CASE, "bound_over_cg_bprr": value, "bound_over_optimum": 0.1} for value in (1.5, 1.2)]
     )
-    write_table(table, results.path(FILE), {}, [])
+    write_table(table, results.path(FILE), {}, "")
     assert taken(results, "smallest", column="bound_over_cg_bprr")[0] == 1.2
 
 
@@ -195,6 +195,6 @@ def test_gap_of_the_best_solver(results: Results) -> None:
             for solver, status, gap, formulation, load in progress
         ]
     )  # fmt: skip
-    write_table(table, results.path(FILE), {}, [])
+    write_table(table, results.path(FILE), {}, "")
     where = {"formulation": "paper", "load": 3, "family": "clustered"}
     assert taken(results, "final_gap", **where)[0] == 0.3
