@@ -70,7 +70,7 @@ def verdict_with(
     table = requests(
         {"published": {"petals": with_delays_ms}, "none": {"petals": without_ms}}, "table3", 0
     )
-    write_table(table, folder / "sweeps/table3_cluster0.parquet", {}, [])
+    write_table(table, folder / "sweeps/table3_cluster0.parquet", {}, "")
     return str(judged(folder, study, CLAIM)["verdict"].item())
 
 
@@ -92,7 +92,7 @@ def test_variants_may_have_any_name_and_come_in_any_order(
     table = requests(
         {"a": {"petals": 1100}, "z": {"petals": 5330}, "m": {"petals": 9}}, "table3", 0
     )
-    write_table(table, tmp_path / "sweeps/table3_cluster0.parquet", {}, [])
+    write_table(table, tmp_path / "sweeps/table3_cluster0.parquet", {}, "")
     for variants in ({"z": paid, "a": free}, {"a": free, "z": paid, "m": paid}):
         row = judged(tmp_path, study.model_copy(update={"variants": variants}), CLAIM).iloc[0]
         assert row["verdict"] == Verdict.ONLY_WITH_DELAYS
@@ -105,7 +105,7 @@ def test_claims_on_the_artefact_read_its_table(tmp_path: Path, study: StudyCapti
     name = "artefact.fig7.abovenet.x_10"
     times = {"published": {"petals": 100, "proposed": 25}, "none": {"petals": 100, "proposed": 36}}
     table = requests(times, "fig7", 10, "abovenet")
-    write_table(table, tmp_path / "sweeps/fig7_abovenet.parquet", {}, [])
+    write_table(table, tmp_path / "sweeps/fig7_abovenet.parquet", {}, "")
     rows = judged(tmp_path, study, f"{name}.published", f"{name}.none")
     artefact = pd.read_csv("data/published/artefact_sweeps.csv", keep_default_na=False)
     point = artefact.query("figure == 'fig7' and topology == 'abovenet' and x == 10")
@@ -136,7 +136,7 @@ def test_causes_never_read_nan(tmp_path: Path, study: StudyCaption) -> None:
         requests({"published": {"petals": 7000}, "none": {"petals": 1100}}, "table3", 0),
         tmp_path / "sweeps/table3_cluster0.parquet",
         {},
-        [],
+        "",
     )
     row = judged(tmp_path, study, CLAIM.replace("petals", "proposed")).iloc[0]
     assert row["cause"] == "no feasible run"
@@ -155,7 +155,7 @@ def test_effects_are_those_of_their_own_sweep(tmp_path: Path, study: StudyCaptio
     }
     for sweep in ("fig8", "fig8_caption"):
         path = tmp_path / f"sweeps/{sweep}_abovenet.parquet"
-        write_table(requests(times, sweep, 0.1, "abovenet"), path, {}, [])
+        write_table(requests(times, sweep, 0.1, "abovenet"), path, {}, "")
     rows = effects(load_register(Path("discrepancies.yaml")), Results(tmp_path, study, PUBLISHED))
     (row,) = rows.query("discrepancy == 'number_in_eta_sweep'").to_dict("records")
     assert [row["before"], row["after"], row["effect"]] == pytest.approx([0.5, 0.4, -0.1])
@@ -237,7 +237,7 @@ def test_decomposition_adds_up(tmp_path: Path, study: StudyCaption) -> None:
         "none": {name: value - 1000 for name, value in STEPPED.items()},
     }
     table = requests(times, "decomposition", 0.5)
-    write_table(table, tmp_path / "sweeps/decomposition_cluster0.parquet", {}, [])
+    write_table(table, tmp_path / "sweeps/decomposition_cluster0.parquet", {}, "")
     results = Results(tmp_path, study, PUBLISHED)
     parts = decomposition(register, results)
     assert len(parts) == 2 * 2 * 5
@@ -264,7 +264,7 @@ def test_decomposition_adds_up(tmp_path: Path, study: StudyCaption) -> None:
 @pytest.mark.usefixtures("at_root")
 def test_decomposition_without_the_variants_is_empty(tmp_path: Path, study: StudyCaption) -> None:
     table = requests({"published": STEPPED}, "decomposition", 0.5)
-    write_table(table, tmp_path / "sweeps/decomposition_cluster0.parquet", {}, [])
+    write_table(table, tmp_path / "sweeps/decomposition_cluster0.parquet", {}, "")
     register = load_register(Path("discrepancies.yaml"))
     assert decomposition(register, Results(tmp_path, study, PUBLISHED)).empty
 

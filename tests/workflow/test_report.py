@@ -61,7 +61,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     settings = small_settings()
     table = run_sweep(settings, "fig7", "abovenet")
-    write_table(table, folder / "sweeps/fig7_abovenet.parquet", {"seed": settings.seed}, [])
+    write_table(table, folder / "sweeps/fig7_abovenet.parquet", {"seed": settings.seed}, "")
     study = study_caption(settings)
     results = Results(folder, study, PUBLISHED)
     register = load_register(Path("discrepancies.yaml"))

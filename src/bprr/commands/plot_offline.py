@@ -30,19 +30,26 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 def run_plot(arguments: argparse.Namespace) -> int:
     """Draw one figure."""
     from bprr.figures import offline_optimality, offline_race, offline_variants, style
-    from bprr.ground.storage import read_table
+    from bprr.ground import results
+    from bprr.ground.storage import read_provenance
+    from bprr.ground.tables import Schema, read_table
 
-    draw: dict[str, Callable[[pd.DataFrame], Figure]] = {
-        "optimality": offline_optimality.draw_optimality,
-        "theorem_2": offline_optimality.draw_bound,
-        "solver_race": offline_race.draw_race,
-        "relaxed_stopping": offline_variants.draw_stopping,
-        "equal_blocks": offline_variants.draw_equal_blocks,
+    drawn: dict[str, tuple[Schema, Callable[[pd.DataFrame], Figure]]] = {
+        "optimality": (results.OPTIMALITY, offline_optimality.draw_optimality),
+        "theorem_2": (results.THEOREM_2, offline_optimality.draw_bound),
+        "solver_race": (results.SOLVER_RACE, offline_race.draw_race),
+        "relaxed_stopping": (results.STOPPING, offline_variants.draw_stopping),
+        "equal_blocks": (results.EQUAL_BLOCKS, offline_variants.draw_equal_blocks),
     }
-    table = read_table(arguments.results)
+    schema, draw = drawn[arguments.figure]
+    table = read_table(arguments.results, schema)
     if arguments.figure == "optimality":
         table = offline_optimality.optimality_table(table)
-    figure = draw[arguments.figure](table)
+        settings = read_provenance(arguments.results).get("settings", {})
+        network = settings.get("offline", {}).get("network", "")
+        figure = offline_optimality.draw_optimality(table, network)
+    else:
+        figure = draw(table)
     for path in style.save(figure, table, arguments.output.with_suffix("")):
         print(path)
     return 0

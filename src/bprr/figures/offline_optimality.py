@@ -57,13 +57,10 @@ def optimality_table(optimality: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
-def draw_optimality(table: pd.DataFrame) -> Figure:
-    """One panel per family and number of servers: excess over the optimum against R.
+def draw_optimality(table: pd.DataFrame, network: str = "") -> Figure:
+    """One panel per family and number of servers of an `optimality_table`: excess against R.
 
-    Parameters
-    ----------
-    table : DataFrame
-        From `optimality_table`.
+    ``network`` is where the scattered swarms are.
     """
     panels = list(table.groupby(["family", "servers"]))
     with style.applied():
@@ -84,7 +81,8 @@ def draw_optimality(table: pd.DataFrame) -> Figure:
             figure,
             "BLOOM-176B, 1–3 clients; mean and range over clients, draws and joining orders; "
             f"requests routed exactly; {words}.\n× some or all plans infeasible. "
-            "scattered: BellCanada. uniform: U(25, 30) ms to MIG slices, U(125, 225) ms to A100s.",
+            f"{network and f'scattered: {network}. '}"
+            "uniform: U(25, 30) ms to MIG slices, U(125, 225) ms to A100s.",
         )
     return figure
 

@@ -152,7 +152,7 @@ def comparison_layout(table: pd.DataFrame, caption: SweepCaption) -> TextTable:
         header=[*head, *(f"λ = {r:g}/s\nl = {n:g}" for r, n in columns)],
         rows=rows,
         leading=3,
-        widths=[1.1, 1.9, 2.6, *[1.45] * len(columns)],
+        widths=[1.3, 1.85, 2.6, *[1.45] * len(columns)],
         emphasized=ours,
         note=_note(table, caption),
     )

@@ -38,7 +38,7 @@ def manifest(files: Iterable[Path]) -> Manifest:
         named.add(path)
         if path.suffix == ".pdf":
             beside = (path.with_suffix(suffix) for suffix in BESIDE)
-            named.update(found for found in beside if found.exists())
+            named.update(one for one in beside if one.exists())
     return Manifest(
         files={str(path): file_hash(path) for path in sorted(named)},
         packages=package_versions(),

@@ -32,7 +32,8 @@ __all__ = ["write_page"]
 PICTURE_WIDTH = 1200  # pixels: sharp on a laptop, small enough for one file
 COLORS = 96
 PROVENANCE = (
-    "scenario_hash", "seed", "runs", "source", "packages", "solver", "device", "measured_utc",
+    "settings_hash", "scenario_hash", "seed", "runs", "source", "packages", "solver", "device",
+    "measured_utc",
 )  # fmt: skip
 
 # Exhibits that are no sweep: caption, and where their numbers come from.
@@ -222,7 +223,7 @@ def write_page(
         ],
         groups=shown,
         explorer=_script_json(explorer_data(card.results)),
-        provenance={"source": source_hash(), **package_versions()},
+        provenance={"source": source_hash("bprr"), **package_versions()},
         study=study,
         method=method,
         baseline=baseline,

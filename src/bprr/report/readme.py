@@ -47,15 +47,15 @@ def _delays(path: Path) -> dict[str, str]:
 def _headline(path: Path) -> dict[str, str]:
     caption = study_caption(load_settings(), [])
     table = pd.read_csv(path)
-    found = {"headline.points": str(len(table.drop_duplicates(["figure", "topology", "x"])))}
+    texts = {"headline.points": str(len(table.drop_duplicates(["figure", "topology", "x"])))}
     for name, variant in {"with": caption.delayed, "without": caption.undelayed}.items():
         ratios = table.loc[table["allocation_delays"] == variant, "ratio"]
-        found[f"headline.{name}"] = _span(ratios)
-        found[f"headline.{name}.median"] = _percent(ratios.median())
+        texts[f"headline.{name}"] = _span(ratios)
+        texts[f"headline.{name}.median"] = _percent(ratios.median())
     load = table[(table["figure"] == "fig9") & (table["allocation_delays"] == caption.undelayed)]
     for row in load[load["x"] == load["x"].min()].to_dict("records"):
-        found[f"light.{row['topology']}"] = _percent(row["ratio"])
-    return found
+        texts[f"light.{row['topology']}"] = _percent(row["ratio"])
+    return texts
 
 
 def _offline(path: Path) -> dict[str, str]:
@@ -63,7 +63,7 @@ def _offline(path: Path) -> dict[str, str]:
     excess = table.loc[table["method"] == "cg_bprr", "above_optimum_percent"] / 100
     petals = table[table["method"] == "petals"].groupby(["servers", "family"])
     means = petals["above_optimum_percent"].mean() / 100
-    found = {
+    texts = {
         "offline.instances": str(len(excess)),
         "offline.proven": _percent(
             (table["status"][table["method"] == "optimum"] == "optimal").mean()
@@ -73,8 +73,8 @@ def _offline(path: Path) -> dict[str, str]:
         "offline.worst": f"{100 * excess.max():.1f} %",
     }
     for servers, rows in means.groupby("servers"):
-        found[f"offline.petals_{servers}"] = _span(rows)
-    return found
+        texts[f"offline.petals_{servers}"] = _span(rows)
+    return texts
 
 
 def _testbed(path: Path) -> dict[str, str]:
@@ -82,16 +82,16 @@ def _testbed(path: Path) -> dict[str, str]:
     table, contended = (means[means["group"] == name] for name in ("table", "contention"))
     errors = {name: table[f"{name}_ms_error"].abs() for name in ("per_token", "ttft")}
     crowded = contended["per_token_ms_error"].abs().sort_values()
-    found = {
+    texts = {
         "testbed.cases": str(len(table)),
         "testbed.sessions": str(table["requests"].sum()),
         "testbed.crowded_most": _percent(crowded.iloc[-2]),
         "testbed.crowded_worst": _percent(crowded.iloc[-1]),
     }
     for name, error in errors.items():
-        found[f"testbed.{name}"] = f"{100 * error.median():.1f} %"
-        found[f"testbed.{name}.worst"] = f"{100 * error.max():.1f} %"
-    return found
+        texts[f"testbed.{name}"] = f"{100 * error.median():.1f} %"
+        texts[f"testbed.{name}.worst"] = f"{100 * error.max():.1f} %"
+    return texts
 
 
 def _scorecard(path: Path) -> dict[str, str]:
@@ -132,12 +132,12 @@ def numbers(root: Path) -> dict[str, str]:
     InputError
         If a source is missing.
     """
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for name, read in SOURCES.items():
         if not (root / name).is_file():
             raise InputError(root / name, "file", "missing", "the outputs of a whole run")
-        found |= read(root / name)
-    return found
+        texts |= read(root / name)
+    return texts
 
 
 def fill(text: str, known: Mapping[str, str], where: object) -> str:

@@ -62,18 +62,15 @@ def run_means(requests: pd.DataFrame) -> pd.DataFrame:
         raise InputError("requests", "columns", f"no {', '.join(missing)}", ", ".join(required))
     # A table of infeasible runs alone has no metrics at all.
     known = requests.reindex(columns=[*POINT, "run", *METRICS, *constant, "status"])
-    tokens = {name: known["output_tokens"] - skipped for name, skipped in SKIPPED_TOKENS.items()}
-    keyed = known.assign(
-        feasible=known["status"].astype(str) == "ok",
-        **{name: known[name] * count for name, count in tokens.items()},
-        **{f"{name}_tokens": count for name, count in tokens.items()},
-    )
+    keyed = known.assign(feasible=known["status"].astype(str) == "ok")
+    tokens = keyed.groupby([*POINT, "run"], observed=True)["output_tokens"].transform("mean")
+    for name, skipped in SKIPPED_TOKENS.items():
+        # Exactly 1 where all requests are of one length, so that nothing is rounded there.
+        weight = (known["output_tokens"] - skipped) / (tokens - skipped)
+        keyed[name] = known[name] * weight
     grouped = keyed.groupby([*POINT, "run"], observed=True)
     parts = (grouped[list(METRICS)].mean(), grouped[constant].first(), grouped["feasible"].all())
     table = pd.concat(parts, axis=1)
-    for name in tokens:
-        total = grouped[f"{name}_tokens"].sum()
-        table[name] = grouped[name].sum(min_count=1) / total.where(total > 0)
     table["output_tokens"] = grouped["output_tokens"].mean().round()
     table = table.reset_index()
     return table.astype(dict.fromkeys(("figure", "topology", "allocation_delays", "method"), str))
