@@ -74,6 +74,7 @@ def run_means(requests: pd.DataFrame) -> pd.DataFrame:
     for name in tokens:
         total = grouped[f"{name}_tokens"].sum()
         table[name] = grouped[name].sum(min_count=1) / total.where(total > 0)
+    table.loc[~table["feasible"], list(METRICS)] = np.nan
     table["output_tokens"] = grouped["output_tokens"].mean().round()
     table = table.reset_index()
     return table.astype(dict.fromkeys(("figure", "topology", "allocation_delays", "method"), str))
