@@ -84,7 +84,8 @@ def test_what_is_written_can_be_read(configuration, in_order):
     again = read_table(folder / "table3_cluster1.parquet")
     assert again.drop(columns=["status"]).equals(table.drop(columns=["status"]))
     provenance = read_provenance(folder / "table3_cluster1.parquet")
-    assert (provenance["settings"]["seed"], provenance["settings"]["runs"]) == (7, 2)
+    made_from = provenance["settings"]
+    assert (made_from["seed"], made_from["sweeps"]["table3"]["runs"]) == (7, 2)
     assert provenance["settings_hash"] == sweep_slice(settings, *JOBS[2]).digest
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         f"{'_'.join(job)}.parquet" for job in JOBS

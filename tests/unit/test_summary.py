@@ -74,6 +74,33 @@ def test_interval_widens_with_confidence_and_needs_two_runs():
     assert np.isnan(mean_interval([], 0.95).value)
 
 
+# Quantiles of Student's t from printed tables.
+@pytest.mark.parametrize(
+    "values, confidence, half",
+    [
+        ([1.0, 3.0], 0.95, 12.706205),  # s = √2, over √2: 1
+        ([1.0, 3.0], 0.90, 6.313752),
+        ([10.0, 20.0, 30.0], 0.95, 4.302653 * 10 / math.sqrt(3)),
+        ([10.0, 20.0, 30.0], 0.99, 9.924843 * 10 / math.sqrt(3)),
+        ([2.0, 4.0, 4.0, 4.0, 6.0], 0.95, 2.776445 * math.sqrt(2 / 5)),  # s² = 8/4
+    ],
+)
+def test_half_widths_of_small_samples_by_hand(values, confidence, half):
+    interval = mean_interval(values, confidence)
+    assert interval.high - interval.value == pytest.approx(half, rel=1e-6)
+    assert interval.value - interval.low == pytest.approx(half, rel=1e-6)
+    # The same observations against a baseline of 1 in every run.
+    ratio = paired_ratio(values, np.ones(len(values)), confidence)
+    assert ratio.high - ratio.value == pytest.approx(half, rel=1e-6)
+
+
+def test_half_width_of_a_ratio_of_two_runs_by_hand():
+    # y = 1, 5 and x = 2, 4: r = 1; residuals −1 and 1, s = √2; over √2 · 3.
+    ratio = paired_ratio([1.0, 5.0], [2.0, 4.0], 0.95)
+    assert ratio.value == 1
+    assert ratio.high - ratio.value == pytest.approx(12.706205 / 3, rel=1e-6)
+
+
 def test_paired_difference_is_narrower_than_unpaired():
     low, high = np.array([1.0, 5.0, 9.0]), np.array([2.1, 5.9, 10.0])
     difference = paired_difference(low, high, 0.95)
@@ -126,6 +153,30 @@ def test_infeasible_runs_are_counted_and_left_out():
     assert (petals["runs"], petals["infeasible_runs"], petals["mean"]) == (2, 1, 20)
     assert (proposed["runs"], proposed["paired_runs"]) == (3, 2)
     assert proposed["ratio_to_petals"] == pytest.approx(18 / 40)
+
+
+def test_a_run_with_a_request_that_was_served_and_one_that_was_not_is_infeasible():
+    rows = example()
+    lost = request_rows("petals", 1, [], "infeasible: no chain")
+    means = run_means(pd.concat([rows, pd.DataFrame(lost)]))
+    mixed = means[(means["method"] == "petals") & (means["run"] == 1)].iloc[0]
+    assert not mixed["feasible"]
+    assert mixed[["per_token_ms", "ttft_ms", "remaining_per_token_ms", "wait_ms"]].isna().all()
+    petals = row_of(summarize(means, 0.95), "petals")
+    assert (petals["runs"], petals["infeasible_runs"], petals["mean"]) == (2, 1, 20)
+
+
+def test_time_per_token_is_over_all_tokens():
+    """Requests of 10, 100 and 1 tokens that take 200, 500 and 80 ms, the first token 20, 5, 80."""
+    rows = request_rows("petals", 0, [20.0, 5.0, 80.0])
+    later_ms = [(200 - 20) / 9, (500 - 5) / 99, np.nan]
+    for row, tokens, rest, first in zip(rows, (10, 100, 1), later_ms, (20, 5, 80), strict=True):
+        row.update(output_tokens=tokens, remaining_per_token_ms=rest, ttft_ms=first)
+    means = run_means(pd.DataFrame(rows)).iloc[0]
+    assert means["per_token_ms"] == pytest.approx((200 + 500 + 80) / 111)
+    assert means["remaining_per_token_ms"] == pytest.approx((180 + 495) / (9 + 99))
+    assert means["ttft_ms"] == pytest.approx((20 + 5 + 80) / 3)  # once per request
+    assert means["output_tokens"] == 37
 
 
 def test_a_method_that_is_never_feasible_keeps_its_row():

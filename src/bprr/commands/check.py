@@ -25,10 +25,12 @@ def _check(arguments: argparse.Namespace) -> int:
     from bprr.study.checks import check_settings, json_schema
     from bprr.study.points import catalogue
 
+    path = arguments.file
     if arguments.schema:
+        if path is not None:
+            load_settings(path)  # whose policy files have options too
         print(json.dumps(json_schema(), indent=2, sort_keys=True))
         return 0
-    path = arguments.file
     if path is not None and "network" in read_yaml(path):
         settings = load_settings()
         drawn = draw(load_scenario(path), catalogue(settings), settings.seed, 0)

@@ -14,8 +14,6 @@ from bprr.commands.solver import add_solver_arguments, chosen
 if TYPE_CHECKING:
     from bprr.offline.instance import OfflineInstance
     from bprr.offline.plan import OfflineResult
-    from bprr.scenario.draw import Catalogue
-    from bprr.scenario.scenario import Scenario
 
 __all__ = ["add_command"]
 
@@ -62,24 +60,6 @@ def read_requests(text: str, clients: int) -> tuple[int, ...]:
         allowed = f"one whole number, or {clients} separated by commas"
         raise InputError("command line", "--requests", text, allowed)
     return counts
-
-
-def scenario_instance(
-    scenario: Scenario, catalogue: Catalogue, seed: int, number: int, requests: str | None
-) -> OfflineInstance:
-    """Offline instance of one draw of a scenario; R is its design load unless given."""
-    from bprr.offline.instance import OfflineInstance, shared_out
-    from bprr.scenario.draw import draw
-    from bprr.study.design_load import design_load_of
-
-    drawn = draw(scenario, catalogue, seed, number)
-    request = drawn.design_request
-    if requests is not None:
-        counts = read_requests(requests, drawn.swarm.clients)
-    else:
-        # As in sweeps, for a method without a delay of its own.
-        counts = shared_out(design_load_of(drawn, 0.0), drawn.swarm.clients)
-    return OfflineInstance(drawn.swarm, counts, request.cache_tokens)
 
 
 def result_record(instance: OfflineInstance, result: OfflineResult) -> dict[str, Any]:
@@ -135,8 +115,10 @@ def _solve(arguments: argparse.Namespace) -> int:
     from bprr.offline.backends.base import SolverSettings
     from bprr.offline.backends.solve import check_solver
     from bprr.offline.solve import solve_offline
+    from bprr.scenario.draw import draw
     from bprr.scenario.scenario import load_scenario
     from bprr.settings.overrides import parse_override
+    from bprr.study.api import offline_instance
     from bprr.study.points import catalogue
     from bprr.study.slices import settings_at
 
@@ -146,9 +128,10 @@ def _solve(arguments: argparse.Namespace) -> int:
     scenario = load_scenario(
         arguments.scenario, dict(parse_override(text) for text in arguments.set)
     )
-    instance = scenario_instance(
-        scenario, catalogue(settings), settings.seed, arguments.draw, arguments.requests
-    )
+    drawn = draw(scenario, catalogue(settings), settings.seed, arguments.draw)
+    given = arguments.requests
+    counts = None if given is None else read_requests(given, drawn.swarm.clients)
+    instance = offline_instance(drawn, counts)
     result = solve_offline(instance, arguments.formulation, solver)
     record = result_record(instance, result)
     if arguments.json:

@@ -30,7 +30,15 @@ from bprr.settings.overrides import located, overlaid, seen_from_here, with_over
 from bprr.settings.shipped import DEFAULT
 from bprr.settings.yaml_file import read_yaml
 
-__all__ = ["DelayVariant", "Method", "Settings", "Sweep", "load_settings", "settings_of"]
+__all__ = [
+    "DelayVariant",
+    "Method",
+    "Settings",
+    "Sweep",
+    "load_settings",
+    "named_in_files",
+    "settings_of",
+]
 
 
 class Method(Strict):
@@ -154,12 +162,12 @@ class Settings(Strict):
     @cached_property
     def all_devices(self) -> dict[str, Device]:
         """Devices by name, those of the files too."""
-        return _named(self.device_files, Device, self.devices)
+        return named_in_files(self.device_files, Device, self.devices)
 
     @cached_property
     def all_models(self) -> dict[str, LanguageModel]:
         """Language models by name, those of the files too."""
-        return _named(self.model_files, LanguageModel, self.models)
+        return named_in_files(self.model_files, LanguageModel, self.models)
 
     def scenario(self, name: str) -> tuple[Mapping[str, Any], str]:
         """Content of a scenario by its name or file, and where it was read from."""
@@ -194,7 +202,7 @@ def _check_axis(
             raise Refused(key, ", ".join(per_topology), allowed)
 
 
-def _named(
+def named_in_files(
     files: Sequence[Path], kind: type[Loaded], given: Mapping[str, Loaded]
 ) -> dict[str, Loaded]:
     """Entries of some files by name, beside given ones, each knowing its name."""

@@ -47,9 +47,13 @@ def overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, An
 
 def located(content: Any, folder: Path, key: str = "") -> Any:
     """Content in which every path that is relative begins at a folder."""
-    if isinstance(content, Mapping):
-        return {name: located(value, folder, str(name)) for name, value in content.items()}
-    if key.rpartition(".")[2] not in PATH_KEYS:
+    is_path = key.rpartition(".")[2] in PATH_KEYS
+    if isinstance(content, Mapping):  # below a path's key: values of an axis by topology
+        return {
+            name: located(value, folder, key if is_path else str(name))
+            for name, value in content.items()
+        }
+    if not is_path:
         return content
     if isinstance(content, list):
         return [located(value, folder, key) for value in content]

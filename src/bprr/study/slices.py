@@ -16,9 +16,16 @@ from typing import Any
 from bprr.ground.errors import InputError
 from bprr.ground.files import read_json
 from bprr.ground.registry import POLICY_FILE, REGISTRIES
+from bprr.ground.schema import Strict
 from bprr.ground.storage import replacing
-from bprr.settings.configuration import Method, Settings, load_settings, settings_of
-from bprr.settings.yaml_file import read_yaml
+from bprr.ground.swarm import Device, LanguageModel
+from bprr.settings.configuration import (
+    Method,
+    Settings,
+    load_settings,
+    named_in_files,
+    settings_of,
+)
 from bprr.study.points import SweepPoint, sweep_points
 
 __all__ = [
@@ -31,6 +38,10 @@ __all__ = [
     "sweep_slice",
     "sweeps_slice",
 ]
+
+
+KINDS: dict[str, type[Strict]] = {"device": Device, "model": LanguageModel}
+REMARKS = {"name", "title", "source", "provenance"}  # of devices and models, for people
 
 
 class Slice:
@@ -149,13 +160,13 @@ def named_in(
 ) -> dict[str, Any]:
     """Entries that a text names; files that a job is still to write are kept as they are."""
     present = [path for path in files if path.exists()]
-    entries: dict[str, Any] = {
-        key: entry.model_dump(mode="json", exclude_unset=True) for key, entry in given.items()
-    }
-    for path in present:
-        entries |= read_yaml(path)
+    entries: Mapping[str, Strict] = named_in_files(present, KINDS[kind], given)
     return {
-        f"{kind}s": {key: entry for key, entry in entries.items() if f'"{key}"' in text},
+        f"{kind}s": {
+            key: entry.model_dump(mode="json", exclude_unset=True, exclude=REMARKS)
+            for key, entry in entries.items()
+            if f'"{key}"' in text
+        },
         f"{kind}_files": [str(path) for path in files if path not in present],
     }
 

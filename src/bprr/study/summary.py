@@ -71,6 +71,7 @@ def run_means(requests: pd.DataFrame) -> pd.DataFrame:
     grouped = keyed.groupby([*POINT, "run"], observed=True)
     parts = (grouped[list(METRICS)].mean(), grouped[constant].first(), grouped["feasible"].all())
     table = pd.concat(parts, axis=1)
+    table.loc[~table["feasible"], list(METRICS)] = np.nan
     table["output_tokens"] = grouped["output_tokens"].mean().round()
     table = table.reset_index()
     return table.astype(dict.fromkeys(("figure", "topology", "allocation_delays", "method"), str))
