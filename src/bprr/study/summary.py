@@ -67,10 +67,14 @@ def run_means(requests: pd.DataFrame) -> pd.DataFrame:
     for name, skipped in SKIPPED_TOKENS.items():
         # Exactly 1 where all requests are of one length, so that nothing is rounded there.
         weight = (known["output_tokens"] - skipped) / (tokens - skipped)
+        keyed[f"{name}_weight"] = weight.where(known[name].notna())
         keyed[name] = known[name] * weight
     grouped = keyed.groupby([*POINT, "run"], observed=True)
     parts = (grouped[list(METRICS)].mean(), grouped[constant].first(), grouped["feasible"].all())
     table = pd.concat(parts, axis=1)
+    for name in SKIPPED_TOKENS:
+        weights = grouped[f"{name}_weight"].sum()
+        table[name] = grouped[name].sum(min_count=1) / weights.where(weights > 0)
     table.loc[~table["feasible"], list(METRICS)] = np.nan
     table["output_tokens"] = grouped["output_tokens"].mean().round()
     table = table.reset_index()
