@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -151,3 +153,14 @@ def test_the_method_of_the_readme_runs(root, at_root, tmp_path, capsys):
     chosen = ["--config", str(tmp_path / "mine.yaml"), "--method", "end_to_end", "--runs", "1"]
     assert main(["simulate", scenario, *chosen, "--set", "workload.requests=5"]) == 0
     assert "End to end" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [(["policies"], "docs/policies.md"), (["check", "--schema"], "config/schema.json")],
+)
+def test_written_pages_are_what_the_command_writes(root, command, path):
+    run = subprocess.run(
+        [sys.executable, "-m", "bprr", *command], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == (root / path).read_text(encoding="utf-8"), f"bprr {' '.join(command)}"

@@ -1,0 +1,34 @@
+"""``bprr policies``: every policy that can be named, and its options (docs/policies.md)."""
+
+from __future__ import annotations
+
+import argparse
+
+__all__ = ["add_command"]
+
+
+def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    command = subparsers.add_parser("policies", help="policies of every kind, with their options")
+    command.set_defaults(run=_policies)
+
+
+def _policies(arguments: argparse.Namespace) -> int:
+    from bprr.ground.registry import REGISTRIES
+
+    print("# Policies\n")
+    print("Written by `bprr policies`, which lists policies of your own as well. A policy is named")
+    print("alone, or with options: `placement: {offloading: {bandwidth_gb_per_s: 8}}`.")
+    for kind, registry in REGISTRIES.items():
+        print(f"\n## {kind.capitalize()}\n\n| policy | what it does | options (default) |")
+        print("| --- | --- | --- |")
+        for name in registry:
+            policy = registry[name]
+            what = (policy.__doc__ or "").split("\n\n")[0].replace("\n    ", " ").strip()
+            options = "; ".join(
+                f"`{option}` ({field.default!r})"
+                + (f": {field.description}" if field.description else "")
+                for option, field in policy.Options.model_fields.items()
+            )
+            print(f"| `{name}` | {what} | {options or 'none'} |")
+    return 0
