@@ -3,6 +3,7 @@
 #   make PYTHON=python3.12 ...      another interpreter (3.11 or newer)
 #   make reproduce CORES=4          fewer cores
 #   make reproduce ARGS="--until figures"    passed on to snakemake, pytest or the benchmarks
+#   make reproduce RUN=mine ARGS="--config runs=100"    results and figures in folders of their own
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -12,12 +13,17 @@ SHELL := bash
 PYTHON ?= python3
 CORES ?= all
 ARGS ?=
+RUN ?=
 
 BIN := .venv/bin
 READY := .venv/.installed
-SNAKEMAKE = $(BIN)/snakemake --cores $(CORES)
+# By the interpreter, not by scripts, which keep the path where they were installed.
+SNAKEMAKE = $(BIN)/python -m snakemake --cores $(CORES)
+RESULTS := results$(if $(RUN),/$(RUN))
+WITH_RUN := $(if $(RUN),$(if $(findstring --config ,$(ARGS)),run=$(RUN),--config run=$(RUN)))
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONPATH := $(CURDIR)/src
 
 # One thread per process: a figure must not depend on how many cores a library grabs.
 export OMP_NUM_THREADS := 1
@@ -39,9 +45,9 @@ help: ## list the doors
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 reproduce: $(READY) ## regenerate every result, figure and the scorecard
-	$(SNAKEMAKE) $(ARGS)
-	@if [ -f results/report.html ]; then \
-	    cat results/scorecard.txt; echo "Report: $(CURDIR)/results/report.html"; \
+	$(SNAKEMAKE) $(ARGS) $(WITH_RUN)
+	@if [ -f $(RESULTS)/report.html ]; then \
+	    cat $(RESULTS)/scorecard.txt; echo "Report: $$PWD/$(RESULTS)/report.html"; \
 	fi
 
 smoke: $(READY) ## the whole workflow on small settings, in minutes
@@ -52,10 +58,10 @@ dry-run: $(READY) ## count the jobs that `make reproduce` would run
 
 readme: $(READY) ## numbers and pictures of README and docs, from a whole run
 	$(SNAKEMAKE) $(ARGS)
-	$(BIN)/bprr readme
+	$(BIN)/python -m bprr readme
 
 test: $(READY) ## the test suite
-	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 bench: $(READY) ## time the kernels, the simulator and the solvers
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -66,11 +72,11 @@ agreement: $(READY) ## random small instances: enumeration against both formulat
 lint: style types workflow-lint ## style, types and workflow checks
 
 style: $(READY)
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
 
 types: $(READY)
-	$(BIN)/mypy
+	$(BIN)/python -m mypy
 
 # Software is pinned by requirements.lock, so the one lint that asks each rule for a conda
 # environment or container is let through. Any other lint, or an error, fails.
@@ -84,21 +90,26 @@ workflow-lint: $(READY)
 	echo "snakemake --lint: nothing to complain about"
 
 format: $(READY) ## put the code in the project style
-	$(BIN)/ruff check --fix
-	$(BIN)/ruff format
+	$(BIN)/python -m ruff check --fix
+	$(BIN)/python -m ruff format
 
 setup: $(READY) ## create .venv from the lock, and no more
 
-$(BIN)/python:
+# An environment that was made elsewhere (a copied or moved checkout), or whose Python is gone, is
+# made anew.
+ifneq ($(shell [ "$$(cat $(READY) 2> /dev/null)" = "$$(pwd -P)" ] && $(BIN)/python -c '' && echo ours),ours)
+.PHONY: $(READY)
+endif
+
+$(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "bprr needs Python 3.11 or newer; name one, for example: make PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv .venv
-
-$(READY): pyproject.toml requirements.lock | $(BIN)/python
+	@[ "$$(cat $@ 2> /dev/null)" = "$$(pwd -P)" ] || $(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python -m ensurepip --upgrade
 	@echo "Installing the pinned packages in .venv (about a minute)"
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	@touch $@
+	@pwd -P > $@
 
 # The right build of torch depends on the machine (CPU, CUDA), so it stands outside the lock.
 measure-env: $(READY) ## add torch and transformers, to measure a device
@@ -126,7 +137,7 @@ $(TESTBED)/.installed: requirements-testbed.lock requirements-testbed.in
 testbed-smoke: $(READY) ## genuine PETALS on three servers, where the machine allows
 	@if ! $(IS_PYTHON_3_11); then \
 	    echo "testbed: skipped, nothing is measured here; missing: Python 3.11 (PYTHON=python3.11)"; \
-	elif $(BIN)/bprr testbed check --machine; then \
+	elif $(BIN)/python -m bprr testbed check --machine; then \
 	    $(MAKE) testbed && $(SNAKEMAKE) testbed_smoke; \
 	fi
 
@@ -135,7 +146,7 @@ extra = $(BIN)/python -c "import tomllib; \
     extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; \
     [print(line) for name in '$(1)'.split() for line in extras[name]]"
 
-COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
     --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
     --custom-compile-command "make lock"
 
@@ -157,6 +168,10 @@ lock: $(READY) ## pin the packages again; ARGS=--upgrade to move to the newest
 	mv requirements-testbed.lock.new requirements-testbed.lock
 	rm requirements-testbed-nodeps.lock
 
-clean: ## delete results, figures and caches (ignored files only; .venv stays)
-	git clean -fdXq -- results figures benchmarks logs src tests \
-	    .snakemake .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
+# Named one by one: nothing else is ever deleted, whatever repository this folder lies in.
+clean: ## delete results, figures and caches (.venv stays)
+	rm -rf -- results logs benchmarks/results .snakemake .cache .hypothesis .mypy_cache \
+	    .pytest_cache .ruff_cache
+	find figures -mindepth 1 -maxdepth 1 ! -name README.md ! -name .gitkeep ! -name readme \
+	    -exec rm -rf -- {} +
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf -- {} +

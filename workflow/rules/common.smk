@@ -1,6 +1,7 @@
 # The configuration, checked before any job is made, and what every rule needs from it. Nothing is
 # written while this is read: slices of the settings are written when a run starts (Snakefile).
 import fcntl
+import json
 import os
 import re
 import shlex
@@ -13,12 +14,13 @@ sys.path.insert(0, str(SRC))
 from bprr.figures.from_settings import caption_slice
 from bprr.ground.errors import BprrError
 from bprr.ground.source import source_hash
-from bprr.ground.storage import files_hash
+from bprr.ground.storage import files_hash, replacing
 from bprr.report.claims import each_claim, load_claims
 from bprr.report.discrepancies import load_register
 from bprr.report.scorecard import check_claims, planned_files
 from bprr.settings.configuration import load_settings
 from bprr.study.slices import input_files, sweep_modules, sweep_slice, sweeps_slice
+from bprr.study.status import differences
 from bprr.study.timing import SETTINGS_TIMED, timed_methods
 
 
@@ -82,6 +84,12 @@ def start():
     RUNNING.flush()
     for made in SLICES.values():
         made.write(RESULTS)
+    content = SETTINGS.model_dump(mode="json")
+    frozen = Path(RESULTS, "configuration.json")
+    with replacing(frozen) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    changed = list(differences(load_settings().model_dump(mode="json"), content))
+    logger.info(f"Settings: {frozen}; other than shipped: {', '.join(changed) or 'nothing'}")
 
 
 wildcard_constraints:

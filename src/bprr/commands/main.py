@@ -36,6 +36,7 @@ COMMANDS = (
     "verify",
     "provenance",
     "status",
+    "doctor",
     "policies",
     "readme",
 )

@@ -111,6 +111,11 @@ class Sweep(Strict):
 class Settings(Strict):
     """The whole configuration (``config/default.yaml``)."""
 
+    run: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$|^$",
+        description="name of a run, whose results and figures lie in folders of that name",
+    )
     results_dir: str = "results"
     figures_dir: str = "figures"
     seed: Annotated[int, Field(ge=0, strict=True)]
@@ -247,4 +252,7 @@ def load_settings(*files: str | Path, overrides: Mapping[str, Any] | None = None
     keys = located(overrides or {}, Path())
     content = overlaid(content, {key: value for key, value in keys.items() if "." not in key})
     content = with_overrides(content, {key: keys[key] for key in keys if "." in key})
+    if run := content.get("run"):
+        for key in ("results_dir", "figures_dir"):
+            content[key] = f"{content[key]}/{run}"
     return settings_of(content, where)

@@ -18,6 +18,7 @@ from bprr.study.slices import Slice, input_files, sweep_modules, sweep_slice
 __all__ = [
     "Planned",
     "State",
+    "differences",
     "planned_experiment",
     "planned_sweep",
     "planned_tables",
@@ -105,7 +106,7 @@ def state_of(planned: Planned) -> State:
     if "settings_hash" not in made:
         return State("foreign", "it does not say its settings")
     if made["settings_hash"] != planned.settings.digest:
-        changed = list(_differences(made.get("settings", {}), planned.settings.content))
+        changed = list(differences(made.get("settings", {}), planned.settings.content))
         more = [f"and {len(changed) - MOST_REASONS} more"] if len(changed) > MOST_REASONS else []
         return State("stale", "settings: " + ", ".join([*changed[:MOST_REASONS], *more]))
     if made.get("data") != planned.data:
@@ -115,11 +116,11 @@ def state_of(planned: Planned) -> State:
     return State("current")
 
 
-def _differences(made: Any, asked: Any, key: str = "") -> Iterator[str]:
+def differences(made: Any, asked: Any, key: str = "") -> Iterator[str]:
     """Dotted keys in which two settings differ."""
     if isinstance(made, Mapping) and isinstance(asked, Mapping):
         for name in sorted({*made, *asked}):
-            yield from _differences(made.get(name), asked.get(name), f"{key}.{name}".lstrip("."))
+            yield from differences(made.get(name), asked.get(name), f"{key}.{name}".lstrip("."))
     elif made != asked:
         yield f"{key} ({_short(made)}, now {_short(asked)})"
 
