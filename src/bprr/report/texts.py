@@ -137,7 +137,7 @@ def effects_text(card: Scorecard) -> pd.DataFrame:
             "delays": caption.variants[row["allocation_delays"]].label,
             "ratio before": with_interval(row["before"], row["before_low"], row["before_high"]),
             "ratio after": with_interval(row["after"], row["after_low"], row["after_high"]),
-            "effect": f"{row['effect']:+.3f}",
+            "effect": "" if np.isnan(row["effect"]) else f"{row['effect']:+.3f}",
         }
         for row in card.effects.to_dict("records")
     ]
