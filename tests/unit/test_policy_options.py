@@ -1,14 +1,17 @@
 """Options of policies: refused by their full key, and reached by --set and by axes."""
 
 import copy
+import json
 
 import pytest
 import yaml
 
 from bprr.commands.main import main
 from bprr.ground.errors import InputError, InputErrors
+from bprr.scenario.draw import draw
 from bprr.scenario.scenario import load_scenario
 from bprr.settings.configuration import load_settings
+from bprr.study.checks import json_schema
 from bprr.study.method import MethodRunner
 from bprr.study.points import sweep_points
 from bprr.study.single import single_point
@@ -142,8 +145,6 @@ def test_options_reach_the_policy(configuration, published):
 
 
 def drawn(point, published):
-    from bprr.scenario.draw import draw
-
     return draw(point.scenario, published, 1, 0)
 
 
@@ -270,9 +271,12 @@ def test_the_command_line_refuses_by_the_full_key(at_root, capsys):
     assert "delays: got 'publishd'; allowed: published, none" in text
 
 
-def test_options_are_in_the_schema():
-    from bprr.study.checks import json_schema
+def test_the_schema_in_the_repository_is_this_one(root):
+    """If not: ``bprr check --schema > config/schema.json``."""
+    assert json.loads((root / "config/schema.json").read_text()) == json_schema()
 
+
+def test_options_are_in_the_schema():
     schema = json_schema()
     method = schema["configuration"]["$defs"]["Method"]["properties"]
     petals = copy.deepcopy(method["routing"])["anyOf"][1]["properties"]["petals"]

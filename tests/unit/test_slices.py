@@ -1,6 +1,7 @@
 """Slices of the settings: complete, the same when cut again, and changed by what a job reads."""
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -86,13 +87,11 @@ def test_a_sweep_gives_the_same_from_its_slice(configuration, tmp_path):
     settings = configuration.model_copy(update={"sweeps": {"fig7": sweep}})
     part = sweep_slice(settings, "fig7", "abovenet")
     part.write(str(tmp_path))
-    from_slice = run_sweep(settings_at(tmp_path_of(part, tmp_path)), "fig7", "abovenet")
+    from_slice = run_sweep(settings_at(path_of(part, tmp_path)), "fig7", "abovenet")
     assert from_slice.equals(run_sweep(settings, "fig7", "abovenet"))
 
 
-def tmp_path_of(part, folder):
-    from pathlib import Path
-
+def path_of(part, folder):
     return Path(part.path(str(folder)))
 
 
@@ -189,7 +188,7 @@ def test_the_scenario_is_in_the_slice(tmp_path, root):
 
 def test_a_slice_is_written_once_and_a_changed_one_refused(configuration, tmp_path):
     part = sweep_slice(configuration, *PAIR)
-    path = tmp_path_of(part, tmp_path)
+    path = path_of(part, tmp_path)
     part.write(str(tmp_path))
     assert settings_at(path).seed == configuration.seed
     modified = path.stat().st_mtime_ns
@@ -212,4 +211,4 @@ def test_a_slice_holds_nothing_but_settings(configuration, tmp_path):
     part = Slice("mine", {**sweep_slice(configuration, *PAIR).content, "colour": "red"})
     part.write(str(tmp_path))
     with pytest.raises(InputErrors, match="colour: got 'red'"):
-        settings_at(tmp_path_of(part, tmp_path))
+        settings_at(path_of(part, tmp_path))
