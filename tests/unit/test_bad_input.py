@@ -186,7 +186,7 @@ CONFIGURATIONS = [
     (("runs",), 0, "runs", 0, "at least 1"),
     (("runs",), "50", "runs", "50", "a whole number"),
     (("seed",), -1, "seed", -1, "at least 0"),
-    (("run",), 3, "run", 3, "did you mean runs?"),
+    (("rums",), 3, "rums", 3, "did you mean runs?"),
     (("confidence",), 95, "confidence", 95, "below 1"),
     (("delays", "none", "all_s"), 1, "delays.none.all_s", 1, "did you mean all_ms?"),
     (
