@@ -11,15 +11,11 @@ import json
 import os
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-# What Snakemake and bprr import, other than bprr itself.
-LOADED = (
-    "pandas", "pyarrow.parquet", "pydantic", "scipy.optimize", "yaml",
-    "snakemake.cli", "snakemake.dag", "snakemake.executors.dryrun", "snakemake.executors.touch",
-    "snakemake.scheduling.job_scheduler",
-)  # fmt: skip
+OWN = ("bprr", "__main__")
 
 
 def jobs_of(dag: Any) -> dict[str, dict[str, Any]]:
@@ -43,28 +39,32 @@ def jobs_of(dag: Any) -> dict[str, dict[str, Any]]:
 def answer(folder: str, arguments: list[str]) -> dict[str, Any]:
     """What Snakemake plans (or does) in a folder, in a process of its own."""
     with tempfile.TemporaryDirectory() as room:
-        jobs, text = Path(room, "jobs.json"), Path(room, "text")
+        found, text = Path(room, "found.json"), Path(room, "text")
         child = os.fork()
         if child == 0:
-            plan(folder, arguments, jobs, text)
+            plan(folder, arguments, found, text)
         _, status = os.waitpid(child, 0)
+        jobs, modules = json.loads(found.read_text(encoding="utf-8"))
+        for module in modules:  # so that the next plan has them
+            with suppress(ImportError):
+                importlib.import_module(module)
         return {
             "status": os.waitstatus_to_exitcode(status),
-            "jobs": json.loads(jobs.read_text(encoding="utf-8")) if jobs.exists() else {},
+            "jobs": jobs,
             "text": text.read_text(encoding="utf-8"),
         }
 
 
-def plan(folder: str, arguments: list[str], jobs: Path, text: Path) -> None:
+def plan(folder: str, arguments: list[str], found: Path, text: Path) -> None:
     from snakemake.cli import main
     from snakemake.executors.touch import Executor
     from snakemake.workflow import Workflow
 
-    execute = Workflow.execute
+    execute, jobs = Workflow.execute, {}
 
     def recorded(workflow: Workflow, *args: Any, **kwargs: Any) -> Any:
         done = execute(workflow, *args, **kwargs)
-        jobs.write_text(json.dumps(jobs_of(workflow.dag)), encoding="utf-8")
+        jobs.update(jobs_of(workflow.dag))
         return done
 
     Workflow.execute = recorded
@@ -79,13 +79,13 @@ def plan(folder: str, arguments: list[str], jobs: Path, text: Path) -> None:
     except SystemExit as end:
         code = end.code
     finally:
+        modules = [name for name in sys.modules if name.partition(".")[0] not in OWN]
+        found.write_text(json.dumps([jobs, modules]), encoding="utf-8")
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 if __name__ == "__main__":
-    for module in LOADED:
-        importlib.import_module(module)
     for line in sys.stdin:
         print(json.dumps(answer(**json.loads(line))), flush=True)

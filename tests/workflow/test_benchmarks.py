@@ -58,6 +58,29 @@ def test_what_a_part_yielded_before_it_failed_stays(
     assert "1 of 1 above their target: kept" in capsys.readouterr().out
 
 
+def test_figures_are_written_before_they_are_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unprintable(rows: list[dict]) -> str:
+        raise KeyError("median")
+
+    monkeypatch.setattr(main, "in_own_process", lambda module, tiny: ([], ""))
+    monkeypatch.setattr(main, "table", unprintable)
+    with pytest.raises(KeyError):
+        main.main(["engine", "--out", str(tmp_path)])
+    assert list(tmp_path.glob("*.json"))
+
+
+def test_a_part_that_cannot_be_imported_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_part.py").write_text("import nowhere\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    rows, failure = main.in_own_process("broken_part", tiny=True)
+    assert rows == []
+    assert "nowhere" in failure
+
+
 def test_a_part_is_ended_when_its_budget_is_used_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

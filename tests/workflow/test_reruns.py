@@ -62,13 +62,21 @@ def deleted(name: str) -> Change:
 LINKS = "data/topologies/abovenet.links.csv"
 DEVICES = "data/published/devices.yaml"
 TRACE = "data/traces/cpu-amd-epyc/trace.csv"
-OWN_POLICY = '''
-from bprr.placement.base import PlacementPolicy
-class Own(PlacementPolicy, name="own"):
-    """Unused."""
-    def place(self, problem):
-        raise NotImplementedError
-'''
+OWN_POLICY = """
+from bprr.placement.cg_bp import CgBp
+class Own(CgBp, name="own"):
+    pass
+"""
+
+
+def own_policy(**changed: Any) -> Change:
+    def change(house: House) -> None:
+        house.write("own.py", OWN_POLICY)
+        house.set(policy_files=["own.py"], **changed)
+
+    return change
+
+
 ON_ABOVENET = "sweep * abovenet, measured_sweep, swarm_map abovenet, running_times"
 SIMULATED = "sweep *, measured_sweep, running_times, swarm_map *"
 OFFLINE = "offline_experiment *"
@@ -102,6 +110,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "a new delay variant": (
         setting(delays={"spare": {
             "label": "S", "source": "none", "all_ms": 1, "in_every_sweep": False}}), ""),
+    "a policy file that no method names": (own_policy(), ""),
     # ---- settings
     "the confidence": (setting(confidence=0.9), "figure *, headline, table *, scorecard"),
     "the seed": (
@@ -111,20 +120,28 @@ CASES: dict[str, tuple[Change, str]] = {
     "the runs of a timed sweep": (setting(sweeps={"table3": {"runs": 5}}), "sweep table3 *"),
     "the runs of one sweep": (setting(sweeps={"fig7": {"runs": 5}}), "sweep fig7 *"),
     "the title of a sweep": (setting(sweeps={"fig7": {"title": "Other"}}), "figure fig7 *"),
-    "the label of an axis": (setting(sweeps={"fig8": {"x_label": "Other"}}), "figure fig8 *"),
+    "the title of a table": (setting(sweeps={"table6": {"title": "Other"}}), "table table6"),
+    "the label of an axis": (
+        setting(sweeps={"fig8": {"x_label": "Other"}}), "figure fig8 *, headline"),
     "the axis of a sweep": (
         setting(sweeps={"fig9": {"axes": {"workload.rate_per_s": [0.1, 0.6]}}}), "sweep fig9 *"),
     "one more network for a sweep": (
         setting(sweeps={"fig7": {"topologies": ["abovenet", "gts_ce"], "axes": {
             "fleet.servers": {"default": [10]}}}}),
-        "sweep fig7 gts_ce, figure fig7 gts_ce, headline, scorecard"),
+        "sweep fig7 gts_ce, figure fig7 *, headline, scorecard"),
     "one more method in a sweep": (
         setting(sweeps={"fig9_retry": {"methods": ["petals", "proposed"]}}), "sweep fig9_retry *"),
+    "a method of a policy file in a sweep": (
+        own_policy(
+            methods={"own": {"placement": "own", "routing": "exact"}},
+            sweeps={"fig9_retry": {"methods": ["petals", "proposed", "own"]}}),
+        "sweep fig9_retry *"),
     "the label of a method": (
-        setting(methods={"optimized_rr": {"label": "Other"}}), EXACT.replace("sweep ", "figure ")),
+        setting(methods={"optimized_rr": {"label": "Other"}}),
+        EXACT.replace("sweep ", "figure ") + ", headline, scorecard"),
     "the label of a network": (
         setting(topologies={"abovenet": {"label": "Other"}}),
-        "figure * abovenet, swarm_map abovenet, headline, table table6"),
+        "figure * abovenet, swarm_map abovenet, headline, table table6, table8, scorecard"),
     "the policy of a method": (
         setting(methods={"optimized_rr": {"routing": "ws_rr"}}), EXACT),
     "an option of a policy": (
@@ -135,7 +152,7 @@ CASES: dict[str, tuple[Change, str]] = {
         setting(delays={"published": {"per_method_ms": {"offloading_ssd": 1}}}),
         "sweep table3 *, sweep table6 *"),
     "the label of a delay variant": (
-        setting(delays={"petals_for_all": {"label": "Other"}}), ""),
+        setting(delays={"petals_for_all": {"label": "Other"}}), "scorecard"),
     "the solver": (
         setting(solver="cbc"), "offline_experiment *, !offline_experiment * solver_race"),
     "threads of the solver": (setting(offline={"threads": 1}), "offline_experiment *"),
@@ -168,15 +185,17 @@ CASES: dict[str, tuple[Change, str]] = {
         "table *, table8, scorecard"),
     "the artefact's curves": (
         replaced("data/published/artefact_sweeps.csv", "1861.93", "1861.94"),
-        "figure *, measured_sweep_figure"),
+        "figure *, measured_sweep_figure, scorecard"),
     "the band of a claim": (
         replaced("claims.yaml", "tolerance: 0.15", "tolerance: 0.16"), "scorecard"),
     "the statement of a discrepancy": (
         replaced("discrepancies.yaml", "is set by hand", "is set so by hand"), "scorecard"),
     # ---- source, a file of each room
-    "source: ground/caches": (source("ground/caches.py"), f"{SIMULATED}, {OFFLINE}"),
-    "source: settings/overrides": (source("settings/overrides.py"), f"{SIMULATED}, {OFFLINE}"),
-    "source: scenario/workload": (source("scenario/workload.py"), f"{SIMULATED}, {OFFLINE}"),
+    "source: ground/caches": (source("ground/caches.py"), SIMULATED),
+    "source: settings/overrides": (
+        source("settings/overrides.py"), f"{SIMULATED}, {OFFLINE}, testbed_report"),
+    "source: scenario/workload": (
+        source("scenario/workload.py"), f"{SIMULATED}, {OFFLINE}, testbed_report"),
     "source: placement/offloading": (source("placement/offloading.py"), OFFLOADING),
     "source: placement/cg_bp": (source("placement/cg_bp.py"), f"{SIMULATED}, {OFFLINE}"),
     "source: routing/exact": (source("routing/exact.py"), EXACT),
@@ -185,12 +204,15 @@ CASES: dict[str, tuple[Change, str]] = {
     "source: simulation/admission/retry": (
         source("simulation/admission/retry.py"), "sweep fig9_retry *, sweep switch_admission *"),
     "source: study/timing": (source("study/timing.py"), "running_times"),
-    "source: study/summary": (source("study/summary.py"), ""),
+    "source: study/summary": (
+        source("study/summary.py"), "figure *, headline, table *, table8, scorecard,"
+        "measured_sweep_figure"),
     "source: offline/milp": (source("offline/milp.py"), OFFLINE),
     "source: offline/experiments/theorem_2": (
-        source("offline/experiments/theorem_2.py"), "offline_theorem_2 *"),
+        source("offline/experiments/theorem_2.py"), f"offline_theorem_2 *, {OFFLINE}"),
     "source: fit/regression": (source("fit/regression.py"), "fit *"),
-    "source: measure/shapes": (source("measure/shapes.py"), ""),
+    "source: measure/shapes": (source("measure/shapes.py"), "fit *"),
+    "source: measure/session": (source("measure/session.py"), ""),
     "source: testbed/records": (source("testbed/records.py"), "testbed_report"),
     "source: figures/swarm_map": (source("figures/swarm_map.py"), "swarm_map *"),
     "source: figures/headline": (source("figures/headline.py"), "headline"),
@@ -204,6 +226,8 @@ CASES: dict[str, tuple[Change, str]] = {
     "a deleted table of results": (
         deleted("results/smoke/sweeps/fig7_abovenet.parquet"), "sweep fig7 abovenet"),
     "a deleted profile": (deleted("results/fit/cpu-amd-epyc/device.yaml"), "fit cpu-amd-epyc"),
+    "a deleted table of an experiment": (
+        deleted("results/smoke/offline/optimality.parquet"), "offline_experiment * optimality"),
 }  # fmt: skip
 
 

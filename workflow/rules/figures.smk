@@ -12,14 +12,17 @@ def results_of(pairs):
     return [f"{RESULTS}/sweeps/{name}_{topology}.parquet" for name, topology in pairs]
 
 
-def caption(name, sweeps=()):
+def caption(name, sweeps=(), unsaid=()):
     """Path of what an exhibit of some sweeps says."""
-    return settings_slice(or_stop(caption_slice, SETTINGS, name, sweeps))
+    return settings_slice(or_stop(caption_slice, SETTINGS, name, sweeps, unsaid))
 
 
-CAPTIONS = {name: caption(f"caption_{name}", [name]) for name in SETTINGS.sweeps}
-HEADLINE_CAPTION = caption("caption_headline", sorted({name for name, _ in IN_HEADLINE}))
-SHARED_CAPTION = caption("caption_shared")
+NOT_DRAWN = ("details", "seed", "runs")  # only the report says these
+CAPTIONS = {name: caption(f"caption_{name}", [name], NOT_DRAWN) for name in SETTINGS.sweeps}
+HEADLINE_CAPTION = caption(
+    "caption_headline", sorted({name for name, _ in IN_HEADLINE}), (*NOT_DRAWN, "title")
+)
+NAMES_CAPTION = caption("caption_names", unsaid=(*NOT_DRAWN, "confidence", "variants"))
 
 
 rule figure:
@@ -106,7 +109,7 @@ rule table8:
         ),
         others=multiext(f"{FIGURES}/table8", ".png", ".csv", ".md"),
     params:
-        caption=lambda wildcards: SHARED_CAPTION,
+        caption=lambda wildcards: NAMES_CAPTION,
         data=lambda wildcards: files_hash([PUBLISHED_RESULTS]),
         source=lambda wildcards: source_hash("bprr.figures.running_times"),
     log:

@@ -12,6 +12,10 @@ MAP_SLICES = {
     for pair in MAPS
 }
 STUDY_CAPTION = caption("caption_study", list(SETTINGS.sweeps))
+SCORECARD_CAPTION = caption(
+    "caption_scorecard", list(SETTINGS.sweeps), (*NOT_DRAWN, "title", "x_label")
+)
+DECOMPOSITION_CAPTION = caption("caption_decomposition", unsaid=(*NOT_DRAWN, "confidence"))
 
 # A claim that nothing produces, by the shipped configuration, fails before any job.
 or_stop(
@@ -47,7 +51,7 @@ rule scorecard:
         decomposition=f"{RESULTS}/decomposition.csv",
         discrepancies=f"{RESULTS}/discrepancies.csv",
     params:
-        caption=lambda wildcards: STUDY_CAPTION,
+        caption=lambda wildcards: SCORECARD_CAPTION,
         data=lambda wildcards: files_hash(JUDGED),
         source=lambda wildcards: source_hash("bprr.report.texts"),
         results=RESULTS,
@@ -71,10 +75,12 @@ rule swarm_map:
         others=multiext(f"{FIGURES}/swarm_{{topology}}", ".png", ".csv"),
     params:
         settings=lambda wildcards: MAP_SLICES[MAPPED, wildcards.topology],
-        caption=lambda wildcards: SHARED_CAPTION,
+        caption=lambda wildcards: NAMES_CAPTION,
         data=lambda wildcards: files_hash(SWEEP_INPUTS[MAPPED, wildcards.topology]),
         source=lambda wildcards: source_hash(
-            *sweep_modules(SETTINGS, (MAPPED, wildcards.topology)),
+            *sweep_modules(
+                SETTINGS, (MAPPED, wildcards.topology), methods=timed_methods(SETTINGS)
+            ),
             "bprr.study.swarm_view",
             "bprr.figures.swarm_map",
         ),
@@ -100,7 +106,7 @@ rule decomposition_figure:
         ),
         others=multiext(f"{FIGURES}/decomposition", ".png", ".csv"),
     params:
-        caption=lambda wildcards: SHARED_CAPTION,
+        caption=lambda wildcards: DECOMPOSITION_CAPTION,
         source=lambda wildcards: source_hash("bprr.figures.decomposition"),
     log:
         f"{LOGS}/decomposition_figure.log",

@@ -1,3 +1,10 @@
+from bprr.study.checks import check_settings
+
+# One draw of every point, before any job. A file of devices that a job is still to make may name
+# what nobody knows yet.
+if all(path.exists() for path in [*SETTINGS.device_files, *SETTINGS.model_files]):
+    or_stop(check_settings, SETTINGS)
+
 # One job runs one sweep on one topology: all points, runs, methods and delay variants.
 SWEPT = [
     (name, topology) for name, sweep in SETTINGS.sweeps.items() for topology in sweep.topologies
@@ -46,7 +53,7 @@ rule running_times:
         settings=lambda wildcards: TIMED_SLICE,
         data=lambda wildcards: files_hash(TIMED_INPUTS),
         source=lambda wildcards: source_hash(
-            *sweep_modules(SETTINGS, *TIMED), "bprr.commands.time"
+            *sweep_modules(SETTINGS, *TIMED, methods=timed_methods(SETTINGS)), "bprr.commands.time"
         ),
     log:
         f"{LOGS}/running_times.log",

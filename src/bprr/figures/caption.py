@@ -1,12 +1,13 @@
 """What exhibits say of a study: names, titles, delays and confidence, not how anything is run.
 
 Figures, tables and the scorecard are drawn from tables of results and a caption, so that they
-change with what they say and with nothing else of the configuration. Names stand in the order in
-which they are shown.
+change with what they say and with nothing else of the configuration: what an exhibit does not show
+may be left out of its caption. Names stand in the order in which they are shown.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -54,11 +55,11 @@ class Compared(Strict):
 class Caption(Strict):
     """What all exhibits share: names and how they are written."""
 
-    confidence: float
+    confidence: float = math.nan
     compared: Compared
     methods: dict[str, str]
     topologies: dict[str, str]
-    variants: dict[str, Variant]
+    variants: dict[str, Variant] = {}
 
     @property
     def delayed(self) -> str | None:
@@ -108,7 +109,7 @@ class SweepCaption(Caption):
     """What the exhibits of one sweep say."""
 
     name: str
-    title: str
+    title: str = ""
     x_label: str = ""
     paper: str = Field("", description="what it is in the paper, e.g. Figure 7, if anything")
     details: str = Field("", description="what it runs on, for the report")
@@ -122,8 +123,8 @@ class SweepCaption(Caption):
 class StudyCaption(Caption):
     """What the exhibits of several sweeps say."""
 
-    seed: int
-    runs: int
+    seed: int = 0
+    runs: int = 0
     sweeps: dict[str, SweepCaption]
 
     @property

@@ -16,9 +16,18 @@ __all__ = ["caption_slice", "study_caption"]
 MS_PER_S = 1000.0
 
 
-def caption_slice(settings: Settings, name: str, sweeps: Iterable[str] = ()) -> Slice:
-    """What exhibits of some sweeps say, as a file of its own; of none: what all have in common."""
-    return Slice(name, study_caption(settings, sweeps).model_dump(mode="json"))
+def caption_slice(
+    settings: Settings, name: str, sweeps: Iterable[str] = (), unsaid: Iterable[str] = ()
+) -> Slice:
+    """What exhibits of some sweeps say, as a file of its own; of none: what all have in common.
+
+    ``unsaid`` are fields of captions that these exhibits do not show.
+    """
+    content = study_caption(settings, sweeps).model_dump(mode="json")
+    for key in unsaid:
+        for caption in (content, *content["sweeps"].values()):
+            caption.pop(key, None)
+    return Slice(name, content)
 
 
 def study_caption(settings: Settings, sweeps: Iterable[str] | None = None) -> StudyCaption:

@@ -92,7 +92,8 @@ def sweeps_slice(
     pairs : sequence of (str, str)
         Sweeps and topologies.
     methods : sequence of str, optional
-        Methods that are run; all of the sweeps if not given.
+        Methods that are run for themselves, not as the sweeps' runs say; all of the sweeps, and
+        their runs, if not given.
     """
     where = {sweep: [place for one, place in pairs if one == sweep] for sweep, _ in pairs}
     sweeps = {
@@ -102,14 +103,16 @@ def sweeps_slice(
     variants = list(dict.fromkeys(each for sweep in sweeps.values() for each in sweep["delays"]))
     own = {method: _policies(settings.methods[method]) for method in used}
     text = json.dumps(own)
-    for sweep, topology in pairs:
-        for point in sweep_points(settings, sweep, topology):
-            text += json.dumps(point.scenario.model_dump(mode="json"))
-            text += json.dumps([_policies(method) for method in point.methods.values()])
+    points = [point for pair in pairs for point in sweep_points(settings, *pair)]
+    for point in points:
+        text += json.dumps(point.scenario.model_dump(mode="json"))
+        chosen = [point.methods[each] for each in used if each in point.methods]
+        text += json.dumps([_policies(method) for method in chosen])
+    modules = policy_modules(points, methods)
     content = {
         "seed": settings.seed,
         "runs": max(each["runs"] for each in sweeps.values()),
-        "policy_files": [str(path) for path in settings.policy_files],
+        "policy_files": [str(path) for path in settings.policy_files if path.resolve() in modules],
         "topology_dir": str(settings.topology_dir),
         "delays": {
             variant: {"per_method_ms": {each: settings.delays[variant].of(each) for each in used}}
@@ -143,7 +146,7 @@ def _sweep_content(
         "set": sweep.set,
         "methods": [each for each in sweep.methods if methods is None or each in methods],
         "delays": settings.variants_of(sweep),
-        "runs": sweep.runs or settings.runs,
+        "runs": (sweep.runs or settings.runs) if methods is None else 1,
     }
 
 
@@ -171,12 +174,17 @@ def named_in(
     }
 
 
-def policy_modules(points: Iterable[SweepPoint]) -> set[str | Path]:
-    """Modules of the policies that methods and scenarios name, or their files."""
+def policy_modules(
+    points: Iterable[SweepPoint], methods: Sequence[str] | None = None
+) -> set[str | Path]:
+    """Modules of the policies that methods (all if none are named) and scenarios name, or files."""
     chosen = {
         REGISTRIES[kind][choice.name].__module__
         for point in points
-        for owner in [point.scenario, *point.methods.values()]
+        for owner in [
+            point.scenario,
+            *(each for name, each in point.methods.items() if methods is None or name in methods),
+        ]
         for kind in REGISTRIES
         if (choice := getattr(owner, kind, None)) is not None
     }
@@ -186,10 +194,12 @@ def policy_modules(points: Iterable[SweepPoint]) -> set[str | Path]:
     }
 
 
-def sweep_modules(settings: Settings, *pairs: tuple[str, str]) -> list[str | Path]:
-    """Modules that sweeps run: what runs them, and the policies that they name."""
+def sweep_modules(
+    settings: Settings, *pairs: tuple[str, str], methods: Sequence[str] | None = None
+) -> list[str | Path]:
+    """Modules that sweeps run: what runs them, and the policies of their methods, or of some."""
     points = [point for pair in pairs for point in sweep_points(settings, *pair)]
-    return ["bprr.study.sweep", *sorted(policy_modules(points), key=str)]
+    return ["bprr.study.sweep", *sorted(policy_modules(points, methods), key=str)]
 
 
 def input_files(settings: Settings, *pairs: tuple[str, str]) -> list[str]:
