@@ -73,6 +73,7 @@ def plan(folder: str, arguments: list[str], found: Path, text: Path) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.chdir(folder)
+    sys.argv[1:] = arguments
     code: Any = 70
     try:
         main(arguments)

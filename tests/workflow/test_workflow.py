@@ -106,6 +106,12 @@ def test_a_target_beside_settings(folder: Path, planner: Planner, arguments: lis
     assert set(answer["jobs"]) == {"sweep table3 cluster0"}
 
 
+def test_an_absolute_target_is_refused_with_the_one_to_name(folder: Path, planner: Planner) -> None:
+    answer = planner.ask(folder, "--dry-run", str(folder / SWEPT))
+    assert answer["status"] != 0
+    assert f"name a target relative to {folder}: {SWEPT}\n" in answer["text"]
+
+
 def test_one_run_at_a_time_works_in_a_folder(finished: House) -> None:
     ask = finished.planner.ask
     target = ("--configfile", "settings.yaml", "--forcerun", "testbed_report")

@@ -39,6 +39,15 @@ SETTINGS = or_stop(
 )
 RESULTS = SETTINGS.results_dir
 FIGURES = SETTINGS.figures_dir
+
+# Snakemake takes a target only as its rule writes it.
+MADE_HERE = [Path.cwd() / made for made in (RESULTS, FIGURES) if not Path(made).is_absolute()]
+for word in map(Path, sys.argv[1:]):
+    if any(word.is_relative_to(made) for made in MADE_HERE):
+        raise WorkflowError(
+            f"{word}: name a target relative to {Path.cwd()}: {word.relative_to(Path.cwd())}"
+        )
+
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 ALL_CORES = os.cpu_count() or 1  # scaled down to what a run may use
