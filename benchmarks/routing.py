@@ -25,7 +25,7 @@ from bprr.ground.request import Request, Route
 from bprr.ground.swarm import FloatArray
 from bprr.placement.base import Placement
 from bprr.routing.base import RoutingContext, RoutingPolicy
-from bprr.simulation.admission.back_off import BackOff
+from bprr.simulation.admission.back_off import BackOff, Gaps, instant_ms
 
 BUDGET_S = 100
 DECISIONS = 1_000
@@ -56,7 +56,8 @@ class Overload:
 
     def __init__(self, placement: Placement) -> None:
         self.placement, self.caches = placement, Caches(placement.cache_tokens)
-        self.back_off, self.rng, self.now_ms = BackOff(), np.random.default_rng(1), 0.0
+        self.gaps = Gaps(BackOff().first_ms, BackOff().longest_ms)
+        self.rng, self.now_ms = np.random.default_rng(1), 0.0
         self.tokens = INPUT_TOKENS + OUTPUT_TOKENS
         request = Request(0, INPUT_TOKENS, OUTPUT_TOKENS, self.tokens)
         alone_ms = self.service_ms(request, self.router("shortest_path").route(request, 0.0))
@@ -79,7 +80,7 @@ class Overload:
         taken = perf_counter_ns() - begin
         units = route.processed * self.tokens
         wait = self.caches.release_ms(route.servers, units, now) - now
-        end = now + self.back_off.instant_ms(wait) + self.service_ms(request, route)
+        end = now + instant_ms(self.gaps, wait) + self.service_ms(request, route)
         self.caches.hold(route.servers, units, end, now)
         self.now_ms += self.rng.exponential(self.gap_ms)
         return taken / 1e3, wait > 0

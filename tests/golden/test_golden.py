@@ -1,6 +1,7 @@
 """Reference cases through the public functions; and that a wrong number would be noticed."""
 
 import copy
+import functools
 import json
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 
 from bprr.commands.main import main
 from bprr.ground.errors import InputError
+from bprr.simulation.engine import simulate
+from bprr.study import golden
 from bprr.study.golden import (
     NOT_REPLAYED,
     REPLAYS,
@@ -40,8 +43,10 @@ def cases(cases_file):
     return json.loads(cases_file.read_text())["cases"]
 
 
+@pytest.mark.parametrize("engine", ["simpy", "compiled"])
 @pytest.mark.parametrize("kind", COUNTS)
-def test_cases_of_a_kind(cases, kind):
+def test_cases_of_a_kind(cases, kind, engine, monkeypatch):
+    monkeypatch.setattr(golden, "simulate", functools.partial(simulate, engine=engine))
     found = {case["id"]: replay(case) for case in cases if case["kind"] == kind}
     assert len(found) == COUNTS[kind]
     assert {name: gap for name, gap in found.items() if gap > TOLERANCE} == {}

@@ -22,6 +22,7 @@ def records():
         chain_start=np.array([0, 2, 3, 4]),
         chain_server=np.array([0, 2, 1, 1]),
         chain_processed=np.array([3, 1, 4, 4]),
+        engine="simpy",
     )
 
 

@@ -15,26 +15,29 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from bprr.ground.compiled import compiled
 from bprr.ground.swarm import FloatArray, IntArray
 
 __all__ = [
     "CacheState",
     "Caches",
+    "chain_release_ms",
     "drop_ended",
     "drop_ended_at",
     "first_entry_with_room",
+    "hold",
     "release_ms",
     "units_before",
 ]
 
-INITIAL_ROOM = 8
+INITIAL_ROOM = 8  # holds of one server
+INITIAL_BUFFER = 4096  # holds of all servers
 
 
 class CacheState(NamedTuple):
-    """Arrays of a caches as the kernels see them; S servers, entries of all servers in one buffer.
+    """The caches as the kernels see them; S servers, entries of all servers in one buffer.
 
     Entries of server j lie in ``[head[j], tail[j])`` of the buffer, by increasing end. What is
     said of a server is true once `drop_ended` or `drop_ended_at` has brought it up to date.
@@ -47,20 +50,21 @@ class CacheState(NamedTuple):
     released: IntArray  # units of all holds that have ended
     head: IntArray
     tail: IntArray
-    first: IntArray  # the server's room in the buffer: [first, limit)
+    first: IntArray  # the server's room in the buffer: ``[first, limit)``
     limit: IntArray
+    used: IntArray  # (1,) length of the buffer that is in use
     end: FloatArray  # per entry: when the hold ends
     released_by: IntArray  # per entry: `released` once it has ended
 
 
-@njit(cache=True)
+@compiled
 def drop_ended(state, now):  # type: ignore[no-untyped-def]
     """Forget the holds that ended at or before ``now``, at every server."""
     for server in range(state.capacity.shape[0]):
         drop_ended_at(state, server, now)
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def drop_ended_at(state, server, now):  # type: ignore[no-untyped-def]
     """Forget the holds of a server that ended at or before ``now``."""
     if state.next_end[server] > now:
@@ -76,7 +80,7 @@ def drop_ended_at(state, server, now):  # type: ignore[no-untyped-def]
     state.next_end[server] = state.end[head] if head < tail else np.inf
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def first_entry_with_room(state, server, units):  # type: ignore[no-untyped-def]
     """First entry of a server after whose end ``units`` are free; its tail if there is none."""
     low, high = state.head[server], state.tail[server]
@@ -90,7 +94,7 @@ def first_entry_with_room(state, server, units):  # type: ignore[no-untyped-def]
     return low
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def units_before(state, server, deadline):  # type: ignore[no-untyped-def]
     """Units free at a server at some time before ``deadline``; its capacity if that is inf."""
     if deadline == np.inf:
@@ -107,7 +111,7 @@ def units_before(state, server, deadline):  # type: ignore[no-untyped-def]
     return state.free[server] + state.released_by[low - 1] - state.released[server]
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def release_ms(state, server, units, now):  # type: ignore[no-untyped-def]
     """Earliest time, not before ``now``, at which ``units`` are free at a server; inf if never."""
     if state.free[server] >= units:
@@ -116,68 +120,67 @@ def release_ms(state, server, units, now):  # type: ignore[no-untyped-def]
     return state.end[entry] if entry < state.tail[server] else np.inf
 
 
-@njit(cache=True)
-def _chain_release_ms(state, servers, units, now):  # type: ignore[no-untyped-def]
+@compiled
+def chain_release_ms(state, servers, blocks, tokens, now):  # type: ignore[no-untyped-def]
+    """Earliest time from which ``tokens`` of ``blocks[i]`` blocks fit at every ``servers[i]``."""
     latest = now
     for i in range(servers.shape[0]):
         drop_ended_at(state, servers[i], now)
-        latest = max(latest, release_ms(state, servers[i], units[i], now))
+        latest = max(latest, release_ms(state, servers[i], blocks[i] * tokens, now))
     return latest
 
 
-@njit(cache=True)
-def _hold(state, used, servers, units, end, now):  # type: ignore[no-untyped-def]
-    """Enter one hold per server.
+@compiled
+def hold(state, servers, blocks, tokens, end, now):  # type: ignore[no-untyped-def]
+    """Hold ``tokens`` of ``blocks[i]`` blocks at ``servers[i]`` until ``end``.
 
-    Returns how many servers were entered, fewer than all if the buffer is too small for the next,
-    and the length of the buffer in use.
+    Returns whether it did: if the buffer is too small, nothing is held until `Caches.grow`.
     """
     for i in range(servers.shape[0]):
-        server = servers[i]
-        drop_ended_at(state, server, now)
-        if state.tail[server] == state.limit[server]:
-            used = _make_room(state, used, server)
-            if used < 0:
-                return i, -used
+        drop_ended_at(state, servers[i], now)
+        if state.tail[servers[i]] == state.limit[servers[i]] and not _make_room(state, servers[i]):
+            return False
+    for i in range(servers.shape[0]):
+        server, units = servers[i], blocks[i] * tokens
         head, place = state.head[server], state.tail[server]
         while place > head and state.end[place - 1] > end:
             state.end[place] = state.end[place - 1]
-            state.released_by[place] = state.released_by[place - 1] + units[i]
+            state.released_by[place] = state.released_by[place - 1] + units
             place -= 1
         earlier = state.released_by[place - 1] if place > head else state.released[server]
         state.end[place] = end
-        state.released_by[place] = earlier + units[i]
+        state.released_by[place] = earlier + units
         state.tail[server] += 1
         state.sessions[server] += 1
-        state.free[server] -= units[i]
+        state.free[server] -= units
         state.next_end[server] = state.end[head]
-    return servers.shape[0], used
+    return True
 
 
-@njit(cache=True)
-def _make_room(state, used, server):  # type: ignore[no-untyped-def]
+@compiled
+def _make_room(state, server):  # type: ignore[no-untyped-def]
     """Slide a server's entries to the start of its room, or move them to one twice as large.
 
     Rooms only double, and only while at least half of one is in use. So what the moves leave
     behind is less than the rooms, and a room less than four times the most holds a server has had
     at once: the buffer does not grow with the number of past sessions.
 
-    Returns the length of the buffer in use, negated if the buffer is too small.
+    Returns whether the buffer was large enough.
     """
     head, count = state.head[server], state.tail[server] - state.head[server]
     first, room = state.first[server], state.limit[server] - state.first[server]
     if 2 * count >= room:
         room = max(2 * room, INITIAL_ROOM)
-        if used + room > state.end.shape[0]:
-            return -used
-        first = used
-        used += room
+        first = state.used[0]
+        if first + room > state.end.shape[0]:
+            return False
+        state.used[0] += room
     for entry in range(count):
         state.end[first + entry] = state.end[head + entry]
         state.released_by[first + entry] = state.released_by[head + entry]
     state.first[server], state.limit[server] = first, first + room
     state.head[server], state.tail[server] = first, first + count
-    return used
+    return True
 
 
 class Caches:
@@ -192,49 +195,33 @@ class Caches:
     def __init__(self, cache_tokens: NDArray[np.integer]) -> None:
         capacity = np.array(cache_tokens, dtype=np.int64)
         servers = capacity.shape[0]
-
-        def zeros() -> IntArray:
-            return np.zeros(servers, dtype=np.int64)
-
-        room = INITIAL_ROOM * servers
-        self._used = 1  # place 0 stays empty: the servers' first rooms are [0, 0)
-        self.state = CacheState(
-            capacity,
-            capacity.copy(),
-            zeros(),
-            np.full(servers, np.inf),
-            zeros(),
-            zeros(),
-            zeros(),
-            zeros(),
-            zeros(),
-            np.empty(1 + room),
-            np.empty(1 + room, dtype=np.int64),
+        free, next_end = capacity.copy(), np.full(servers, np.inf)
+        released, sessions, *bounds = np.zeros((6, servers), dtype=np.int64)
+        used = np.ones(1, dtype=np.int64)  # place 0 stays empty: the first rooms are [0, 0)
+        room = max(INITIAL_BUFFER, 2 * INITIAL_ROOM * servers)
+        buffer = np.empty(room), np.empty(room, dtype=np.int64)
+        self.state = CacheState._make(
+            (capacity, free, sessions, next_end, released, *bounds, used, *buffer)
         )
 
     def hold(
         self, servers: IntArray, units: Sequence[int] | IntArray, end_ms: float, now_ms: float
     ) -> None:
         """Hold ``units[i]`` at ``servers[i]`` from now until ``end_ms``."""
-        amounts = np.asarray(units, dtype=np.int64)
-        # Always floats: an int would have the kernel compiled once more.
-        entered, end, now = 0, float(end_ms), float(now_ms)
-        while True:
-            done, self._used = _hold(
-                self.state, self._used, servers[entered:], amounts[entered:], end, now
-            )
-            entered += done
-            if entered == servers.shape[0]:
-                return
-            grown = 2 * self.state.end.shape[0]
-            self.state = self.state._replace(
-                end=np.resize(self.state.end, grown),
-                released_by=np.resize(self.state.released_by, grown),
-            )
+        # Always floats and int64: others would have the kernel compiled once more.
+        amounts, end, now = np.asarray(units, dtype=np.int64), float(end_ms), float(now_ms)
+        while not hold(self.state, servers, amounts, 1, end, now):
+            self.grow()
+
+    def grow(self) -> None:
+        """Give the holds a buffer of twice the size."""
+        state, size = self.state, 2 * self.state.end.size
+        end, released_by = np.resize(state.end, size), np.resize(state.released_by, size)
+        self.state = state._replace(end=end, released_by=released_by)
 
     def release_ms(self, servers: IntArray, units: IntArray, now_ms: float) -> float:
         """Earliest time, not before now, at which every server has its units free; inf if never."""
-        return float(_chain_release_ms(self.state, servers, units, float(now_ms)))
+        return float(chain_release_ms(self.state, servers, units, 1, float(now_ms)))
 
     def held_now(self, now_ms: float) -> IntArray:
         """Units held at every server, shape (S,)."""

@@ -9,14 +9,15 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from bprr.ground.compiled import compiled
 from bprr.ground.swarm import FloatArray, IntArray, Swarm, floor_ratio
 
 __all__ = [
     "amortised_time_ms",
     "blocks_processed",
+    "chain_times",
     "chain_times_ms",
     "completion_bound",
     "conservative_blocks",
@@ -60,11 +61,12 @@ def blocks_processed(
     return counts
 
 
-@njit(cache=True)
-def _chain_times_ms(  # type: ignore[no-untyped-def]
+@compiled
+def chain_times(  # type: ignore[no-untyped-def]
     rtt_ms, prompt_rtt_ms, prompt_extra_ms, tau_ms, prefill_ms, prefill_ms_per_token,
     chain, processed, input_tokens, output_tokens,
 ):  # fmt: skip
+    """Kernel of `chain_times_ms`."""
     first, per_token = 0.0, 0.0
     for i in range(chain.shape[0]):
         server, count = chain[i], processed[i]
@@ -98,7 +100,7 @@ def chain_times_ms(
     first_token_ms, remaining_ms : float
         Without waiting, allocation or initial delay.
     """
-    first, remaining = _chain_times_ms(
+    first, remaining = chain_times(
         swarm.token_rtt_ms[client],
         swarm.prompt_rtt_ms[client],
         swarm.prompt_rtt_ms_per_token * input_tokens,

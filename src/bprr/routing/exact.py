@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from bprr.routing.positions import PositionRouter, shortest_with_worst_wait
+from bprr.ground.compiled import state_of
+from bprr.routing.chains import Search, SearchRouting
+from bprr.routing.positions import shortest_with_worst_wait
 
 __all__ = ["ExactRouting"]
 
 
-class ExactRouting(PositionRouter, name="exact"):
+@state_of(shortest_with_worst_wait)
+class ExactSearch(Search):
+    """State of the kernel."""
+
+
+class ExactRouting(SearchRouting, name="exact"):
     """Chain of the earliest estimated completion."""
 
-    kernel = shortest_with_worst_wait
+    search_class = ExactSearch

@@ -2,52 +2,81 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit
-from numpy.typing import NDArray
+from typing import ClassVar, NamedTuple
 
-from bprr.ground.caches import drop_ended
+import numpy as np
+
+from bprr.ground.caches import drop_ended_at
+from bprr.ground.compiled import compiled, state_of
 from bprr.ground.errors import InputError
-from bprr.ground.request import Request, Route
 from bprr.ground.schema import Milliseconds, Strict
-from bprr.ground.swarm import IntArray
+from bprr.ground.swarm import FloatArray, IntArray
 from bprr.routing.base import RoutingContext, RoutingPolicy
-from bprr.routing.positions import no_chain
 
 __all__ = ["PetalsRouting"]
 
 
-@njit(cache=True)
+@compiled
 def _shortest_hops(  # type: ignore[no-untyped-def]
-    order, low, end, tau_ms, client_rtt_ms, server_rtt_ms, penalty_ms, overhead_ms, blocks
+    hops, caches, request, now, out_server, out_processed
 ):
-    """Dijkstra's distances over servers, in order of their end blocks (a link raises the end).
-
-    Returns the last server of the shortest path (−1 if there is none) and each predecessor
-    (−1: the client).
-    """
-    servers = low.shape[0]
-    distance = np.full(servers, np.inf)
-    previous = np.full(servers, -1, dtype=np.int64)
+    """Dijkstra's distances over servers, in order of their end blocks (a link raises the end)."""
+    low, end, distance, previous = hops.low, hops.end, hops.distance, hops.previous
+    rtt_ms = hops.rtt_ms[request.client]
     last, best = -1, np.inf
-    for i in range(order.shape[0]):
-        server = order[i]
-        own = overhead_ms + penalty_ms[server]
+    for i in range(hops.order.shape[0]):
+        server = hops.order[i]
+        drop_ended_at(caches, server, now)
+        slots = caches.capacity[server] // request.cache_tokens // (end[server] - low[server])
+        free = slots - caches.sessions[server]
+        # Exactly zero, so an oversubscribed server looks free again (discrepancy 5).
+        full = free <= 0 if hops.oversubscribed_is_full else free == 0
+        own = hops.hop_overhead_ms + (hops.full_penalty_ms if full else 0.0)
+        nearest, via = np.inf, -1
         if low[server] == 0:
-            distance[server] = client_rtt_ms[server] / 2 + own + tau_ms[server] * end[server]
-        for h in range(i):
-            before = order[h]
-            if low[server] <= end[before] < end[server]:
-                work = tau_ms[server] * (end[server] - end[before])
-                length = distance[before] + (server_rtt_ms[before, server] / 2 + own + work)
-                nearer = previous[server] >= 0 and (distance[before] < distance[previous[server]])
-                if length < distance[server] or (length == distance[server] and nearer):
-                    distance[server], previous[server] = length, before
-        if end[server] == blocks and distance[server] < np.inf:
-            length = distance[server] + client_rtt_ms[server] / 2
-            if length < best or (length == best and distance[server] < distance[last]):
+            nearest = rtt_ms[server] / 2 + own + hops.tau_ms[server] * end[server]
+        for h in range(hops.reach_first[i], hops.reach_last[i]):
+            before = hops.order[h]
+            work = hops.tau_ms[server] * (end[server] - end[before])
+            length = distance[before] + (hops.server_rtt_ms[before, server] / 2 + own + work)
+            nearer = via >= 0 and distance[before] < distance[via]
+            if length < nearest or (length == nearest and nearer):
+                nearest, via = length, before
+        distance[server], previous[server] = nearest, via
+        if end[server] == hops.blocks and nearest < np.inf:
+            length = nearest + rtt_ms[server] / 2
+            if length < best or (length == best and nearest < distance[last]):
                 best, last = length, server
-    return last, best, previous
+    length, server = 0, last
+    while server >= 0:
+        length, server = length + 1, previous[server]
+    server = last
+    for i in range(length - 1, -1, -1):
+        via = previous[server]
+        out_server[i] = server
+        out_processed[i] = end[server] - (end[via] if via >= 0 else 0)
+        server = via
+    return length, best
+
+
+@state_of(_shortest_hops)
+class PetalsHops(NamedTuple):
+    """State of the kernel: S servers, of which N host blocks."""
+
+    order: IntArray  # (N,) servers by end block
+    reach_first: IntArray  # (N,) those that can come before: [reach_first, reach_last) of order
+    reach_last: IntArray
+    low: IntArray  # (S,) first position a server may be entered from, a_j − 1
+    end: IntArray  # (S,)
+    tau_ms: FloatArray  # (S,)
+    rtt_ms: FloatArray  # (C, S)
+    server_rtt_ms: FloatArray  # (S, S)
+    blocks: int
+    hop_overhead_ms: float
+    full_penalty_ms: float
+    oversubscribed_is_full: bool
+    distance: FloatArray  # (S,) scratch
+    previous: IntArray  # (S,) scratch
 
 
 class PetalsRouting(RoutingPolicy, name="petals"):
@@ -59,55 +88,35 @@ class PetalsRouting(RoutingPolicy, name="petals"):
         hop_overhead_ms: Milliseconds = 18.0
         full_penalty_ms: Milliseconds = 10_000.0
 
+    oversubscribed_is_full: ClassVar[bool] = False
+
     def __init__(self, context: RoutingContext, options: Strict | None = None) -> None:
         super().__init__(context, options)
-        placement = context.placement
-        if placement.swarm.server_rtt_ms is None:
+        placement, swarm = context.placement, context.placement.swarm
+        if swarm.server_rtt_ms is None:
             raise InputError(
                 "routing",
                 "petals",
-                f"{placement.swarm.servers} servers",
+                f"{swarm.servers} servers",
                 "fewer servers: it needs the round trips between all pairs of them",
             )
         used = np.flatnonzero(placement.blocks > 0)
-        self._order = used[np.argsort(placement.last_block[used], kind="stable")]
-        self._low = placement.first_block - 1
-        self._end = placement.last_block
-
-    def route(self, request: Request, now_ms: float) -> Route:
-        """Chain for a request that asks now.
-
-        Raises
-        ------
-        InfeasibleError
-            If some block is hosted nowhere.
-        """
-        placement, state = self.context.placement, self.context.caches.state
-        swarm = placement.swarm
-        drop_ended(state, float(now_ms))
-        slots = placement.cache_tokens // request.cache_tokens
-        capacity = slots // np.maximum(placement.blocks, 1)
-        looks_full = self.looks_full(capacity - state.sessions)
-        last, cost_ms, previous = _shortest_hops(
-            self._order,
-            self._low,
-            self._end,
+        end = placement.last_block
+        order = used[np.argsort(end[used], kind="stable")]
+        low, ends = placement.first_block - 1, end[order]
+        self.state = PetalsHops(
+            order,
+            np.searchsorted(ends, low[order]),
+            np.searchsorted(ends, ends),
+            low,
+            end,
             swarm.tau_ms,
-            swarm.raw_rtt_ms[request.client],
+            swarm.raw_rtt_ms,
             swarm.server_rtt_ms,
-            np.where(looks_full, self.options.full_penalty_ms, 0.0),
-            self.options.hop_overhead_ms,
             swarm.model.blocks,
+            float(self.options.hop_overhead_ms),
+            float(self.options.full_penalty_ms),
+            self.oversubscribed_is_full,
+            np.empty(swarm.servers),
+            np.empty(swarm.servers, dtype=np.int64),
         )
-        if last < 0:
-            raise no_chain(placement, request)
-        chain = [last]
-        while previous[chain[-1]] >= 0:
-            chain.append(previous[chain[-1]])
-        servers = np.array(chain[::-1], dtype=np.int64)
-        ends = self._end[servers]
-        return Route(servers, np.diff(ends, prepend=0), cost_ms)
-
-    def looks_full(self, free_sessions: IntArray) -> NDArray[np.bool_]:
-        """Exactly zero, so an oversubscribed server looks free again (discrepancy 5)."""
-        return free_sessions == 0

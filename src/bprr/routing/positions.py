@@ -14,123 +14,20 @@ one with room for all its blocks is the best, and those beyond it are never look
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar, NamedTuple
-
 import numpy as np
-from numba import njit
 
-from bprr.ground.caches import (
-    drop_ended_at,
-    first_entry_with_room,
-    release_ms,
-    units_before,
-)
-from bprr.ground.errors import InfeasibleError
-from bprr.ground.request import Request, Route
-from bprr.ground.schema import Strict
-from bprr.ground.swarm import FloatArray, IntArray
-from bprr.placement.base import Placement
-from bprr.routing.base import RoutingContext, RoutingPolicy
+from bprr.ground.caches import drop_ended_at, first_entry_with_room, release_ms, units_before
+from bprr.ground.compiled import compiled
+from bprr.routing.chains import view_of
 
-__all__ = [
-    "ChainGraph",
-    "ClientView",
-    "PositionRouter",
-    "shortest_with_waits",
-    "shortest_with_worst_wait",
-]
+__all__ = ["shortest_with_waits", "shortest_with_worst_wait"]
 
 TIE = 1e-12  # relative; path lengths closer than this are equal
 MARGIN = 1e-9  # relative; room for rounding and ties where a bound cuts the search short
 CROWD = 4  # families at an end from which on it pays to bound them before looking at each
 
 
-class ChainGraph(NamedTuple):
-    """The links of a placement: servers by end block, time per block and first block.
-
-    N servers host blocks, in G groups and F families, at E end blocks.
-    """
-
-    blocks: int  # L
-    server: IntArray  # (N,) index into the swarm, group by group
-    group_first: IntArray  # (G + 1,) servers of group g: [group_first[g], group_first[g + 1])
-    group_low: IntArray  # (G,) first position its servers may be entered from, a_j − 1
-    family_first: IntArray  # (F + 1,) groups of family f, by increasing low
-    family_tau_ms: FloatArray  # (F,)
-    family_prefill_ms: FloatArray  # (F,)
-    family_prefill_ms_per_token: FloatArray  # (F,)
-    end_first: IntArray  # (E + 1,) families of the e-th end
-    end_block: IntArray  # (E,)
-    end_low: IntArray  # (E,) smallest low of its servers
-
-    @classmethod
-    def of(cls, placement: Placement) -> ChainGraph:
-        """Links of a placement."""
-        swarm = placement.swarm
-        used = np.flatnonzero(placement.blocks > 0)
-        columns = np.stack(
-            [
-                placement.last_block[used],
-                swarm.tau_ms[used],
-                swarm.prefill_ms[used],
-                swarm.prefill_ms_per_token[used],
-                placement.first_block[used] - 1,
-            ]
-        )
-        order = np.lexsort(columns[::-1])
-        columns = columns[:, order]
-        changes = np.ones(columns.shape, dtype=bool)
-        changes[:, 1:] = columns[:, 1:] != columns[:, :-1]
-        # The first server of each end, family and group; every one of them starts a finer one too.
-        ends, families, groups = (
-            np.flatnonzero(changes[:count].any(axis=0)) for count in (1, 4, 5)
-        )
-        low = columns[4].astype(np.int64)
-        return cls(
-            swarm.model.blocks,
-            used[order].astype(np.int64),
-            np.r_[groups, used.size],
-            low[groups],
-            np.r_[np.searchsorted(groups, families), groups.size],
-            columns[1][families],
-            columns[2][families],
-            columns[3][families],
-            np.r_[np.searchsorted(families, ends), families.size],
-            columns[0][ends].astype(np.int64),
-            np.minimum.reduceat(low, ends) if used.size else low,
-        )
-
-
-class ClientView(NamedTuple):
-    """A client's distances to the N servers of a graph, each group in order of distance."""
-
-    server: IntArray  # (N,) index into the swarm
-    rtt_ms: FloatArray  # (N,) t_cj, increasing within a group
-    prompt_rtt_ms: FloatArray  # (N,) t^I_cj at zero input tokens
-    least_prompt_rtt_ms: FloatArray  # (N,) smallest of it and of the later ones in the group
-
-    @classmethod
-    def of(cls, graph: ChainGraph, rtt_ms: FloatArray, prompt_rtt_ms: FloatArray) -> ClientView:
-        """View of the client with these round trips to the servers of the swarm, shape (S,)."""
-        groups = graph.group_first.size - 1
-        group = np.repeat(np.arange(groups), np.diff(graph.group_first))
-        keys = (graph.server, prompt_rtt_ms[graph.server], rtt_ms[graph.server], group)
-        server = graph.server[np.lexsort(keys)]
-        prompt = prompt_rtt_ms[server]
-        return cls(server, rtt_ms[server], prompt, _least_of_later(prompt, graph.group_first))
-
-
-@njit(cache=True)
-def _least_of_later(value, group_first):  # type: ignore[no-untyped-def]
-    least = value.copy()
-    for group in range(group_first.shape[0] - 1):
-        for i in range(group_first[group + 1] - 2, group_first[group] - 1, -1):
-            least[i] = min(least[i], least[i + 1])
-    return least
-
-
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _running_minimum(distance, per_block, low, end, value, source):  # type: ignore[no-untyped-def]
     """Best position at or above each p to come from, when a link costs per_block·(end − p) more.
 
@@ -150,14 +47,14 @@ def _running_minimum(distance, per_block, low, end, value, source):  # type: ign
         source[position] = at
 
 
-@njit(cache=True)
-def _trace(graph, by, source, out_server, out_processed):  # type: ignore[no-untyped-def]
+@compiled
+def _trace(by, source, out_server, out_processed):  # type: ignore[no-untyped-def]
     """Follow the predecessors from position L; return the chain's length."""
-    length, position = 0, graph.blocks
+    length, position = 0, by.shape[0] - 1
     while position > 0:
         position = source[position]
         length += 1
-    position = graph.blocks
+    position = by.shape[0] - 1
     for i in range(length - 1, -1, -1):
         out_server[i] = by[position]
         out_processed[i] = position - source[position]
@@ -165,14 +62,14 @@ def _trace(graph, by, source, out_server, out_processed):  # type: ignore[no-unt
     return length
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _per_block_ms(graph, family, input_tokens, output_tokens):  # type: ignore[no-untyped-def]
     per_token = graph.family_prefill_ms_per_token[family]
     prefill = graph.family_prefill_ms[family] + per_token * input_tokens
     return prefill + (output_tokens - 1) * graph.family_tau_ms[family]
 
 
-@njit(cache=True)
+@compiled
 def _bound_of_families(  # type: ignore[no-untyped-def]
     graph, e, input_tokens, output_tokens, distance, bound, source
 ):
@@ -189,21 +86,22 @@ def _bound_of_families(  # type: ignore[no-untyped-def]
     return fastest
 
 
-@njit(cache=True)
+@compiled
 def _shortest_before(  # type: ignore[no-untyped-def]
-    graph, view, state, request, now, deadline, best, distance, by, source
+    search, view, state, request, now, deadline, best
 ):
     """Shortest path over the links that have room before ``deadline``.
 
-    Brings the three tables up to date. They hold the shortest ways before a later deadline, or
-    nothing: distance 0 at position 0, inf elsewhere. An earlier deadline only takes links away,
+    Brings distance, by and source up to date. They hold the shortest ways before a later deadline,
+    or nothing: distance 0 at position 0, inf elsewhere. An earlier deadline only takes links away,
     so a way that keeps its last link and what comes before it is the shortest still. Ways that
     are not shorter than ``best`` may be left out.
     """
-    input_tokens, output_tokens, units_per_block, extra = request
-    value, bound = np.empty(graph.blocks + 1), np.empty(graph.blocks + 1)
-    best_from = np.empty(graph.blocks + 1, dtype=np.int64)
-    moved = np.zeros(graph.blocks + 1, dtype=np.bool_)
+    _, input_tokens, output_tokens, units_per_block = request
+    graph, extra = search.graph, search.prompt_rtt_ms_per_token * input_tokens
+    distance, by, source = search.distance, search.by, search.source
+    value, bound, best_from, moved = search.value, search.bound, search.best_from, search.moved
+    moved[:] = False
     for e in range(graph.end_block.shape[0]):
         end = graph.end_block[e]
         if deadline < np.inf:
@@ -262,12 +160,12 @@ def _shortest_before(  # type: ignore[no-untyped-def]
         distance[end], by[end], source[end] = shortest, chosen, origin
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _has_room(state, server, units, deadline):  # type: ignore[no-untyped-def]
     return state.free[server] >= units or units_before(state, server, deadline) >= units
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _better(length, server, shortest, chosen):  # type: ignore[no-untyped-def]
     """Whether a way is shorter than the shortest so far, or as short by a server named before."""
     if length < shortest * (1 - TIE):
@@ -275,9 +173,9 @@ def _better(length, server, shortest, chosen):  # type: ignore[no-untyped-def]
     return length < shortest * (1 + TIE) and server < chosen
 
 
-@njit(cache=True)
+@compiled
 def shortest_with_worst_wait(  # type: ignore[no-untyped-def]
-    graph, view, state, request, now, out_server, out_processed
+    search, state, request, now, out_server, out_processed
 ):
     """Chain that minimises its time plus its largest wait; exact (docs/model.md#exact-routing).
 
@@ -286,71 +184,48 @@ def shortest_with_worst_wait(  # type: ignore[no-untyped-def]
     least as long, it waits less than the best sum exceeds this one's length. The search ends
     when the path alone is longer than the best sum.
 
-    Parameters
-    ----------
-    graph : ChainGraph
-        The links.
-    view : ClientView
-        The client's distances.
-    state : CacheState
-        Who holds how much cache.
-    request : tuple
-        Input tokens, output tokens, units of cache per block, and what t^I_cj adds for the input
-        (ms).
-    now : float
-        The present (ms).
-    out_server, out_processed : ndarray of int64, shape (L,)
-        Take the chain.
-
-    Returns
-    -------
-    length : int
-        Servers on the chain, 0 if there is none.
-    cost_ms : float
-        Time of the chain plus its wait.
+    A kernel of `RoutingPolicy`; the cost counts the chain's time and its wait.
     """
-    units_per_block = request[2]
-    distance = np.full(graph.blocks + 1, np.inf)
+    units_per_block, distance = request.cache_tokens, search.distance
+    chain, processed = search.chain, search.processed
+    view = view_of(search, request.client)
+    distance[:] = np.inf
     distance[0] = 0.0
-    by = np.empty(graph.blocks + 1, dtype=np.int64)
-    source = np.empty(graph.blocks + 1, dtype=np.int64)
-    chain, processed = np.empty_like(out_server), np.empty_like(out_processed)
     best, best_length, deadline = np.inf, 0, np.inf
     while True:
-        _shortest_before(graph, view, state, request, now, deadline, best, distance, by, source)
+        _shortest_before(search, view, state, request, now, deadline, best)
         # Every later path is at least as long as this one, and waits besides.
-        path = distance[graph.blocks]
+        path = distance[-1]
         if not path < best * (1 - TIE):
             return best_length, best
-        length = _trace(graph, by, source, chain, processed)
+        length = _trace(search.by, search.source, chain, processed)
         start = now
         for i in range(length):
             start = max(start, release_ms(state, chain[i], processed[i] * units_per_block, now))
         cost = path + (start - now)
         if cost < best * (1 - TIE):
             best, best_length = cost, length
-            out_server[:length] = chain[:length]
-            out_processed[:length] = processed[:length]
+            for i in range(length):
+                out_server[i], out_processed[i] = chain[i], processed[i]
         if start <= now:
             return best_length, best
         deadline = min(start, now + (best - path) + MARGIN * best)
 
 
-@njit(cache=True)
+@compiled
 def shortest_with_waits(  # type: ignore[no-untyped-def]
-    graph, view, state, request, now, out_server, out_processed
+    search, state, request, now, out_server, out_processed
 ):
     """Chain that minimises its time plus the waits of all its links (docs/model.md#ws-rr).
 
-    Parameters and return values are those of `shortest_with_worst_wait`, but the cost counts the
-    waits of all links.
+    A kernel of `RoutingPolicy`; the cost counts the waits of all links.
     """
-    input_tokens, output_tokens, units_per_block, extra = request
-    distance = np.full(graph.blocks + 1, np.inf)
-    by = np.empty(graph.blocks + 1, dtype=np.int64)
-    source = np.empty(graph.blocks + 1, dtype=np.int64)
-    value, bound = np.empty(graph.blocks + 1), np.empty(graph.blocks + 1)
-    best_from = np.empty(graph.blocks + 1, dtype=np.int64)
+    client, input_tokens, output_tokens, units_per_block = request
+    graph, extra = search.graph, search.prompt_rtt_ms_per_token * input_tokens
+    distance, by, source = search.distance, search.by, search.source
+    value, bound, best_from = search.value, search.bound, search.best_from
+    view = view_of(search, client)
+    distance[:] = np.inf
     distance[0] = 0.0
     for e in range(graph.end_block.shape[0]):
         end = graph.end_block[e]
@@ -408,10 +283,10 @@ def shortest_with_waits(  # type: ignore[no-untyped-def]
         distance[end], by[end], source[end] = shortest, chosen, origin
     if distance[graph.blocks] == np.inf:
         return 0, np.inf
-    return _trace(graph, by, source, out_server, out_processed), distance[graph.blocks]
+    return _trace(by, source, out_server, out_processed), distance[graph.blocks]
 
 
-@njit(cache=True)
+@compiled
 def _waiting_link(  # type: ignore[no-untyped-def]
     state, server, end, low, fixed, per_block, units_per_block, now, distance
 ):
@@ -439,66 +314,3 @@ def _waiting_link(  # type: ignore[no-untyped-def]
         ):
             best, origin = length, position
     return best, origin
-
-
-class PositionRouter(RoutingPolicy):
-    """Base of the policies that search over block positions, each with its ``kernel``."""
-
-    kernel: ClassVar[Callable[..., tuple[int, float]]]
-
-    def __init__(self, context: RoutingContext, options: Strict | None = None) -> None:
-        super().__init__(context, options)
-        self._graph = ChainGraph.of(context.placement)
-        self._views: dict[int, ClientView] = {}
-        self._servers = np.empty(context.placement.swarm.model.blocks, dtype=np.int64)
-        self._processed = np.empty_like(self._servers)
-
-    def route(self, request: Request, now_ms: float) -> Route:
-        """Chain for a request that asks now.
-
-        Raises
-        ------
-        InfeasibleError
-            If no chain of servers hosts every block with room for the session.
-        """
-        client, input_tokens, output_tokens, cache_tokens = request
-        swarm = self.context.placement.swarm
-        view = self._views.get(client)
-        if view is None:
-            rtt_ms, prompt_rtt_ms = swarm.token_rtt_ms[client], swarm.prompt_rtt_ms[client]
-            view = self._views[client] = ClientView.of(self._graph, rtt_ms, prompt_rtt_ms)
-        extra_ms = float(swarm.prompt_rtt_ms_per_token * input_tokens)
-        length, cost_ms = type(self).kernel(
-            self._graph,
-            view,
-            self.context.caches.state,
-            (input_tokens, output_tokens, cache_tokens, extra_ms),
-            float(now_ms),
-            self._servers,
-            self._processed,
-        )
-        if length == 0:
-            raise no_chain(self.context.placement, request)
-        return Route(self._servers[:length].copy(), self._processed[:length].copy(), cost_ms)
-
-
-def no_chain(placement: Placement, request: Request) -> InfeasibleError:
-    """Error that says why a request has no chain: blocks hosted nowhere, or caches too small."""
-    used = placement.blocks > 0
-    hosted = np.zeros(placement.swarm.model.blocks + 2, dtype=bool)
-    for first, last in zip(placement.first_block[used], placement.last_block[used], strict=True):
-        hosted[first : last + 1] = True
-    absent = np.flatnonzero(~hosted[1:-1]) + 1
-    if absent.size:
-        named = ", ".join(map(str, absent[:8])) + (", …" if absent.size > 8 else "")
-        return InfeasibleError(
-            "GPU memory",
-            f"{absent.size} of {placement.swarm.model.blocks} blocks hosted nowhere",
-            f"blocks {named}",
-        )
-    largest = int(placement.cache_tokens.max(initial=0))
-    return InfeasibleError(
-        "attention cache",
-        f"room for {request.cache_tokens} tokens in every block of a chain",
-        f"the largest cache holds {largest} tokens of one block",
-    )

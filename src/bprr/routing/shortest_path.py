@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import NamedTuple
 
-from bprr.ground.caches import Caches
-from bprr.ground.request import Request, Route
+from bprr.ground.caches import Caches, CacheState
+from bprr.ground.compiled import compiled, state_of
 from bprr.ground.schema import Strict
 from bprr.routing.base import RoutingContext
-from bprr.routing.positions import PositionRouter, shortest_with_worst_wait
+from bprr.routing.chains import Search, SearchRouting
+from bprr.routing.exact import ExactSearch
+from bprr.routing.positions import shortest_with_worst_wait
 
 __all__ = ["ShortestPath"]
 
 
-class ShortestPath(PositionRouter, name="shortest_path"):
+@compiled
+def _shortest_when_idle(  # type: ignore[no-untyped-def]
+    idle, state, request, now, out_server, out_processed
+):
+    return shortest_with_worst_wait(
+        idle.search, idle.caches, request, now, out_server, out_processed
+    )
+
+
+@state_of(_shortest_when_idle)
+class IdleSearch(NamedTuple):
+    """State of the kernel."""
+
+    search: Search
+    caches: CacheState  # of nobody
+
+
+class ShortestPath(SearchRouting, name="shortest_path"):
     """Fastest chain of an idle swarm, whatever is held now."""
 
-    kernel = shortest_with_worst_wait
+    search_class = ExactSearch
 
     def __init__(self, context: RoutingContext, options: Strict | None = None) -> None:
-        idle = Caches(context.placement.cache_tokens)
-        super().__init__(replace(context, caches=idle), options)
-        self._routes: dict[Request, Route] = {}
-
-    def route(self, request: Request, now_ms: float) -> Route:
-        """Chain for a request; the same at any time, so it is computed once per kind of request."""
-        if request not in self._routes:
-            self._routes[request] = super().route(request, now_ms)
-        return self._routes[request]
+        super().__init__(context, options)
+        self.state = IdleSearch(self._search, Caches(context.placement.cache_tokens).state)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from bprr.routing.positions import PositionRouter, shortest_with_waits
+from bprr.ground.compiled import state_of
+from bprr.routing.chains import Search, SearchRouting
+from bprr.routing.positions import shortest_with_waits
 
 __all__ = ["WsRr"]
 
 
-class WsRr(PositionRouter, name="ws_rr"):
+@state_of(shortest_with_waits)
+class WsRrSearch(Search):
+    """State of the kernel."""
+
+
+class WsRr(SearchRouting, name="ws_rr"):
     """Shortest chain under time plus the sum of the links' waits."""
 
-    kernel = shortest_with_waits
+    search_class = WsRrSearch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -52,6 +52,9 @@ class Scenario(Strict):
     admission: Annotated[Choice, ChoiceOf(ADMISSION)] = Field("reserve", validate_default=True)
     charging: Annotated[Choice, ChoiceOf(CHARGING)] = Field("whole", validate_default=True)
     service: Annotated[Choice, ChoiceOf(SERVICE)] = Field("independent", validate_default=True)
+    engine: Literal["auto", "compiled", "simpy"] = Field(
+        "auto", description="with the same results; auto: compiled, where all policies have kernels"
+    )
 
     @model_validator(mode="after")
     def _servers_named_once(self) -> Scenario:

@@ -1,28 +1,24 @@
-"""The simulator: every request is a SimPy process that is admitted, served and recorded."""
+"""The simulator: requests are admitted, served and recorded, by one of two engines."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 from simpy import Environment
 
 from bprr.ground.caches import Caches
+from bprr.ground.errors import InputError
 from bprr.ground.registry import ADMISSION, CHARGING, ROUTING, SERVICE, Choice
-from bprr.ground.request import Request
-from bprr.ground.swarm import IntArray
 from bprr.placement.base import Placement
 from bprr.routing.base import RoutingContext, RoutingPolicy
 from bprr.scenario.workload import Workload
-from bprr.simulation.admission.base import AdmissionContext, AdmissionPolicy
+from bprr.simulation.admission.base import AdmissionContext
+from bprr.simulation.loop import python_policies, run_compiled
+from bprr.simulation.processes import run_processes
 from bprr.simulation.records import Records
 
 __all__ = ["Delays", "simulate"]
-
-CLOCK_ROUNDING_MS = 1e-6  # sums of event times differ from the arrival table by less
 
 
 @dataclass(frozen=True)
@@ -58,6 +54,7 @@ def simulate(
     charging: Choice | str = "whole",
     service: Choice | str = "independent",
     delays: Delays = NO_DELAYS,
+    engine: str = "auto",
     watch: Callable[[RoutingPolicy], RoutingPolicy] | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Records:
@@ -73,10 +70,13 @@ def simulate(
         Policies; a name alone stands for the policy with its default options.
     delays : Delays
         Delays that every request pays.
+    engine : str
+        ``simpy``, the reference; ``compiled``, with the same results to the bit; or ``auto``,
+        which is ``compiled`` if all policies bring kernels.
     watch : callable, optional
         Puts something around the routing policy, to see what it is asked.
     progress : callable, optional
-        Called with 1 whenever a request completes.
+        Called with the number of requests that have completed since the last call.
 
     Returns
     -------
@@ -87,6 +87,8 @@ def simulate(
     ------
     InfeasibleError
         If a request has no chain.
+    InputError
+        If ``compiled`` is asked for, and a policy is written in Python alone.
     """
     env, caches = Environment(), Caches(placement.cache_tokens)
     router = ROUTING.build(routing, RoutingContext(placement, caches))
@@ -98,80 +100,15 @@ def simulate(
         CHARGING.build(charging, env),
         SERVICE.build(service, placement.swarm, delays.total_ms),
     )
-    run = _Run(env, ADMISSION.build(admission, context), workload, progress)
-    env.process(run.arrivals())
-    env.run()
-    return run.records()
-
-
-class _Run:
-    """Processes of one simulation and what they record."""
-
-    def __init__(
-        self,
-        env: Environment,
-        admission: AdmissionPolicy,
-        workload: Workload,
-        progress: Callable[[int], object] | None,
-    ) -> None:
-        self._env, self._admission, self._workload = env, admission, workload
-        self._progress = progress
-        count = len(workload)
-        self._start_ms: list[float] = [math.nan] * count
-        # Arrays and numbers, which the garbage collector does not walk; grants would make every
-        # request slower than the one before.
-        self._servers: list[IntArray | None] = [None] * count
-        self._processed: list[IntArray | None] = [None] * count
-        self._raw_wait_ms: list[float] = [math.nan] * count
-        self._first_token_ms: list[float] = [math.nan] * count
-        self._total_ms: list[float] = [math.nan] * count
-        self._attempts: list[int] = [0] * count
-
-    def arrivals(self) -> Generator[Any, Any, None]:
-        """Let each request arrive at its time."""
-        env, workload = self._env, self._workload
-        requests = zip(
-            workload.client.tolist(),
-            workload.input_tokens.tolist(),
-            workload.output_tokens.tolist(),
-            workload.cache_tokens.tolist(),
-            strict=True,
+    policy = ADMISSION.build(admission, context)
+    in_python = python_policies(policy)
+    if engine == "compiled" and in_python:
+        raise InputError(
+            "simulation", "engine", engine, f"simpy or auto for {', '.join(in_python)}"
         )
-        for index, (arrival, request) in enumerate(
-            zip(workload.arrival_ms.tolist(), requests, strict=True)
-        ):
-            if arrival > env.now:
-                yield env.timeout(arrival - env.now)
-            env.process(self._session(index, Request(*request)))
-
-    def _session(self, index: int, request: Request) -> Generator[Any, Any, None]:
-        grant = yield from self._admission.admit(request)
-        (self._servers[index], self._processed[index], _), service, raw_wait_ms, attempts = grant
-        self._start_ms[index] = self._env.now
-        self._raw_wait_ms[index], self._attempts[index] = raw_wait_ms, attempts
-        self._first_token_ms[index], self._total_ms[index] = service
-        yield self._env.timeout(service.total_ms)
-        self._admission.completed(grant)
-        if self._progress is not None:
-            self._progress(1)
-
-    def records(self) -> Records:
-        """Records of all requests once the clock has run out."""
-        servers = [chain for chain in self._servers if chain is not None]
-        processed = [counts for counts in self._processed if counts is not None]
-        if len(servers) < len(self._workload):
-            raise RuntimeError(f"{len(self._workload) - len(servers)} requests never started")
-        wait_ms = np.array(self._start_ms) - self._workload.arrival_ms
-        wait_ms[np.abs(wait_ms) < CLOCK_ROUNDING_MS] = 0.0
-        empty = [np.empty(0, dtype=np.int64)]
-        return Records(
-            self._workload,
-            wait_ms,
-            np.array(self._raw_wait_ms),
-            wait_ms + np.array(self._first_token_ms),
-            wait_ms + np.array(self._total_ms),
-            np.array(self._attempts, dtype=np.int64),
-            np.cumsum([0, *map(len, servers)], dtype=np.int64),
-            np.concatenate(servers or empty),
-            np.concatenate(processed or empty),
-        )
+    if engine == "simpy" or in_python:
+        return run_processes(policy, workload, progress)
+    records = run_compiled(policy, workload)
+    if progress is not None:
+        progress(len(workload))
+    return records

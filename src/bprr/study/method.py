@@ -85,6 +85,7 @@ class MethodRunner:
             charging=method.charging or scenario.charging,
             service=method.service or scenario.service,
             delays=Delays(scenario.overheads.initial_ms, allocation_ms),
+            engine=scenario.engine,
             progress=progress,
             watch=watch,
         )

@@ -6,15 +6,16 @@ numbers), so that their differences can be taken run by run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bprr.ground.errors import InfeasibleError
 from bprr.scenario.draw import Catalogue, draw
-from bprr.settings.configuration import Method, Settings
+from bprr.settings.configuration import Settings
 from bprr.study.method import MethodRunner
 from bprr.study.points import SweepPoint, catalogue, sweep_points
 
@@ -45,15 +46,12 @@ def run_sweep(
     """
     points = sweep_points(settings, name, topology)
     runs = settings.sweeps[name].runs or settings.runs
-    tables = [
-        simulate_point(point, catalogue(settings), settings.seed, runs, progress)
-        for point in points
-    ]
-    table: pd.DataFrame = pd.concat(tables, ignore_index=True)
-    table.insert(0, "topology", topology)
-    table.insert(0, "figure", name)
-    for column in ("figure", "topology", "allocation_delays", "method", "status"):
-        table[column] = table[column].astype("category")
+    profiles, parts = catalogue(settings), list[_Part]()
+    for point in points:
+        parts += _simulated(point, profiles, settings.seed, runs, progress)
+    table = _table(parts)
+    for column, value in (("topology", topology), ("figure", name)):
+        table.insert(0, column, pd.Series(value, table.index, dtype="category"))
     return table
 
 
@@ -79,40 +77,72 @@ def simulate_point(
         One row per request; a run that is infeasible for a method leaves one row whose ``status``
         says why and whose metrics are missing. Columns: see ``data/README.md``.
     """
-    frames: list[pd.DataFrame] = []
+    table = _table(list(_simulated(point, profiles, seed, runs, progress)))
+    return table.astype(dict.fromkeys(table.select_dtypes("category"), str))
+
+
+class _Part(NamedTuple):
+    """A simulation: what it is of, the columns of its requests, and what holds for all of them."""
+
+    shared: dict[str, Any]
+    columns: Mapping[str, NDArray[Any]]
+    outcome: dict[str, Any]
+
+
+def _simulated(
+    point: SweepPoint,
+    profiles: Catalogue,
+    seed: int,
+    runs: int,
+    progress: Callable[[int], object] | None,
+) -> Iterator[_Part]:
     for run in range(runs):
         instance = draw(point.scenario, profiles, seed, run)
-        runner = MethodRunner(instance)
+        runner, workload = MethodRunner(instance), instance.workload
+        drawn: dict[str, Any] = {
+            "x": point.x,
+            "servers": instance.swarm.servers,
+            "eta": instance.fast_share,
+            "rate_per_s": instance.rate_per_s,
+            "output_tokens": round(float(workload.output_tokens.mean())),
+        }
         for variant, allocation_ms in point.delays.items():
             for name, method in point.methods.items():
-                constant: dict[str, Any] = {
-                    "x": point.x,
-                    "servers": instance.swarm.servers,
-                    "eta": instance.fast_share,
-                    "rate_per_s": instance.rate_per_s,
-                    "output_tokens": round(float(instance.workload.output_tokens.mean())),
-                    "allocation_delays": variant,
-                    "method": name,
-                    "run": run,
-                    "requests": len(instance.workload),
+                whose = {"allocation_delays": variant, "method": name}
+                shared = {**drawn, **whose, "run": run, "requests": len(workload)}
+                try:
+                    records, placement = runner.run(method, allocation_ms[name])
+                except InfeasibleError as error:
+                    yield _Part(shared, {}, {"status": str(error)})
+                    continue
+                load = placement.details.get("load")
+                outcome = {
+                    "max_concurrent": records.max_concurrent,
+                    "design_load": np.nan if load is None else float(str(load)),
+                    "status": "ok",
+                    "engine": records.engine,
                 }
-                requests = _requests_of(runner, method, allocation_ms[name])
-                own = {key: constant[key] for key in constant if key not in requests}
-                frames.append(requests.assign(**own))
+                yield _Part(shared, records.columns(), outcome)
         if progress is not None:
             progress(1)
-    table: pd.DataFrame = pd.concat(frames, ignore_index=True)
-    return table[[*constant, *(column for column in table if column not in constant)]]
 
 
-def _requests_of(runner: MethodRunner, method: Method, allocation_ms: float) -> pd.DataFrame:
-    try:
-        records, placement = runner.run(method, allocation_ms)
-    except InfeasibleError as error:
-        return pd.DataFrame([{"status": str(error)}])
-    load = placement.details.get("load")
-    return records.table().assign(
-        max_concurrent=records.max_concurrent,
-        design_load=np.nan if load is None else float(str(load)),
-        status="ok",
+def _table(parts: Sequence[_Part]) -> pd.DataFrame:
+    """One row per request of each part, and one of a part without any."""
+    rows = np.array([len(part.columns["request"]) if part.columns else 1 for part in parts])
+    names = dict.fromkeys(
+        name for place in zip(*parts, strict=True) for group in place for name in group
     )
+    table: dict[str, Any] = {}
+    for name in names:
+        if any(name in part.columns for part in parts):
+            missing = (np.array([part.shared.get(name, np.nan)]) for part in parts)
+            columns = [
+                part.columns.get(name, none) for part, none in zip(parts, missing, strict=True)
+            ]
+            table[name] = np.concatenate(columns)
+            continue
+        values = [{**part.shared, **part.outcome}.get(name, np.nan) for part in parts]
+        text = any(isinstance(value, str) for value in values)
+        table[name] = pd.Categorical(values).repeat(rows) if text else np.repeat(values, rows)
+    return pd.DataFrame(table)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from bprr.ground.schema import Strict
-from bprr.simulation.admission.reserve import Reserve
+from typing import NamedTuple
+
+from bprr.ground.compiled import compiled, state_of
+from bprr.simulation.admission.base import AdmissionPolicy
 
 __all__ = ["AtRelease"]
 
 
-class AtRelease(Reserve, name="at_release"):
+@compiled
+def _at_release(state, wait_ms, attempt):  # type: ignore[no-untyped-def]
+    return True, max(wait_ms, 0.0)
+
+
+@state_of(_at_release)
+class AtReleaseState(NamedTuple):
+    """State of the kernel."""
+
+
+class AtRelease(AdmissionPolicy, name="at_release"):
     """As `reserve`, but a session starts as soon as its caches are free."""
 
-    class Options(Strict):
-        """None."""
-
-    def start_ms(self, raw_wait_ms: float) -> float:
-        """The wait itself."""
-        return max(raw_wait_ms, 0.0)
+    state = AtReleaseState()

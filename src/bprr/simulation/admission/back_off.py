@@ -1,38 +1,54 @@
-"""Binary exponential back-off of a session that must wait."""
+"""Binary exponential back-off of a session that must wait: first, 2·first, 4·first, … to a longest.
+
+The kernels take the gaps, as anything with ``first_ms`` and ``longest_ms``.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from typing import NamedTuple
 
+from bprr.ground.compiled import compiled
 from bprr.ground.schema import Positive, Strict
 
-__all__ = ["BackOff"]
+__all__ = ["BackOff", "Gaps", "gap_ms", "instant_ms"]
 
 
 class BackOff(Strict):
-    """Gaps between attempts: first, 2·first, 4·first, … up to a longest gap (docs/model.md)."""
+    """Gaps between attempts (docs/model.md)."""
 
     first_ms: Positive = 1_000.0
     longest_ms: Positive = 60_000.0
 
-    def gaps_ms(self) -> Iterator[float]:
-        """Endless gaps between attempts."""
-        gap = self.first_ms
-        while True:
-            yield gap
-            gap = min(2 * gap, self.longest_ms)
 
-    def instant_ms(self, wait_ms: float) -> float:
-        """First instant of an attempt that is not before ``wait_ms``; 0 if there is no wait."""
-        if wait_ms <= 0:
-            return 0.0
-        instant = 0.0
-        for gap in self.gaps_ms():
+class Gaps(NamedTuple):
+    """The same as kernels read it."""
+
+    first_ms: float
+    longest_ms: float
+
+
+@compiled
+def gap_ms(gaps, attempt):  # type: ignore[no-untyped-def]
+    """Gap after an attempt, the first of which is 1."""
+    gap = gaps.first_ms
+    while attempt > 1 and gap != gaps.longest_ms:
+        gap = min(2 * gap, gaps.longest_ms)
+        attempt -= 1
+    return gap
+
+
+@compiled
+def instant_ms(gaps, wait_ms):  # type: ignore[no-untyped-def]
+    """First instant of an attempt that is not before ``wait_ms``; 0 if there is no wait."""
+    if wait_ms <= 0:
+        return 0.0
+    instant = gap = gaps.first_ms
+    while instant < wait_ms:
+        if gap == gaps.longest_ms:
+            # Equal gaps from here on: jump instead of counting through a long wait.
+            instant += math.ceil((wait_ms - instant) / gap) * gap
+        else:
+            gap = min(2 * gap, gaps.longest_ms)
             instant += gap
-            if gap == self.longest_ms and instant < wait_ms:
-                # Equal gaps from here on: jump instead of counting through a long wait.
-                instant += math.ceil((wait_ms - instant) / gap) * gap
-            if instant >= wait_ms:
-                return instant
-        raise AssertionError("gaps never end")
+    return instant

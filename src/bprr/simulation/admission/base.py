@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from simpy import Environment
+from simpy import Environment, Event
 
 from bprr.ground.caches import Caches
 from bprr.ground.errors import InfeasibleError
@@ -21,7 +21,7 @@ from bprr.routing.base import RoutingPolicy
 from bprr.service.base import ServicePolicy, ServiceTimes
 from bprr.simulation.charging.base import ChargingPolicy
 
-__all__ = ["AdmissionContext", "AdmissionPolicy", "Grant", "wait_ms"]
+__all__ = ["AdmissionContext", "AdmissionPolicy", "Grant", "too_long"]
 
 
 class Grant(NamedTuple):
@@ -61,42 +61,89 @@ class AdmissionContext:
     service: ServicePolicy
 
 
+def too_long(servers: IntArray, needed: IntArray, capacity: IntArray) -> InfeasibleError:
+    """Error of a session that a server's whole cache is too small for.
+
+    A routing policy that looks at no capacity (PETALS', the shortest path) may lead there.
+    """
+    missing = needed - capacity[servers]
+    worst = int(missing.argmax())
+    return InfeasibleError(
+        "attention cache",
+        f"{missing[worst]} of {needed[worst]} tokens of one block",
+        f"server {servers[worst]}, where routing sends a request longer than its cache",
+    )
+
+
+@dataclass
+class _Asking:
+    """A request, and what it has been granted."""
+
+    request: Request
+    attempts: int = 0
+    raw_wait_ms: float = 0.0
+    grant: Any = None
+    turn: Event | None = None  # in the queue
+
+
 class AdmissionPolicy(Policy, registry=ADMISSION):
     """Decides when a session starts and holds its caches.
 
-    A central queue fits in as one more policy: `admit` yields an event of its own, and `completed`
-    triggers the event of the request that may go next.
+    A policy brings a compiled kernel, or has methods of its own, which only SimPy can call. The
+    kernel is `compiled`, and ``state`` is its first argument, a `NamedTuple` whose class is the
+    `state_of` it::
+
+        kernel(state, wait_ms, attempt) -> (granted, delay_ms)
+
+    At every attempt a request is routed anew; ``wait_ms`` is the time until every server of the
+    chain has room if sessions end as entered; attempts count from 1. If granted, the caches are
+    held from now on and the session starts after the delay. Otherwise the next attempt comes after
+    the delay; if that is inf, the request queues, and so do those that arrive later. The head of
+    the queue attempts whenever a session ends, and starts at once if granted.
     """
+
+    queues: ClassVar[bool] = False  # whether the kernel ever answers inf
+    state: Any = None
 
     def __init__(self, context: AdmissionContext, options: Strict | None = None) -> None:
         self.context = context
         self.options: Any = options or self.Options()
+        self._queue: deque[_Asking] = deque()
 
-    @abstractmethod
     def admit(self, request: Request) -> Generator[Any, Any, Grant]:
         """Yield SimPy events until the session may start; hold its caches; return the grant."""
+        env, asking = self.context.env, _Asking(request)
+        granted, delay_ms = (False, math.inf) if self._queue else self._attempt(asking)
+        while not granted and delay_ms < math.inf:
+            yield env.timeout(delay_ms)
+            granted, delay_ms = self._attempt(asking)
+        if not granted:
+            asking.turn = env.event()
+            self._queue.append(asking)
+            yield asking.turn
+        elif delay_ms > 0:
+            yield env.timeout(delay_ms)
+        return asking.grant  # type: ignore[no-any-return]
 
     def completed(self, grant: Grant) -> None:
-        """A session has ended and its caches are free; nothing to do, holds end by themselves."""
+        """A session has ended and its caches are free: the head of the queue attempts."""
+        while self._queue and self._attempt(self._queue[0])[0]:
+            self._queue.popleft().turn.succeed()  # type: ignore[union-attr]
 
-
-def wait_ms(context: AdmissionContext, route: Route, needed: IntArray) -> float:
-    """Time until every server of a chain has room, if sessions end as entered.
-
-    Raises
-    ------
-    InfeasibleError
-        If a server's whole cache is too small; a routing policy that looks at no capacity (PETALS',
-        the shortest path) may lead there.
-    """
-    now = context.env.now
-    wait = context.caches.release_ms(route.servers, needed, now) - now
-    if math.isinf(wait):
-        capacity = context.caches.state.capacity[route.servers]
-        worst = int((needed - capacity).argmax())
-        raise InfeasibleError(
-            "attention cache",
-            f"{needed[worst] - capacity[worst]} of {needed[worst]} tokens of one block",
-            f"server {route.servers[worst]}, where routing sends a request longer than its cache",
-        )
-    return wait
+    def _attempt(self, asking: _Asking) -> tuple[bool, float]:
+        context, request, now = self.context, asking.request, self.context.env.now
+        route = context.router.route(request, now)
+        needed = context.charging.needed(request, route)
+        wait_ms = context.caches.release_ms(route.servers, needed, now) - now
+        if math.isinf(wait_ms):
+            raise too_long(route.servers, needed, context.caches.state.capacity)
+        asking.attempts += 1
+        if asking.attempts == 1:
+            asking.raw_wait_ms = wait_ms
+        granted, delay_ms = self.state.kernel(wait_ms, asking.attempts)
+        if granted:
+            service = context.service.times(request, route)
+            end_ms = now + delay_ms + service.total_ms
+            context.charging.charge(context.caches, request, route, now, end_ms)
+            asking.grant = Grant(route, service, asking.raw_wait_ms, asking.attempts)
+        return granted, delay_ms

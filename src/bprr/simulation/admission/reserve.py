@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
-
-from bprr.ground.request import Request
-from bprr.simulation.admission.back_off import BackOff
-from bprr.simulation.admission.base import AdmissionPolicy, Grant, wait_ms
+from bprr.ground.compiled import compiled, state_of
+from bprr.ground.schema import Strict
+from bprr.simulation.admission.back_off import BackOff, Gaps, instant_ms
+from bprr.simulation.admission.base import AdmissionContext, AdmissionPolicy
 
 __all__ = ["Reserve"]
+
+
+@compiled
+def _reserve(gaps, wait_ms, attempt):  # type: ignore[no-untyped-def]
+    return True, instant_ms(gaps, wait_ms)
+
+
+@state_of(_reserve)
+class Reserving(Gaps):
+    """State of the kernel."""
 
 
 class Reserve(AdmissionPolicy, name="reserve"):
@@ -18,21 +26,6 @@ class Reserve(AdmissionPolicy, name="reserve"):
     class Options(BackOff):
         """Gaps between attempts."""
 
-    def start_ms(self, raw_wait_ms: float) -> float:
-        """When the session starts, from its arrival on."""
-        return float(self.options.instant_ms(raw_wait_ms))
-
-    def admit(self, request: Request) -> Generator[Any, Any, Grant]:
-        """Route once, hold from arrival to the end."""
-        context = self.context
-        now = context.env.now
-        route = context.router.route(request, now)
-        needed = context.charging.needed(request, route)
-        raw_wait = wait_ms(context, route, needed)
-        wait = self.start_ms(raw_wait)
-        service = context.service.times(request, route)
-        end = now + wait + service.total_ms
-        context.charging.charge(context.caches, request, route, now, end)
-        if wait > 0:
-            yield context.env.timeout(wait)
-        return Grant(route, service, raw_wait, 1)
+    def __init__(self, context: AdmissionContext, options: Strict | None = None) -> None:
+        super().__init__(context, options)
+        self.state = Reserving(float(self.options.first_ms), float(self.options.longest_ms))

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
-
-from bprr.ground.request import Request
-from bprr.simulation.admission.back_off import BackOff
-from bprr.simulation.admission.base import AdmissionPolicy, Grant, wait_ms
+from bprr.ground.compiled import compiled, state_of
+from bprr.ground.schema import Strict
+from bprr.simulation.admission.back_off import BackOff, Gaps, gap_ms
+from bprr.simulation.admission.base import AdmissionContext, AdmissionPolicy
 
 __all__ = ["Retry"]
+
+
+@compiled
+def _retry(gaps, wait_ms, attempt):  # type: ignore[no-untyped-def]
+    if wait_ms <= 0:
+        return True, 0.0
+    return False, gap_ms(gaps, attempt)
+
+
+@state_of(_retry)
+class Retrying(Gaps):
+    """State of the kernel."""
 
 
 class Retry(AdmissionPolicy, name="retry"):
@@ -18,19 +28,6 @@ class Retry(AdmissionPolicy, name="retry"):
     class Options(BackOff):
         """Gaps between attempts."""
 
-    def admit(self, request: Request) -> Generator[Any, Any, Grant]:
-        """Attempt at arrival and after every gap until every server has room."""
-        context, raw_wait = self.context, -1.0
-        for attempt, gap in enumerate(self.options.gaps_ms(), start=1):
-            now = context.env.now
-            route = context.router.route(request, now)
-            needed = context.charging.needed(request, route)
-            wait = wait_ms(context, route, needed)
-            raw_wait = wait if attempt == 1 else raw_wait
-            if wait <= 0:
-                service = context.service.times(request, route)
-                end = now + service.total_ms
-                context.charging.charge(context.caches, request, route, now, end)
-                return Grant(route, service, raw_wait, attempt)
-            yield context.env.timeout(gap)
-        raise AssertionError("gaps never end")
+    def __init__(self, context: AdmissionContext, options: Strict | None = None) -> None:
+        super().__init__(context, options)
+        self.state = Retrying(float(self.options.first_ms), float(self.options.longest_ms))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import Any
 
 from simpy import Environment
@@ -19,19 +18,28 @@ __all__ = ["ChargingPolicy"]
 class ChargingPolicy(Policy, registry=CHARGING):
     """Charges the servers of a chain for one session.
 
-    A cache that grows charges its first part here, and the later ones from a process of its own.
+    A policy that holds the same share from a session's start to its end brings a compiled kernel:
+    it is `compiled`, and ``state`` is its first argument, a `NamedTuple` whose class is the
+    `state_of` it::
+
+        kernel(state, request) -> tokens of each processed block
+
+    Others have methods of their own, which only SimPy can call. A cache that grows charges its
+    first part in `charge`, and the later ones from a process of its own.
     """
+
+    state: Any = None
 
     def __init__(self, env: Environment, options: Strict | None = None) -> None:
         self.env = env
         self.options: Any = options or self.Options()
 
-    @abstractmethod
     def needed(self, request: Request, route: Route) -> IntArray:
         """Units that must be free at each server of the chain for the session to start."""
+        return route.processed * self.state.kernel(request)  # type: ignore[no-any-return]
 
-    @abstractmethod
     def charge(
         self, caches: Caches, request: Request, route: Route, now_ms: float, end_ms: float
     ) -> None:
         """Enter the session's holds from now to its end."""
+        caches.hold(route.servers, self.needed(request, route), end_ms, now_ms)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from bprr.ground.caches import Caches
-from bprr.ground.request import Request, Route
-from bprr.ground.swarm import IntArray
+from typing import NamedTuple
+
+from bprr.ground.compiled import compiled, state_of
 from bprr.simulation.charging.base import ChargingPolicy
 
 __all__ = ["Whole"]
 
 
+@compiled
+def _all_tokens(state, request):  # type: ignore[no-untyped-def]
+    return request.cache_tokens
+
+
+@state_of(_all_tokens)
+class WholeState(NamedTuple):
+    """State of the kernel."""
+
+
 class Whole(ChargingPolicy, name="whole"):
-    """One hold per server, from now to the end."""
+    """All tokens of the session, in every block that it uses."""
 
-    def needed(self, request: Request, route: Route) -> IntArray:
-        """k_j blocks times the session's tokens."""
-        return route.processed * request.cache_tokens
-
-    def charge(
-        self, caches: Caches, request: Request, route: Route, now_ms: float, end_ms: float
-    ) -> None:
-        """One hold per server, from now to the end."""
-        caches.hold(route.servers, self.needed(request, route), end_ms, now_ms)
+    state = WholeState()

@@ -1,4 +1,4 @@
-"""The caches of cache against a list of holds."""
+"""The caches against a list of holds."""
 
 import math
 
@@ -21,7 +21,7 @@ SERVERS = st.lists(st.integers(0, 3), min_size=1, max_size=4, unique=True)
 UNITS = st.lists(st.integers(1, 12), min_size=4, max_size=4)
 
 
-class LedgerMachine(RuleBasedStateMachine):
+class CachesMachine(RuleBasedStateMachine):
     """Holds in any order of their ends, oversubscription, time passing, questions in between."""
 
     @initialize(capacity=st.lists(st.integers(0, 20), min_size=4, max_size=4))
@@ -66,8 +66,8 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.caches.state.sessions.tolist() == counts
 
 
-def test_ledger_is_a_list_of_holds():
-    run_state_machine_as_test(LedgerMachine, settings=settings(stateful_step_count=30))
+def test_caches_are_a_list_of_holds():
+    run_state_machine_as_test(CachesMachine, settings=settings(stateful_step_count=30))
 
 
 def test_a_hold_ends_at_its_end():
