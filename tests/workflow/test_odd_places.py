@@ -11,7 +11,6 @@ import pytest
 from house import ROOT, House, copied
 
 from bprr.commands.main import main
-from bprr.ground.kernel import kernel
 from bprr.settings.configuration import Settings
 from bprr.study.cost import about, requests_of
 from bprr.study.sweep import run_sweep
@@ -95,12 +94,27 @@ def test_the_cost_of_a_sweep_grows_with_what_it_simulates(configuration: Setting
     assert about(many, 10, pairs, 4, 4) == "10, about 4 min on 4 cores, about 22 MB"
 
 
-def test_a_kernel_without_a_folder_for_its_cache_still_compiles() -> None:
-    scope: dict = {"kernel": kernel}
-    source = "@kernel(inline='always')\ndef double(x):\n    return 2 * x\n"
-    exec(compile(source, "/proc/nowhere/double.py", "exec"), scope)
-    assert scope["double"](21) == 42
-    assert scope["double"].stats.cache_path is None
+READ_ONLY = """
+import tempfile
+
+def refused(*args, **kwargs):
+    raise PermissionError("read-only")
+
+tempfile.TemporaryFile = refused  # by which Numba finds out where it can write
+import numpy as np
+import bprr.study.sweep
+from bprr.placement.windows import longest_waiting_window
+ones = np.ones(4)
+assert longest_waiting_window.stats.cache_path is None
+print(longest_waiting_window(np.array([1.0, 3.0, 2.0, 0.0]), ones, 2, 2))
+"""
+
+
+def test_kernels_compile_where_nothing_can_be_written() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", READ_ONLY], capture_output=True, encoding="utf-8", check=False
+    )
+    assert (done.stdout, done.returncode) == ("1\n", 0), done.stderr
 
 
 def test_doctor_says_what_is_good_and_what_helps(
@@ -137,7 +151,7 @@ def made(tmp_path: Path) -> Path:
         '#!/bin/sh\necho "$*" >> "$NOTES"\n[ "$*" != "-m pip --version" ]\n', encoding="utf-8"
     )
     python.chmod(0o755)
-    (folder / "python3").symlink_to(python)
+    (folder / "python3").symlink_to(".venv/bin/python")
     return folder
 
 
