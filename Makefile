@@ -33,8 +33,8 @@ export NUMEXPR_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 export VECLIB_MAXIMUM_THREADS := 1
 
-# Without a home directory, caches go beside the project.
-ifeq ($(HOME),)
+# Without a home that can be written to, caches go beside the project.
+ifneq ($(shell [ -w "$$HOME" ] && echo writable),writable)
 export HOME := $(CURDIR)/.cache
 endif
 

@@ -19,6 +19,7 @@ from bprr.report.claims import each_claim, load_claims
 from bprr.report.discrepancies import load_register
 from bprr.report.scorecard import check_claims, planned_files
 from bprr.settings.configuration import load_settings
+from bprr.study.cost import about
 from bprr.study.slices import input_files, sweep_modules, sweep_slice, sweeps_slice
 from bprr.study.status import differences
 from bprr.study.timing import SETTINGS_TIMED, timed_methods
@@ -31,6 +32,13 @@ def or_stop(work, *arguments, **options):
     except BprrError as error:
         raise WorkflowError(str(error)) from None
 
+
+if not Path("claims.yaml").exists():  # data and settings are named from here
+    here = Path(workflow.basedir)
+    raise WorkflowError(
+        f"this workflow runs in its own folder: snakemake --directory {shlex.quote(str(here))};"
+        " to keep results apart: --config run=NAME"
+    )
 
 SETTINGS = or_stop(
     load_settings,
@@ -86,7 +94,7 @@ def start():
         RUNNING.seek(0)
         raise WorkflowError(
             f"another run works in {Path.cwd()} (process {RUNNING.read().strip()}): wait for it,"
-            " or work in another folder (snakemake --directory)"
+            " or work in another copy of the project"
         ) from None
     RUNNING.truncate(0)
     RUNNING.write(f"{os.getpid()}\n")
@@ -99,6 +107,10 @@ def start():
         unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
     changed = list(differences(load_settings().model_dump(mode="json"), content))
     logger.info(f"Settings: {frozen}; other than shipped: {', '.join(changed) or 'nothing'}")
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.output]
+    swept = [(job.wildcards.sweep, job.wildcards.topology) for job in jobs if job.rule.name == "sweep"]
+    experiments = sum(job.rule.name == "offline_experiment" for job in jobs)
+    logger.info(f"Jobs: {about(SETTINGS, len(jobs), swept, experiments, workflow.cores or 1)}")
 
 
 wildcard_constraints:

@@ -39,11 +39,15 @@ def _checks() -> Iterator[tuple[str, bool | None, str, str]]:
     from bprr.ground.errors import BprrError
     from bprr.offline.backends.base import SolverSettings
     from bprr.offline.backends.solve import check_solver, installed_solvers
+    from bprr.placement.windows import petals_windows
     from bprr.testbed.swarm_process import what_is_missing
 
     version = ".".join(map(str, sys.version_info[:3]))
     new = sys.version_info >= (3, 11)
     yield "Python", new, f"{version}, {sys.executable}", "3.11 or newer: make PYTHON=python3.12"
+    made = Path(sys.prefix, ".installed")  # where make setup made it
+    moved = made.exists() and Path(made.read_text(encoding="utf-8").strip()) != made.parents[1]
+    yield "environment", not moved, sys.prefix, "made elsewhere, so its scripts fail: make setup"
     yield "source", True, str(Path(bprr.__file__).parent), ""
     for name in ("highs", "cbc", "gurobi", "scip"):
         needed = name in ("highs", "cbc")
@@ -55,10 +59,9 @@ def _checks() -> Iterator[tuple[str, bool | None, str, str]]:
         except BprrError as error:
             good, found = False, str(error)
         yield name, good, found, "make setup" if needed else "make solvers-env"
-    cache = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(bprr.__file__).parent / "__pycache__")
-    writable = os.access(cache if cache.exists() else cache.parent, os.W_OK)
-    remedy = "kernels are compiled in every process: set NUMBA_CACHE_DIR to a folder of yours"
-    yield "kernels", writable, f"cached in {cache}", remedy
+    cache = petals_windows.stats.cache_path
+    found = f"cached in {cache}" if cache else "compiled in every process"
+    yield "kernels", bool(cache), found, "set NUMBA_CACHE_DIR to a folder of yours"
     yield "locale", True, locale.getpreferredencoding(False), ""
     for folder in (Path.cwd(), Path(tempfile.gettempdir())):
         free_gb = shutil.disk_usage(folder).free / 1e9

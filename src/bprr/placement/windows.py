@@ -6,14 +6,15 @@ Window starts are counted from 0 here.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from bprr.ground.compiled import compiled
 
 __all__ = ["greedy_windows", "least_served_window", "longest_waiting_window", "petals_windows"]
 
 TIE = 1e-9  # sums within this relative distance are equal: running sums differ by rounding
 
 
-@njit(cache=True)
+@compiled(_nrt=True)  # makes arrays
 def least_served_window(service, width):  # type: ignore[no-untyped-def]
     """Start of the window whose sorted service is lexicographically smallest; ties: first."""
     best_start = 0
@@ -31,7 +32,7 @@ def least_served_window(service, width):  # type: ignore[no-untyped-def]
     return best_start
 
 
-@njit(cache=True)
+@compiled(_nrt=True)  # makes arrays
 def longest_waiting_window(time, capacity, load, width):  # type: ignore[no-untyped-def]
     """Start of the window with the largest summed time that holds an underserved block."""
     best_start, best = -1, -np.inf
@@ -45,7 +46,7 @@ def longest_waiting_window(time, capacity, load, width):  # type: ignore[no-unty
     return best_start
 
 
-@njit(cache=True)
+@compiled(_nrt=True)  # makes arrays
 def greedy_windows(order, width, sessions, amortised_ms, blocks, load):  # type: ignore[no-untyped-def]
     """Windows of CG-BP (Algorithm 1, lines 5 to 13).
 
@@ -93,7 +94,7 @@ def greedy_windows(order, width, sessions, amortised_ms, blocks, load):  # type:
     return start, capacity, order.shape[0] if needed < 0 else needed
 
 
-@njit(cache=True)
+@compiled(_nrt=True)  # makes arrays
 def petals_windows(order, width, gain, blocks):  # type: ignore[no-untyped-def]
     """Windows that servers choose as they join a PETALS swarm (docs/baselines.md).
 

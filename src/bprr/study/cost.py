@@ -1,0 +1,46 @@
+"""About how long a run will take and how much it will write, said before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bprr.scenario.demand import PoissonDemand
+from bprr.settings.configuration import Settings
+from bprr.study.points import sweep_points
+
+__all__ = ["about", "requests_of"]
+
+# Of a run of everything on two cores of 2.6 GHz.
+START_S, REQUEST_S = 5.0, 5e-5  # of a job: Python and its libraries; every request
+EXPERIMENT_S = {"smoke": 30.0, "main": 130.0, "study": 3600.0}  # of the offline optimum
+JOB_BYTES, REQUEST_BYTES = 150e3, 2.3
+
+
+def requests_of(settings: Settings, name: str, topology: str) -> float:
+    """Requests that a sweep simulates on a topology: over points, runs, methods and delays."""
+    sweep = settings.sweeps[name]
+    runs = sweep.runs or settings.runs
+    return sum(
+        _length(point.scenario.workload) * runs * len(point.methods) * len(point.delays)
+        for point in sweep_points(settings, name, topology)
+    )
+
+
+def _length(demand: object) -> float:
+    match demand:
+        case PoissonDemand(duration_s=float(duration_s)):
+            return duration_s * demand.rate_per_s
+        case _:
+            return getattr(demand, "requests", None) or 1000.0
+
+
+def about(
+    settings: Settings, jobs: int, swept: Iterable[tuple[str, str]], experiments: int, cores: int
+) -> str:
+    """Jobs, minutes and MB of a run with these jobs, sweeps and experiments among them."""
+    requests = sum(requests_of(settings, *pair) for pair in swept)
+    seconds = START_S * jobs + REQUEST_S * requests
+    seconds += EXPERIMENT_S[settings.offline.scale] * experiments
+    size = JOB_BYTES * jobs + REQUEST_BYTES * requests
+    minutes = max(round(seconds / cores / 60), 1)
+    return f"{jobs}, about {minutes} min on {cores} cores, about {max(round(size / 1e6), 1)} MB"
