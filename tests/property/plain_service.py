@@ -52,7 +52,7 @@ def script(swarm, request, chain, prompt):
                 at_end = i == len(chain) - 1 and piece == len(works) - 1
                 complete = ""
                 if at_end:
-                    last_prompt = kind != "token" and "token" == (passes + ["token"])[number + 1]
+                    last_prompt = kind != "token" and ([*passes, "token"])[number + 1] == "token"
                     complete = "prompt" if last_prompt else kind
                 travel = before + half[i] if piece == 0 else 0.0
                 back = half[i] if at_end else 0.0
@@ -127,9 +127,7 @@ def play(swarm, sessions, order="fifo", prompt="whole", prefetch=0, gap_ms=0.0, 
                 step = prompts
                 if counts:
                     most, share = max(counts), curve
-                    step += float(swarm.tau_ms[j]) * (
-                        (1 - share) * most + share * sum(counts)
-                    )
+                    step += float(swarm.tau_ms[j]) * ((1 - share) * most + share * sum(counts))
                 running[j] = (now + step, served)
                 tasks += [(j, n, now, now + step) for n in served]
                 continue

@@ -1,6 +1,7 @@
 """Queued servers: event by event as a plain version has them, and as queueing theory has them."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -47,9 +48,7 @@ def cases(draw):
         values = st.lists(st.integers(0, high), min_size=size, max_size=size)
         return np.array(draw(values), dtype=float).reshape(shape) * factor
 
-    model = LanguageModel(
-        name="x", blocks=30, d_model=1, block_gb=1.0, cache_bytes_per_value=1.0
-    )
+    model = LanguageModel(name="x", blocks=30, d_model=1, block_gb=1.0, cache_bytes_per_value=1.0)
     swarm = Swarm(
         model,
         memory_gb=np.ones(servers),
@@ -123,7 +122,7 @@ def test_batched_servers_are_the_plain_ones_event_by_event(case, prompt, share):
 
 @given(case=cases(), order=st.sampled_from(ORDERS), prompt=st.sampled_from(PROMPTS))
 def test_tasks_are_conserved_in_order_and_caused(case, order, prompt):
-    """Every task runs once, after its predecessor; a server runs one at a time, and by its order."""
+    """Every task runs once, after its predecessor; a server runs one at a time."""
     swarm, sessions = case
     tasks, _, end = run_loop(swarm, sessions, Discipline.serial(order, prompt, 0, 0.0))
     for n, (start, request, chain) in enumerate(sessions):
@@ -134,11 +133,11 @@ def test_tasks_are_conserved_in_order_and_caused(case, order, prompt):
         first = first or hops * pieces[prompt]
         assert sorted(j for _, _, j in mine) == sorted(first + hops * (request.output_tokens - 1))
         assert mine[0][0] >= start
-        assert all(b[0] >= a[1] for a, b in zip(mine, mine[1:], strict=False))
+        assert all(b[0] >= a[1] for a, b in pairwise(mine))
         assert end[n] >= mine[-1][1]
     for j in range(swarm.servers):
         mine = sorted((begin, until) for server, _, begin, until in tasks if server == j)
-        assert all(b[0] >= a[1] for a, b in zip(mine, mine[1:], strict=False))
+        assert all(b[0] >= a[1] for a, b in pairwise(mine))
 
 
 @pytest.mark.parametrize("load", [0.3, 0.5, 0.8])
@@ -284,5 +283,5 @@ def test_admission_that_needs_known_ends_is_refused(admission, service, small_sw
 
     placement = Placement(small_swarm, np.array([1, 0, 0]), np.array([4, 0, 0]))
     workload = Workload(np.zeros(1), 0, 1, 2)
-    with pytest.raises(InputError, match="central_queue.*end when they end"):
+    with pytest.raises(InputError, match=r"central_queue.*end when they end"):
         simulate(placement, workload, "ws_rr", admission=admission, service=service)

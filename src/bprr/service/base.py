@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 from simpy import Environment
 
 from bprr.ground.caches import Caches
 from bprr.ground.registry import SERVICE, Policy
 from bprr.ground.request import Request, Route
 from bprr.ground.schema import Strict
-from bprr.ground.swarm import IntArray, Swarm
+from bprr.ground.swarm import FloatArray, IntArray, Swarm
 from bprr.routing.base import RoutingPolicy
 
 __all__ = ["ServicePolicy", "ServiceTimes"]
@@ -51,6 +52,18 @@ class ServicePolicy(Policy, registry=SERVICE):
     def times(self, request: Request, route: Route) -> ServiceTimes:
         """Times of a session that nobody disturbs, for a request and its route."""
         return ServiceTimes(*self.state.kernel(request, route.servers, route.processed))
+
+    def least_work_ms(
+        self, request: Request, server: IntArray, blocks: IntArray, slots: IntArray
+    ) -> FloatArray:
+        """Time that such a session takes of these servers at the best, beside others like it.
+
+        Parameters
+        ----------
+        server, blocks, slots : ndarray of int64, shape (N,)
+            Where, how many blocks it processes, and blocks of such sessions in the whole cache.
+        """
+        return np.zeros(server.size)
 
     def routing(self, router: RoutingPolicy, caches: Caches) -> RoutingPolicy:
         """Routing policy of a run, which is about to begin; perhaps something around it."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from bprr.ground.schema import Positive, Refused
+from bprr.ground.swarm import FloatArray
 from bprr.service.queued import Queued, QueuedOptions
 from bprr.service.tokens import Discipline
 
@@ -33,13 +36,27 @@ class Batched(Queued, name="batched"):
                 sizes, times = zip(*self.curve, strict=True) if self.curve else ((), ())
                 if sizes[:1] != (1,) or times[:1] != (1,) or len(sizes) < 2:
                     raise Refused("curve", self.curve, "[1, 1] first, and at least one more pair")
-                if any(a >= b for a, b in zip(sizes, sizes[1:], strict=False)) or any(
-                    a > b for a, b in zip(times, times[1:], strict=False)
+                if any(a >= b for a, b in itertools.pairwise(sizes)) or any(
+                    a > b for a, b in itertools.pairwise(times)
                 ):
                     raise Refused("curve", self.curve, "increasing sizes, times that do not fall")
             return self
 
     def discipline(self) -> Discipline:
         """All together."""
-        straight = [(1.0, 1.0), (2.0, 1.0 + self.options.beta_share)]
-        return Discipline.batched(self.options.curve or straight, self.options.prompt)
+        return Discipline.batched(self._points(), self.options.prompt)
+
+    def least_share(self, most: FloatArray) -> FloatArray:
+        """Least share in the time of a step with up to so many sessions, in steps of one.
+
+        It is least at the largest step or at a point of the curve, between which it has no dent.
+        """
+        sizes, times = np.array(self._points(), dtype=float).T
+        beyond = times[-1] + (times[-1] - times[-2]) / (sizes[-1] - sizes[-2]) * (most - sizes[-1])
+        share = np.where(most > sizes[-1], beyond, np.interp(most, sizes, times)) / most
+        for size, time in zip(sizes, times, strict=True):
+            share = np.where(size <= most, np.minimum(share, time / size), share)
+        return share
+
+    def _points(self) -> list[tuple[float, float]]:
+        return self.options.curve or [(1.0, 1.0), (2.0, 1.0 + self.options.beta_share)]

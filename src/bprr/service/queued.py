@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Generator
 from typing import Any, Literal
@@ -72,6 +73,21 @@ class Queued(ServicePolicy):
             first_ms = request.input_tokens * token_ms
         first_token_ms = self.delay_ms + first_ms
         return ServiceTimes(first_token_ms, first_token_ms + remaining_ms)
+
+    def least_work_ms(
+        self, request: Request, server: IntArray, blocks: IntArray, slots: IntArray
+    ) -> FloatArray:
+        """Time that such a session takes of these servers at the best, beside others like it."""
+        swarm, later = self.swarm, request.output_tokens - 1
+        per_token = swarm.prefill_ms_per_token[server]
+        prompt_ms = blocks * (swarm.prefill_ms[server] + per_token * request.input_tokens)
+        if self.options.prompt == "token":
+            prompt_ms, later = np.zeros_like(prompt_ms), later + request.input_tokens
+        return prompt_ms + later * blocks * swarm.tau_ms[server] * self.least_share(slots / blocks)
+
+    def least_share(self, most: FloatArray) -> FloatArray:
+        """Least share in the time of a step with up to so many sessions, in steps of one."""
+        return np.ones_like(most)
 
     def routing(self, router: RoutingPolicy, caches: Caches) -> RoutingPolicy:
         """The policy, which sees the caches by what is believed."""
@@ -175,9 +191,7 @@ class Believing(RoutingPolicy):
             return self._router.route(request, now_ms)
         service.enter(caches, "where_room", now_ms)
         route = None
-        try:
+        with contextlib.suppress(InfeasibleError):
             route = self._router.route(request, now_ms)
-        except InfeasibleError:
-            pass
         service.enter(caches, "ends_now", now_ms)
         return route or self._router.route(request, now_ms)

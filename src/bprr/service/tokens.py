@@ -77,19 +77,19 @@ class Servers(NamedTuple):
     def of(cls, swarm: Swarm, prefetch: int) -> Self:
         """Idle servers."""
         count = swarm.servers
-        times = np.full((2, count), -np.inf)
-        times[1] = 0.0
+        never, nothing = np.full(count, -np.inf), np.zeros(count, dtype=np.int64)
         return cls(
             swarm.tau_ms,
             swarm.prefill_ms,
             swarm.prefill_ms_per_token,
-            np.full(count, NONE),
-            np.full(count, NONE),
-            *times,
+            nothing + NONE,
+            nothing + NONE,
+            never,
+            np.zeros(count),
             np.zeros(count, dtype=np.bool_),
-            np.zeros(count, dtype=np.int64),
+            nothing.copy(),
             np.full((count, prefetch), NONE),
-            np.zeros(count, dtype=np.int64),
+            nothing,
         )
 
 
@@ -118,19 +118,11 @@ class Passing(NamedTuple):
     @classmethod
     def none(cls, rows: int, blocks: int) -> Self:
         """Room for so many sessions."""
-
-        def whole() -> IntArray:
-            return np.zeros(rows, dtype=np.int64)
-
-        integers, times = (whole() for _ in range(7)), (np.zeros(rows) for _ in range(3))
-        return cls(
-            *integers,
-            *times,
-            *(whole() for _ in range(3)),
-            *np.zeros((2, rows, blocks), dtype=np.int64),
-            np.zeros((rows, blocks)),
-            *np.zeros((2, rows, blocks + 1)),
-        )
+        columns: list[Any] = [np.zeros(rows, dtype=np.int64) for _ in range(7)]
+        columns += [np.zeros(rows) for _ in range(3)]
+        columns += [np.zeros(rows, dtype=np.int64) for _ in range(3)]
+        columns += [*np.zeros((2, rows, blocks), dtype=np.int64), np.zeros((rows, blocks))]
+        return cls._make([*columns, *np.zeros((2, rows, blocks + 1))])
 
 
 class Log(NamedTuple):
