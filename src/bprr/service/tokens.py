@@ -319,13 +319,17 @@ def _start_one(clock, events, servers, passing, discipline, log, server):  # typ
 
 
 @compiled
-def _batch_time(discipline, size):  # type: ignore[no-untyped-def]
-    """Time of a step, on lines between the points that are given and beyond them."""
-    i = 1
-    while i + 1 < discipline.batch.shape[0] and discipline.batch[i] < size:
+def _batch_blocks(discipline, most, blocks):  # type: ignore[no-untyped-def]
+    """Time of a step, in blocks of one token: of tasks with ``blocks`` in all, the largest ``most``.
+
+    On lines between the points that are given, and beyond them. A batch of equal tasks has the size
+    blocks / most; without that division whole times stay whole.
+    """
+    i, x, y = 1, discipline.batch, discipline.batch_time
+    while i + 1 < x.shape[0] and x[i] * most < blocks:
         i += 1
-    x, y = discipline.batch, discipline.batch_time
-    return y[i - 1] + (y[i] - y[i - 1]) / (x[i] - x[i - 1]) * (size - x[i - 1])
+    slope = (y[i] - y[i - 1]) / (x[i] - x[i - 1])
+    return y[i - 1] * most + slope * (blocks - x[i - 1] * most)
 
 
 @compiled
@@ -343,7 +347,7 @@ def _start_all(clock, events, servers, passing, discipline, log, server):  # typ
         row = passing.left[row]
     step_ms = prompts_ms
     if most > 0:
-        step_ms += servers.tau_ms[server] * most * _batch_time(discipline, blocks / most)
+        step_ms += servers.tau_ms[server] * _batch_blocks(discipline, most, blocks)
     end_ms = clock.now_ms + step_ms
     servers.running[server], servers.waiting[server] = servers.waiting[server], NONE
     servers.busy_ms[server] += step_ms
@@ -355,10 +359,39 @@ def _start_all(clock, events, servers, passing, discipline, log, server):  # typ
 
 
 @compiled
+def _happen(clock, events, servers, passing, discipline, ended):  # type: ignore[no-untyped-def]
+    """Let all end and arrive that does so at this instant."""
+    while events.size[0] > 0 and events.time_ms[0] <= clock.now_ms:
+        _, row, kind = pop(events)
+        if kind == ARRIVED:
+            _arrive(clock, servers, passing, discipline, row)
+        elif kind == ENDED:
+            passing.end_ms[row] = clock.now_ms
+            ended[clock.ended] = row
+            clock.ended += 1
+        elif discipline.order == TOGETHER:
+            server = row
+            row, servers.running[server] = servers.running[server], NONE
+            _change(clock, servers, server)
+            while row != NONE:
+                following = passing.left[row]
+                _leave(clock, events, servers, passing, discipline, row)
+                row = following
+        else:
+            server = passing.server[row, passing.hop[row]]
+            servers.running[server], servers.freed_ms[server] = NONE, clock.now_ms
+            _change(clock, servers, server)
+            _leave(clock, events, servers, passing, discipline, row)
+
+
+@compiled
 def _advance(clock, events, servers, passing, discipline, log, ended, until_ms):  # type: ignore[no-untyped-def]
     """Go on to the next instant at which sessions end, or to ``until_ms``, before servers start."""
     clock.ended = 0
     while True:
+        _happen(clock, events, servers, passing, discipline, ended)
+        if clock.ended > 0:
+            return
         for i in range(clock.changed):
             server = servers.changed[i]
             servers.is_changed[server] = False
@@ -371,28 +404,8 @@ def _advance(clock, events, servers, passing, discipline, log, ended, until_ms):
             clock.now_ms = until_ms
             return
         clock.now_ms = events.time_ms[0]
-        while events.size[0] > 0 and events.time_ms[0] == clock.now_ms:
-            _, row, kind = pop(events)
-            if kind == ARRIVED:
-                _arrive(clock, servers, passing, discipline, row)
-            elif kind == ENDED:
-                passing.end_ms[row] = clock.now_ms
-                ended[clock.ended] = row
-                clock.ended += 1
-            elif discipline.order == TOGETHER:
-                server = row
-                row, servers.running[server] = servers.running[server], NONE
-                _change(clock, servers, server)
-                while row != NONE:
-                    following = passing.left[row]
-                    _leave(clock, events, servers, passing, discipline, row)
-                    row = following
-            else:
-                server = passing.server[row, passing.hop[row]]
-                servers.running[server], servers.freed_ms[server] = NONE, clock.now_ms
-                _change(clock, servers, server)
-                _leave(clock, events, servers, passing, discipline, row)
-        if clock.ended > 0 or clock.now_ms == until_ms:
+        if clock.now_ms == until_ms:
+            _happen(clock, events, servers, passing, discipline, ended)
             return
 
 
