@@ -26,6 +26,7 @@ __all__ = [
     "chain_release_ms",
     "drop_ended",
     "drop_ended_at",
+    "enter_anew",
     "first_entry_with_room",
     "hold",
     "release_ms",
@@ -158,6 +159,24 @@ def hold(state, servers, blocks, tokens, end, now):  # type: ignore[no-untyped-d
 
 
 @compiled
+def enter_anew(state, order, servers, units, hops, ends, now):  # type: ignore[no-untyped-def]
+    """Forget all holds, and enter those of some sessions, in an order that best follows their ends.
+
+    Session i holds ``units[i, h]`` at ``servers[i, h]`` until ``ends[i]``, for every h below
+    ``hops[i]``. Returns whether it did: if the buffer is too small, `Caches.grow` and call again.
+    """
+    for server in range(state.capacity.shape[0]):
+        state.head[server] = state.tail[server] = state.first[server]
+        state.free[server], state.next_end[server] = state.capacity[server], np.inf
+        state.sessions[server] = state.released[server] = 0
+    for i in order:
+        count = hops[i]
+        if not hold(state, servers[i, :count], units[i, :count], 1, ends[i], now):
+            return False
+    return True
+
+
+@compiled
 def _make_room(state, server):  # type: ignore[no-untyped-def]
     """Slide a server's entries to the start of its room, or move them to one twice as large.
 
@@ -211,6 +230,18 @@ class Caches:
         # Always floats and int64: others would have the kernel compiled once more.
         amounts, end, now = np.asarray(units, dtype=np.int64), float(end_ms), float(now_ms)
         while not hold(self.state, servers, amounts, 1, end, now):
+            self.grow()
+
+    def enter_anew(
+        self, servers: IntArray, units: IntArray, hops: IntArray, ends_ms: FloatArray, now_ms: float
+    ) -> None:
+        """Hold what some sessions hold, shape (N, L), now that their ends are seen in a new way.
+
+        A session that ends earlier or later than was entered, or gives its caches back, is entered
+        anew, as are all others.
+        """
+        order = ends_ms.argsort(kind="stable")
+        while not enter_anew(self.state, order, servers, units, hops, ends_ms, float(now_ms)):
             self.grow()
 
     def grow(self) -> None:

@@ -116,7 +116,10 @@ def chain_times_ms(
 
 
 def decode_ms_per_token(
-    swarm: Swarm, client: int, chain: Sequence[int], processed: Sequence[int]
+    swarm: Swarm,
+    client: int,
+    chain: Sequence[int] | IntArray,
+    processed: Sequence[int] | IntArray,
 ) -> float:
     """Per-token time of a chain as in objective (13a): Σ_j t_cj + τ_j k_j (ms)."""
     servers, counts = np.asarray(chain), np.asarray(processed)

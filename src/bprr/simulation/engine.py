@@ -88,19 +88,20 @@ def simulate(
     InfeasibleError
         If a request has no chain.
     InputError
-        If ``compiled`` is asked for, and a policy is written in Python alone.
+        If the admission has to know how long sessions take, and the service does not; if
+        ``compiled`` is asked for, and a policy is written in Python alone.
     """
     env, caches = Environment(), Caches(placement.cache_tokens)
     router = ROUTING.build(routing, RoutingContext(placement, caches))
-    context = AdmissionContext(
-        env,
-        placement,
-        watch(router) if watch else router,
-        caches,
-        CHARGING.build(charging, env),
-        SERVICE.build(service, placement.swarm, delays.total_ms),
-    )
+    served = SERVICE.build(service, placement.swarm, delays.total_ms)
+    router = served.routing(watch(router) if watch else router, caches)
+    charged = CHARGING.build(charging, env)
+    context = AdmissionContext(env, placement, router, caches, charged, served)
     policy = ADMISSION.build(admission, context)
+    if policy.needs_known_ends and not served.ends_are_known:
+        usable = [name for name, each in ADMISSION.items() if not each.needs_known_ends]
+        allowed = f"{', '.join(usable)} with service {served.name}: its sessions end when they end"
+        raise InputError("simulation", "admission", policy.name, allowed)
     in_python = python_policies(policy)
     if engine == "compiled" and in_python:
         raise InputError(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bprr.ground.caches import chain_release_ms, hold
 from bprr.ground.compiled import call_kernel, compiled
+from bprr.ground.events import Events, pop, push
 from bprr.ground.request import Request
 from bprr.ground.swarm import FloatArray, IntArray
 from bprr.routing.base import RoutingPolicy, no_chain
@@ -20,7 +21,6 @@ from bprr.scenario.workload import Workload
 from bprr.service.base import ServicePolicy
 from bprr.simulation.admission.base import AdmissionPolicy, too_long
 from bprr.simulation.charging.base import ChargingPolicy
-from bprr.simulation.events import Events, pop, push
 from bprr.simulation.records import Records, Sessions
 
 __all__ = ["python_policies", "run_compiled"]
@@ -195,7 +195,7 @@ def python_policies(admission: AdmissionPolicy) -> list[str]:
         (context.router, RoutingPolicy, ("route",)),
         (admission, AdmissionPolicy, ("admit", "completed")),
         (context.charging, ChargingPolicy, ("needed", "charge")),
-        (context.service, ServicePolicy, ("times",)),
+        (context.service, ServicePolicy, ("times", "serve")),
     ]
     return [
         type(policy).__name__

@@ -29,7 +29,7 @@ def run_processes(
     run = _Run(admission, workload, progress)
     env = admission.context.env
     env.process(run.arrivals())
-    env.run()
+    admission.context.service.run(env)
     return run.records()
 
 
@@ -65,14 +65,15 @@ class _Run:
 
     def _session(self, index: int, request: Request) -> Generator[Any, Any, None]:
         grant = yield from self._admission.admit(request)
-        sessions, (servers, processed, _), service = self._sessions, grant.route, grant.service
+        sessions, (servers, processed, _) = self._sessions, grant.route
         sessions.start_ms[index] = self._env.now
         sessions.raw_wait_ms[index], sessions.attempts[index] = grant.raw_wait_ms, grant.attempts
-        sessions.first_token_ms[index], sessions.total_ms[index] = service
         sessions.chain_at[index], sessions.hops[index] = len(self._servers), len(servers)
         self._servers.extend(servers.tolist())
         self._processed.extend(processed.tolist())
-        yield self._env.timeout(service.total_ms)
+        service = self._admission.context.service
+        served = yield from service.serve(self._env, grant.session, grant.service)
+        sessions.first_token_ms[index], sessions.total_ms[index] = served
         self._admission.completed(grant)
         if self._progress is not None:
             self._progress(1)

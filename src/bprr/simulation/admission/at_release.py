@@ -23,4 +23,5 @@ class AtReleaseState(NamedTuple):
 class AtRelease(AdmissionPolicy, name="at_release"):
     """As `reserve`, but a session starts as soon as its caches are free."""
 
+    needs_known_ends = True
     state = AtReleaseState()

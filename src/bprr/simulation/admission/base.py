@@ -31,6 +31,7 @@ class Grant(NamedTuple):
     service: ServiceTimes
     raw_wait_ms: float  # estimated at the first attempt, before back-off
     attempts: int
+    session: int = 0  # what the service calls it
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class AdmissionPolicy(Policy, registry=ADMISSION):
     """
 
     queues: ClassVar[bool] = False  # whether the kernel ever answers inf
+    needs_known_ends: ClassVar[bool] = False  # of all sessions, once they have been admitted
     state: Any = None
 
     def __init__(self, context: AdmissionContext, options: Strict | None = None) -> None:
@@ -145,5 +147,6 @@ class AdmissionPolicy(Policy, registry=ADMISSION):
             service = context.service.times(request, route)
             end_ms = now + delay_ms + service.total_ms
             context.charging.charge(context.caches, request, route, now, end_ms)
-            asking.grant = Grant(route, service, asking.raw_wait_ms, asking.attempts)
+            session = context.service.admitted(request, route, needed, now + delay_ms, end_ms)
+            asking.grant = Grant(route, service, asking.raw_wait_ms, asking.attempts, session)
         return granted, delay_ms

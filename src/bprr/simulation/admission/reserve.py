@@ -23,6 +23,8 @@ class Reserving(Gaps):
 class Reserve(AdmissionPolicy, name="reserve"):
     """A session holds caches from arrival, and starts at the back-off instant after its wait."""
 
+    needs_known_ends = True
+
     class Options(BackOff):
         """Gaps between attempts."""
 

@@ -1,0 +1,34 @@
+"""Servers that run one task after another, as shipped PETALS does (docs/service.md)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bprr.ground.schema import Milliseconds
+from bprr.service.queued import Queued, QueuedOptions
+from bprr.service.tokens import Discipline
+
+__all__ = ["Serial"]
+
+
+class Serial(Queued, name="serial"):
+    """One task at a time: k·τ_j a token, k·τ^I a prompt."""
+
+    class Options(QueuedOptions):
+        """Order and size of the tasks.
+
+        Prompts run ``whole`` (shipped), in pieces of one ``block`` each, or go round ``token`` by
+        token. Of those that wait, the one that came first is next (``fifo``, shipped), tokens
+        before prompts (``decode_first``), or the session's that was admitted first (``oldest``).
+        """
+
+        order: Literal["fifo", "decode_first", "oldest"] = "fifo"
+        prefetch: Annotated[int, Field(ge=0, le=100, strict=True)] = 2
+        gap_ms: Milliseconds = 0.0
+
+    def discipline(self) -> Discipline:
+        """One after another."""
+        options = self.options
+        return Discipline.serial(options.order, options.prompt, options.prefetch, options.gap_ms)

@@ -1,0 +1,134 @@
+"""What a placement can carry, and whether a run has come to rest."""
+
+import numpy as np
+import pytest
+
+from bprr.ground.registry import SERVICE, ChoiceOf
+from bprr.placement.base import Placement
+from bprr.scenario.draw import draw
+from bprr.scenario.scenario import load_scenario
+from bprr.scenario.workload import Workload, poisson_arrivals_ms
+from bprr.simulation import Delays, simulate
+from bprr.study.capacity import capacity_of_any_placement, capacity_per_s
+from bprr.study.method import MethodRunner
+from bprr.study.points import catalogue
+from bprr.study.regime import Regime, joint_regime, regime_of
+
+TOPOLOGIES = ("abovenet", "bellcanada", "gts_ce")
+# Capacities with serial servers (sessions/s), found by other code: in the order of TOPOLOGIES.
+ANY_PLACEMENT = (0.1085, 0.2232, 0.6884)
+PROPOSED = {0.5: (0.062, 0.195, 0.594), 0.1: (0.092, 0.184, 0.552)}
+PETALS = (0.0883, 0.191, 0.640)
+
+
+def service(swarm, choice, delay_ms=70.0):
+    return SERVICE.build(ChoiceOf(SERVICE).read(choice), swarm, delay_ms)
+
+
+def instances(configuration, topology, rate, runs):
+    scenario = load_scenario("scattered", {"network.name": topology, "workload.rate_per_s": rate})
+    return [draw(scenario, catalogue(configuration), configuration.seed, r) for r in range(runs)]
+
+
+def capacities(configuration, method, topology, rate, runs=10):
+    found = []
+    for instance in instances(configuration, topology, rate, runs):
+        policy = configuration.methods[method].placement
+        placement = MethodRunner(instance).placement(policy, 0.0)
+        serial = service(instance.swarm, "serial")
+        found.append(capacity_per_s(placement, instance.design_request, serial))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_capacities_of_the_paper_s_swarms(configuration, number):
+    topology = TOPOLOGIES[number]
+    for rate, expected in PROPOSED.items():
+        found = capacities(configuration, "proposed", topology, rate)
+        assert found.mean() == pytest.approx(expected[number], abs=6e-4)
+    petals = capacities(configuration, "petals", topology, 0.5)
+    error = petals.std(ddof=1) / np.sqrt(petals.size)
+    assert petals.mean() == pytest.approx(PETALS[number], abs=2 * error)
+    (instance,) = instances(configuration, topology, 0.5, 1)
+    bound = capacity_of_any_placement(instance.swarm, instance.design_request)
+    assert bound == pytest.approx(ANY_PLACEMENT[number], abs=6e-5)
+    assert (petals <= bound).all()
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "independent",
+        {"serial": {"belief": "where_room"}},
+        {"serial": {"prompt": "token"}},
+        {"batched": {"belief": "where_room"}},
+        {"batched": {"curve": [(1, 1), (4, 1.2), (8, 3.0)]}},
+    ],
+)
+@pytest.mark.parametrize("method", ["petals", "proposed"])
+def test_no_run_beats_the_capacity(configuration, choice, method):
+    """From empty to empty, with all requests there from the start."""
+    (instance,) = instances(configuration, "bellcanada", 0.5, 1)
+    placement = MethodRunner(instance).placement(configuration.methods[method].placement, 0.0)
+    request, count = instance.design_request, 300
+    workload = Workload(
+        np.zeros(count), 0, request.input_tokens, request.output_tokens, request.cache_tokens
+    )
+    records = simulate(
+        placement,
+        workload,
+        configuration.methods[method].routing,
+        admission="central_queue",
+        service=ChoiceOf(SERVICE).read(choice),
+        delays=Delays(70.0, 0.0),
+    )
+    least_s = count / capacity_per_s(placement, request, service(instance.swarm, choice))
+    assert least_s * 1000 <= records.end_ms.max()
+    assert least_s * 1000 > 0.15 * records.end_ms.max()  # and it says something
+
+
+def test_no_chain_no_capacity(small_swarm):
+    half = Placement(small_swarm, np.array([1, 0, 0]), np.array([2, 0, 0]))
+    workload = Workload(np.zeros(1), 0, 1, 20)
+    (request,) = workload_requests(workload)
+    assert capacity_per_s(half, request, service(small_swarm, "serial")) == 0.0
+
+
+def workload_requests(workload):
+    from bprr.ground.request import Request
+
+    columns = (workload.client, workload.input_tokens, workload.output_tokens)
+    return [Request(*map(int, row)) for row in zip(*columns, workload.cache_tokens, strict=True)]
+
+
+def run_of_one_server(small_swarm, load, requests, seed):
+    """Sessions of one token on one serial server: nearly M/D/1."""
+    placement = Placement(small_swarm, np.array([1, 0, 0]), np.array([4, 0, 0]))
+    serial = service(small_swarm, "serial", 0.0)
+    (request,) = workload_requests(Workload(np.zeros(1), 0, 1, 1))
+    one = np.ones(1, dtype=np.int64)
+    work_ms = float(serial.least_work_ms(request, 0 * one, 4 * one, one)[0])
+    arrivals = poisson_arrivals_ms(np.random.default_rng(seed), requests, 1000 * load / work_ms)
+    records = simulate(
+        placement, Workload(arrivals, 0, 1, 1), "ws_rr", admission="central_queue", service="serial"
+    )
+    return records, 1000 / work_ms
+
+
+def test_light_load_is_stable_and_too_much_is_not(small_swarm):
+    light = [run_of_one_server(small_swarm, 0.4, 1000, seed)[0] for seed in range(10)]
+    heavy = [run_of_one_server(small_swarm, 1.3, 1000, seed) for seed in range(10)]
+    assert [regime_of(records).state for records in light].count("stable") >= 9
+    assert joint_regime([regime_of(records) for records in light]).state == "stable"
+    assert {regime_of(records).state for records, _ in heavy} == {"backlogged"}
+    assert {regime_of(*each).state for each in heavy} == {"overloaded"}
+
+
+def test_what_makes_a_regime():
+    assert Regime(0.5, 0.0, 0.0, 1.0).state == "stable"
+    assert Regime(np.nan, 0.6, 0.1, 1.0).state == "backlogged"
+    assert Regime(0.9, 0.6, 0.3, 1.0).state == "stable"  # may be chance
+    assert Regime(0.9, 0.05, 0.01, 1.4).state == "backlogged"
+    assert Regime(1.0, 0.0, 0.0, 1.0).state == "overloaded"
+    noisy = [Regime(0.5, growth, 0.01, 1.0) for growth in (-0.5, 0.9, -0.3, 0.6)]
+    assert joint_regime(noisy).state == "stable"
