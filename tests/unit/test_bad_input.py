@@ -179,7 +179,7 @@ def test_an_unreadable_trace(scattered, published, tmp_path):
         yaml.safe_dump({**scattered, "workload": {"kind": "trace", "file": str(trace)}})
     )
     error = refusal(lambda: draw(load_scenario(path), published, 1, 0))
-    assert_says(error, trace, "file", "No such file", "a readable CSV file")
+    assert_says(error, trace, "file", "No such file", "a readable trace")
 
 
 CONFIGURATIONS = [

@@ -83,7 +83,11 @@ class Instance:
     workload : Workload
         The requests.
     rate_per_s : float
-        Their arrival rate λ.
+        Their arrival rate λ; NaN where they have none.
+    rejected : Workload, optional
+        Requests longer than the model accepts, which are refused as they arrive.
+    remarks : tuple of str
+        What a user should know about how the scenario was read.
     """
 
     scenario: Scenario
@@ -95,6 +99,8 @@ class Instance:
     join_order: IntArray
     workload: Workload
     rate_per_s: float
+    rejected: Workload | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def design_request(self) -> Request:
@@ -152,10 +158,20 @@ def draw(scenario: Scenario, catalogue: Catalogue, seed: int, run: int) -> Insta
         ),
         block_cap=np.array([cap.get(name, model.blocks) for name in names]) if cap else None,
     )
-    workload, rate_per_s = scenario.workload.draw(
-        len(servers), len(clients), scenario.session_tokens, streams
+    load = scenario.workload.draw(
+        len(servers), len(clients), scenario.session_tokens, model.max_sequence_tokens, streams
     )
     join_order = streams.of("join_order").permutation(len(servers))
     return Instance(
-        scenario, network, servers, clients, swarm, devices, join_order, workload, rate_per_s
+        scenario,
+        network,
+        servers,
+        clients,
+        swarm,
+        devices,
+        join_order,
+        load.workload,
+        load.rate_per_s,
+        load.rejected,
+        load.remarks,
     )
