@@ -21,8 +21,8 @@ from bprr.ground.tables import read_csv, read_table
 from bprr.report.claims import load_claims
 from bprr.report.discrepancies import load_register
 from bprr.report.manifest import read_manifest
-from bprr.scenario.network import read_repetita, read_tables
 from bprr.scenario.scenario import load_scenario
+from bprr.scenario.topologies import read_repetita, read_tables
 from bprr.settings.configuration import load_settings
 from bprr.settings.yaml_file import read_yaml
 from bprr.study.summary import run_means

@@ -15,7 +15,7 @@ from bprr.ground.errors import InputError, InputErrors
 from bprr.ground.storage import read_provenance, replacing, write_table
 from bprr.ground.tables import NUMBER, TEXT, TRUTH, WHOLE, Schema, csv_cells, read_csv, read_table
 from bprr.report.manifest import differences, read_manifest, write_manifest
-from bprr.scenario.network import read_repetita, read_tables
+from bprr.scenario.topologies import read_repetita, read_tables
 from bprr.settings.messages import MOST_MESSAGES
 from bprr.settings.yaml_file import parse_yaml, read_yaml
 

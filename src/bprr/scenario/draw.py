@@ -142,13 +142,19 @@ def draw(scenario: Scenario, catalogue: Catalogue, seed: int, run: int) -> Insta
     """
     streams = Streams(seed, run)
     model, devices = catalogue.model(scenario), catalogue.devices_for(scenario)
-    network, servers, clients, names = scenario.network.places(
+    network, servers, clients, names, pinned = scenario.network.places(
         scenario.fleet, scenario.clients, streams, catalogue.topology_dir, scenario.where
     )
     cap = scenario.fleet.block_cap
+    caps = [cap.get(name, model.blocks) for name in names]
+    used = [devices[name] for name in names]
+    for server, said in enumerate(pinned):
+        if said.memory_gb is not None:
+            used[server] = used[server].model_copy(update={"memory_gb": said.memory_gb})
+        caps[server] = said.block_cap or caps[server]
     swarm = Swarm.of(
         model,
-        [devices[name] for name in names],
+        used,
         network.rtt_ms(clients, servers),
         scenario.overheads,
         server_rtt_ms=(
@@ -156,7 +162,7 @@ def draw(scenario: Scenario, catalogue: Catalogue, seed: int, run: int) -> Insta
             if len(servers) <= MOST_SERVERS_WITH_ALL_PAIRS
             else None
         ),
-        block_cap=np.array([cap.get(name, model.blocks) for name in names]) if cap else None,
+        block_cap=np.array(caps) if cap or min(caps) < model.blocks else None,
     )
     load = scenario.workload.draw(
         len(servers), len(clients), scenario.session_tokens, model.max_sequence_tokens, streams
@@ -173,5 +179,5 @@ def draw(scenario: Scenario, catalogue: Catalogue, seed: int, run: int) -> Insta
         load.workload,
         load.rate_per_s,
         load.rejected,
-        load.remarks,
+        (*network.remarks, *load.remarks),
     )
