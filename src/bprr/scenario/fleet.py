@@ -67,6 +67,12 @@ class Fleet(Strict):
         {}, description="most blocks on a device, whatever its memory (docs/discrepancies.md#d9)"
     )
 
+    scale_profiles: bool = Field(
+        False,
+        description="use profiles measured with another model, decoding scaled by the bytes of a"
+        " block and prefill by its parameters",
+    )
+
     @model_validator(mode="after")
     def _shares_fit(self) -> Fleet:
         if sum(self.share.values()) > 1 + 1e-9:
