@@ -21,12 +21,12 @@ from bprr.ground.tables import read_csv, read_table
 from bprr.report.claims import load_claims
 from bprr.report.discrepancies import load_register
 from bprr.report.manifest import read_manifest
-from bprr.scenario.network import read_repetita, read_tables
 from bprr.scenario.scenario import load_scenario
-from bprr.scenario.workload import replay_trace
+from bprr.scenario.topologies import read_repetita, read_tables
 from bprr.settings.configuration import load_settings
 from bprr.settings.yaml_file import read_yaml
 from bprr.study.summary import run_means
+from tests.unit.traces import replay
 
 MUTATIONS = 24  # of each file, read by each of its readers
 CPU_S = 2.0  # none may take longer
@@ -122,8 +122,8 @@ TEXTS = {
     "clustered.yaml": ("config/scenarios/clustered.yaml", [load_scenario]),
     "claims.yaml": ("claims.yaml", [load_claims]),
     "discrepancies.yaml": ("discrepancies.yaml", [load_register]),
-    "trace.csv": (TRACE, [lambda path: replay_trace(path, 2)]),
-    "seconds.csv": (SECONDS, [lambda path: replay_trace(path, 2, speed=1e-3)]),
+    "trace.csv": (TRACE, [lambda path: replay(path, 2)]),
+    "seconds.csv": (SECONDS, [lambda path: replay(path, 2, speed=1e-3)]),
     "small.graph": (GRAPH, [read_repetita]),
     "n.nodes.csv": ("data/topologies/abovenet.nodes.csv", [lambda p: read_tables(p.parent, "n")]),
     "n.links.csv": ("data/topologies/abovenet.links.csv", [lambda p: read_tables(p.parent, "n")]),

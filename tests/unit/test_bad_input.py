@@ -96,7 +96,7 @@ SCENARIOS = [
     # combinations
     ({"fleet": {"servers": 3, "servers_per_node": 0.4, "rest": "mig"}},
      "fleet.servers", 0.4, "not both"),
-    ({"fleet": {"rest": "mig"}}, "fleet", "mig", "servers or servers_per_node"),
+    ({"fleet": {"rest": "mig"}}, "fleet", "mig", "servers, servers_per_node or file"),
     ({"fleet": {"servers": 3}}, "fleet", 3, "rest (a device)"),
     ({"fleet.share": {"a100": 0.6, "mig": 0.6}}, "fleet.share", 0.6, "add up to at most 1"),
     ({"workload": {"kind": "poisson", "rate_per_s": 1, "input_tokens": 1, "output_tokens": 1}},
@@ -179,7 +179,7 @@ def test_an_unreadable_trace(scattered, published, tmp_path):
         yaml.safe_dump({**scattered, "workload": {"kind": "trace", "file": str(trace)}})
     )
     error = refusal(lambda: draw(load_scenario(path), published, 1, 0))
-    assert_says(error, trace, "file", "No such file", "a readable CSV file")
+    assert_says(error, trace, "file", "No such file", "a readable trace")
 
 
 CONFIGURATIONS = [

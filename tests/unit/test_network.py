@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 
 from bprr.ground.errors import InputError
-from bprr.scenario.network import (
-    GeoNetwork,
-    clustered,
-    geo,
-    read_repetita,
-    read_tables,
-    read_topohub,
-)
+from bprr.scenario.network import GeoNetwork, clustered, geo
+from bprr.scenario.topologies import read_repetita, read_tables, read_topohub
 
 
 def everything(network):
@@ -145,7 +139,7 @@ def test_tables(tmp_path):
     "tables, key",
     [
         ({"links": "node_a,node_b,delay_us\n0,1,500\n1,7,250\n"}, "node_b (line 3)"),
-        ({"links": "node_a,node_b,delay_us\n0,1,500\n1,2,0\n"}, "delay_us (line 3)"),
+        ({"links": "node_a,node_b,delay_us\n0,1,500\n1,2,-1\n"}, "delay_us (line 3)"),
         ({"links": "node_a,node_b,delay_us\n0,1,soon\n1,2,3\n"}, "delay_us (line 2)"),
         ({"links": "node_a,node_b,delay_us\n0,1,\n1,2,3\n"}, "delay_us (line 2)"),
         ({"links": "node_a,node_b,delay_ms\n0,1,500\n"}, "columns"),

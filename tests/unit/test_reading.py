@@ -15,10 +15,11 @@ from bprr.ground.errors import InputError, InputErrors
 from bprr.ground.storage import read_provenance, replacing, write_table
 from bprr.ground.tables import NUMBER, TEXT, TRUTH, WHOLE, Schema, csv_cells, read_csv, read_table
 from bprr.report.manifest import differences, read_manifest, write_manifest
-from bprr.scenario.network import read_repetita, read_tables
-from bprr.scenario.workload import replay_trace
+from bprr.scenario.topologies import read_repetita, read_tables
 from bprr.settings.messages import MOST_MESSAGES
 from bprr.settings.yaml_file import parse_yaml, read_yaml
+
+from .traces import replay
 
 KIND = Schema(
     "things",
@@ -27,7 +28,7 @@ KIND = Schema(
 READERS = {
     "yaml": read_yaml,
     "csv": lambda path: read_csv(path, KIND),
-    "trace": lambda path: replay_trace(path, 1),
+    "trace": lambda path: replay(path, 1),
     "graph": read_repetita,
     "json": lambda path: files.read_json(path, "JSON file"),
     "manifest": read_manifest,
@@ -299,15 +300,15 @@ TRACE = "timestamp,input_tokens,output_tokens\n10.5,20,128\n11,30,64\n12.25,5,1\
 def test_numbers_of_a_trace_have_an_end(tmp_path, old, new, key):
     path = tmp_path / "trace.csv"
     path.write_text(TRACE.replace(old, new))
-    assert refused(lambda: replay_trace(path, 1)).key == key
+    assert refused(lambda: replay(path, 1)).key == key
 
 
 def test_a_replay_has_an_end(tmp_path):
     path = tmp_path / "trace.csv"
     path.write_text(TRACE)
-    assert replay_trace(path, 1, speed=1e-9).arrival_ms[-1] == pytest.approx(1.75e12)
+    assert replay(path, 1, speed=1e-9).arrival_ms[-1] == pytest.approx(1.75e12)
     for speed in (1e-12, 5e-324):
-        error = refused(lambda speed=speed: replay_trace(path, 1, speed=speed))
+        error = refused(lambda speed=speed: replay(path, 1, speed=speed))
         assert "1.75 s at" in error.value
 
 

@@ -223,7 +223,7 @@ def test_a_trace_is_replayed_with_its_own_lengths(drawn, tmp_path):
     path.write_text("timestamp,input_tokens,output_tokens\n0,20,128\n2,10,64\n10,5,3\n")
     overrides = {"workload": {"kind": "trace", "file": str(path)}, "clients": 2}
     instance = drawn(**overrides)
-    assert instance.rate_per_s == pytest.approx(0.3)
+    assert instance.rate_per_s == pytest.approx(0.2)
     assert instance.workload.cache_tokens.tolist() == [148, 74, 8]
     assert instance.design_request[1:] == (12, 65, 77)  # means, rounded up
     fixed = drawn(**overrides, session_tokens=148)

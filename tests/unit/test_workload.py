@@ -5,7 +5,9 @@ import pytest
 from scipy import stats
 
 from bprr.ground.errors import InputError
-from bprr.scenario.workload import Workload, poisson_arrivals_ms, replay_trace
+from bprr.scenario.workload import Workload, poisson_arrivals_ms
+
+from .traces import replay
 
 
 def test_poisson_gaps_are_exponential():
@@ -38,7 +40,7 @@ AZURE = """TIMESTAMP,ContextTokens,GeneratedTokens
 def trace(tmp_path, text, clients=1, **more):
     path = tmp_path / "trace.csv"
     path.write_text(text)
-    return replay_trace(path, clients, **more)
+    return replay(path, clients, **more)
 
 
 def test_azure_columns(tmp_path):
@@ -56,7 +58,7 @@ def test_seconds_limit_speed_and_clients(tmp_path):
     workload = trace(tmp_path, SECONDS, clients=2, speed=2.0)
     assert workload.arrival_ms.tolist() == [0, 250, 875]
     assert workload.client.tolist() == [0, 1, 0]
-    assert len(trace(tmp_path, SECONDS, limit=2)) == 2
+    assert len(trace(tmp_path, SECONDS, requests=2)) == 2
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_seconds_limit_speed_and_clients(tmp_path):
         (("11,30,64", "11,many,64"), "input_tokens (line 3)", "many"),
         (("11,30,64", "\n11,many,64"), "input_tokens (line 4)", "many"),
         (("11,30,64", "inf,30,64"), "arrival (line 3)", "inf"),
-        (("input_tokens", "prompt"), "input_tokens", "prompt"),
+        (("input_tokens", "prompt"), "columns", "prompt"),
     ],
 )
 def test_a_bad_row_is_named_with_its_line(tmp_path, change, key, value):

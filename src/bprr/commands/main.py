@@ -25,6 +25,7 @@ COMMANDS = (
     "measure",
     "measure_network",
     "fit",
+    "model",
     "time",
     "solve",
     "offline",

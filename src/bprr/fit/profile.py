@@ -126,16 +126,20 @@ def _provenance(fit: DeviceFit, trace: Trace) -> Provenance:
 
 def _profile(fit: DeviceFit, trace: Trace) -> dict[str, Any]:
     """A device as a scenario reads it."""
-    known = fit.device.model_dump(exclude={"name", "provenance"})
+    known = fit.device.model_dump(exclude={"name", "provenance"}, exclude_none=True)
     provenance = _provenance(fit, trace).model_dump(mode="json")
-    return {**{key: _rounded(value) for key, value in known.items()}, "provenance": provenance}
+    return {
+        **{key: _rounded(value) for key, value in known.items()},
+        "model": f"{fit.device.name}_model",
+        "provenance": provenance,
+    }
 
 
 def _model(about: DeviceManifest) -> dict[str, Any]:
     """The model whose blocks were timed; memory as its shape and the storage of weights imply."""
     model = about.model.language_model(about.computed.bytes_per_parameter, about.bytes_per_value)
     return {
-        **model.model_dump(exclude={"name", "storage_overhead", "block_gb"}),
+        **model.model_dump(exclude={"name", "storage_overhead", "block_gb"}, exclude_none=True),
         "cache_bytes_per_value": about.bytes_per_value,
         "source": f"published architecture of {model.name}, weights in {about.weights}",
     }

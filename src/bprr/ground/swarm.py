@@ -61,6 +61,17 @@ class LanguageModel(Strict):
     block_gb: Positive = Field(None, description="s_m (GB)")  # type: ignore[assignment]
     cache_bytes_per_value: Positive = 2.0
     key_value_groups: Count = Field(1, description="query heads that share a key-value head")
+    key_value_width: Count | None = Field(
+        None,
+        description="key-value heads times head size; d_model / key_value_groups if not given,"
+        " which is wrong where a head is not d_model / heads wide",
+    )
+    cache_bytes_per_token_per_block: Positive | None = Field(
+        None, description="said directly, e.g. of a latent attention"
+    )
+    window_tokens: Count | None = Field(
+        None, description="sliding window: a session's cache grows no further"
+    )
     source: str = ""
 
     @model_validator(mode="after")
@@ -71,12 +82,17 @@ class LanguageModel(Strict):
                 raise Refused("block_gb", "nothing", allowed)
             stored_bytes = self.parameters_per_block * self.bits_per_parameter / 8
             self.__dict__["block_gb"] = stored_bytes * self.storage_overhead / BYTES_PER_GB
+        if self.cache_bytes_per_token_per_block is not None and self.key_value_width is not None:
+            allowed = "nothing, where cache_bytes_per_token_per_block says it all"
+            raise Refused("key_value_width", self.key_value_width, allowed)
         return self
 
     @property
     def cache_gb_per_token(self) -> float:
         """Attention cache of one token in one block (GB): s_c per token of a session."""
-        values = 2 * self.d_model / self.key_value_groups
+        if self.cache_bytes_per_token_per_block is not None:
+            return self.cache_bytes_per_token_per_block / BYTES_PER_GB
+        values = 2 * (self.key_value_width or self.d_model / self.key_value_groups)
         return values * self.cache_bytes_per_value / BYTES_PER_GB
 
     def session_cache_gb(self, tokens: int) -> float:
@@ -97,10 +113,43 @@ class Device(Strict):
     )
     prefill_ms_per_token: Milliseconds = 0.0
     memory_gb: MemoryGb = Field(description="usable memory, M")
-    forward_rps: Positive = Field(description="requests/s per block, as PETALS announces them")
-    network_rps: Positive = Field(description="requests/s of the link, as PETALS announces them")
+    forward_rps: Positive | None = Field(
+        None, description="requests/s per block, as PETALS announces them; only it reads them"
+    )
+    network_rps: Positive | None = Field(
+        None, description="requests/s of the link, as PETALS announces them"
+    )
+    model: str | None = Field(
+        None, description="model it was measured with; no other one is run on it unscaled"
+    )
     source: str = ""
     provenance: dict[str, Any] = {}
+
+    def of_model(self, model: LanguageModel) -> bool:
+        """Whether the profile may be used with a model as it is."""
+        return self.model is None or self.model == model.name
+
+    def scaled(self, measured: LanguageModel, model: LanguageModel) -> Device:
+        """Profile for another model than it was measured with.
+
+        Decoding reads every parameter once a token: τ goes with the bytes of a block. Prefill
+        computes: it goes with the parameters, or with the bytes too where they are not said.
+        What is sent per token goes with the width of the hidden state.
+        """
+        in_bytes = model.block_gb / measured.block_gb
+        compute = in_bytes
+        if model.parameters_per_block and measured.parameters_per_block:
+            compute = model.parameters_per_block / measured.parameters_per_block
+        width = model.d_model / measured.d_model
+        changed = {
+            "model": model.name,
+            "tau_ms": self.tau_ms * in_bytes,
+            "prefill_ms": self.prefill_ms * compute,
+            "prefill_ms_per_token": self.prefill_ms_per_token * compute,
+            "forward_rps": self.forward_rps and self.forward_rps / compute,
+            "network_rps": self.network_rps and self.network_rps / width,
+        }
+        return self.model_copy(update=changed)
 
 
 class Overheads(Strict):
@@ -177,13 +226,14 @@ class Swarm:
         more
             Other fields of the swarm.
         """
-        profile = {
-            name: np.array([getattr(device, name) for device in devices])
-            for name in (
-                "memory_gb", "tau_ms", "prefill_ms", "prefill_ms_per_token",
-                "forward_rps", "network_rps",
-            )
-        }  # fmt: skip
+        names = (
+            "memory_gb", "tau_ms", "prefill_ms", "prefill_ms_per_token", "forward_rps",
+            "network_rps",
+        )  # fmt: skip
+        columns = {name: [getattr(device, name) for device in devices] for name in names}
+        profile: dict[str, Any] = {
+            name: None if None in values else np.array(values) for name, values in columns.items()
+        }
         return cls(
             model,
             token_rtt_ms=raw_rtt_ms + overheads.token_ms,

@@ -8,9 +8,9 @@ from typing import Literal, get_args
 from pydantic import Field, model_validator
 
 from bprr.ground.errors import InputError
-from bprr.ground.files import read_json
 from bprr.ground.schema import Count, Refused, Strict
 from bprr.ground.swarm import LanguageModel
+from bprr.settings.hugging_face import architecture_of, read_architecture
 from bprr.settings.messages import validated
 
 __all__ = ["SHAPES", "ModelShape", "load_shape", "shape_from_config"]
@@ -50,13 +50,16 @@ class ModelShape(Strict):
     @property
     def block_parameters(self) -> int:
         """Parameters of one block: projections, feed-forward, biases and norms."""
-        d, kv = self.d_model, self.key_value_heads * self.head_width
-        attention = 2 * d * d + 2 * d * kv
-        if self.family == "bloom":
-            biases = 4 * d + self.d_feedforward + d  # fused QKV and output; both feed-forward
-            return attention + 2 * d * self.d_feedforward + biases + 4 * d
-        biases = d + 2 * kv if self.family == "qwen2" else 0
-        return attention + 3 * d * self.d_feedforward + biases + 2 * d
+        content = {
+            "model_type": self.family,
+            "num_hidden_layers": 1,
+            "hidden_size": self.d_model,
+            "intermediate_size": self.d_feedforward,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.key_value_heads,
+            "max_position_embeddings": self.max_sequence_tokens,
+        }
+        return architecture_of(content, self.name).blocks[0].parameters
 
     def language_model(self, bytes_per_parameter: float, bytes_per_value: float) -> LanguageModel:
         """Model as the planner sees it, with the memory that shape and storage imply."""
@@ -103,33 +106,21 @@ def shape_from_config(path: Path) -> ModelShape:
     InputError, InputErrors
         If the file is no such configuration, naming the key.
     """
-    content = read_json(path, "model's config.json")
-    values = content if isinstance(content, dict) else {}
-    family = values.get("model_type")
-    if family not in get_args(Family):
-        raise InputError(path, "model_type", family, ", ".join(get_args(Family)))
-
-    def size(*keys: str) -> int:
-        value = next((values[key] for key in keys if values.get(key) is not None), None)
-        if type(value) is not int or value < 1:
-            raise InputError(path, " or ".join(keys), value, "a positive whole number")
-        return value
-
-    d_model, heads = size("hidden_size", "n_embed"), size("num_attention_heads", "n_head")
-    bloom = family == "bloom"
-    longest = size("seq_length") if "seq_length" in values else 2048  # BLOOM's positions are open
-    if values.get("head_dim") not in (None, d_model // heads):
-        allowed = f"hidden_size / heads = {d_model // heads}"
-        raise InputError(path, "head_dim", values["head_dim"], allowed)
+    found = read_architecture(path)
+    if found.family not in get_args(Family):
+        raise InputError(path, "model_type", found.family, ", ".join(get_args(Family)))
+    if found.head_size * found.heads != found.d_model:
+        allowed = f"hidden_size / heads = {found.d_model // found.heads}"
+        raise InputError(path, "head_dim", found.head_size, allowed)
     shape = {
         "name": path.stem if path.stem != "config" else path.resolve().parent.name,
-        "family": family,
-        "blocks": size("num_hidden_layers", "n_layer"),
-        "d_model": d_model,
-        "d_feedforward": 4 * d_model if bloom else size("intermediate_size"),
-        "heads": heads,
-        "key_value_heads": size("num_key_value_heads", "num_attention_heads", "n_head"),
-        "max_sequence_tokens": longest if bloom else size("max_position_embeddings"),
+        "family": found.family,
+        "blocks": len(found.blocks),
+        "d_model": found.d_model,
+        "d_feedforward": found.d_feedforward,
+        "heads": found.heads,
+        "key_value_heads": found.key_value_heads,
+        "max_sequence_tokens": found.max_sequence_tokens,
     }
     return validated(ModelShape, shape, path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bprr.ground.errors import InputError
 from bprr.ground.swarm import IntArray
 from bprr.offline.backends.base import SolverSettings
 from bprr.offline.instance import OfflineInstance
@@ -44,7 +45,8 @@ def petals_plan(instance: OfflineInstance, join_order: IntArray, settings: Solve
     """
     swarm = instance.swarm
     if swarm.forward_rps is None:
-        raise ValueError("PETALS' placement needs forward_rps")
+        allowed = "forward_rps of every device: PETALS' placement needs it"
+        raise InputError("devices", "forward_rps", "nothing", allowed)
     placement = petals_placement(swarm, petals_blocks(swarm), swarm.forward_rps, join_order)
     return route_exactly(instance, placement, settings)
 

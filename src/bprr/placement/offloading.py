@@ -91,9 +91,14 @@ class Offloading(PlacementPolicy, name="offloading"):
         if options.device not in problem.devices:
             known = ", ".join(problem.devices)
             raise InputError("offloading", "device", options.device, f"a known device: {known}")
+        device, model = problem.devices[options.device], problem.swarm.model
+        if not device.of_model(model):
+            found = f"{device.name}, measured with {device.model}"
+            allowed = f"a profile of {model.name}, or fleet.scale_profiles: true"
+            raise InputError("offloading", "device", found, allowed)
         return offloading(
-            problem.swarm.model,
-            problem.devices[options.device],
+            model,
+            device,
             options.bandwidth_gb_per_s,
             options.buffered_blocks,
             problem.swarm.clients,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bprr.ground.errors import InputError
 from bprr.ground.swarm import BYTES_PER_GB, FloatArray, IntArray, LanguageModel, Swarm, floor_ratio
 from bprr.placement.base import Placement, PlacementPolicy, PlacementProblem
 from bprr.placement.windows import petals_windows
@@ -42,7 +43,8 @@ def pool_cache_tokens(model: LanguageModel, blocks: IntArray) -> IntArray:
 def block_gain(swarm: Swarm, blocks: IntArray) -> FloatArray:
     """Throughput that a server adds to each of its blocks: min(forward/((1+m)/2), network)."""
     if swarm.forward_rps is None or swarm.network_rps is None:
-        raise ValueError("PETALS' placement needs forward_rps and network_rps")
+        allowed = "forward_rps and network_rps of every device: PETALS' placement needs them"
+        raise InputError("devices", "forward_rps", "nothing", allowed)
     return np.minimum(swarm.forward_rps / ((1 + blocks) / 2), swarm.network_rps)
 
 

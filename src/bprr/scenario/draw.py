@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,22 +44,54 @@ class Catalogue:
         return self.models[scenario.model]
 
     def devices_for(self, scenario: Scenario) -> dict[str, Device]:
-        """Every device, with the memory that a scenario gives it.
+        """Every device, with the memory that a scenario gives it, for its model if it scales.
 
         Raises
         ------
         InputError
-            If the scenario names a device that nobody has described.
+            If the scenario names a device that nobody has described, or one that was measured with
+            another model.
         """
+        model = self.model(scenario)
         for key, name in scenario.devices():
             if name not in self.devices:
                 known = f"a known device: {', '.join(self.devices)}"
                 raise InputError(scenario.where, key, name, known)
+            device = self.devices[name]
+            if not device.of_model(model) and not self._scales(scenario, device):
+                found = f"{name}, measured with {device.model}"
+                allowed = (
+                    f"a profile of {model.name}; or fleet.scale_profiles: true, with {device.model}"
+                    " among the models: decoding by the bytes of a block, prefill by its parameters"
+                )
+                raise InputError(scenario.where, key, found, allowed)
         lent = {name: {"memory_gb": gb} for name, gb in scenario.fleet.memory_gb.items()}
         return {
-            name: device.model_copy(update=lent.get(name, {}))
+            name: self._for_model(scenario, device, model).model_copy(update=lent.get(name, {}))
             for name, device in self.devices.items()
         }
+
+    def remarks(self, scenario: Scenario) -> list[str]:
+        """What a user should know about the devices of a scenario."""
+        model, scaled = self.model(scenario), self.devices_for(scenario)
+        said = []
+        for name in dict.fromkeys(name for _, name in scenario.devices()):
+            before, after = self.devices[name], scaled[name]
+            if before.model != after.model:
+                said.append(
+                    f"{name}: measured with {before.model}, scaled to {model.name}:"
+                    f" τ {before.tau_ms:g} → {after.tau_ms:.4g} ms, prefill"
+                    f" {before.prefill_ms:g} → {after.prefill_ms:.4g} ms a block"
+                )
+        return said
+
+    def _scales(self, scenario: Scenario, device: Device) -> bool:
+        return scenario.fleet.scale_profiles and device.model in self.models
+
+    def _for_model(self, scenario: Scenario, device: Device, model: LanguageModel) -> Device:
+        if device.of_model(model) or not self._scales(scenario, device):
+            return device
+        return device.scaled(self.models[str(device.model)], model)
 
 
 @dataclass(frozen=True)
@@ -83,7 +115,11 @@ class Instance:
     workload : Workload
         The requests.
     rate_per_s : float
-        Their arrival rate λ.
+        Their arrival rate λ; NaN where they have none.
+    rejected : Workload, optional
+        Requests longer than the model accepts, which are refused as they arrive.
+    remarks : tuple of str
+        What a user should know about how the scenario was read.
     """
 
     scenario: Scenario
@@ -95,6 +131,8 @@ class Instance:
     join_order: IntArray
     workload: Workload
     rate_per_s: float
+    rejected: Workload | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def design_request(self) -> Request:
@@ -136,13 +174,19 @@ def draw(scenario: Scenario, catalogue: Catalogue, seed: int, run: int) -> Insta
     """
     streams = Streams(seed, run)
     model, devices = catalogue.model(scenario), catalogue.devices_for(scenario)
-    network, servers, clients, names = scenario.network.places(
+    network, servers, clients, names, pinned = scenario.network.places(
         scenario.fleet, scenario.clients, streams, catalogue.topology_dir, scenario.where
     )
     cap = scenario.fleet.block_cap
+    caps = [cap.get(name, model.blocks) for name in names]
+    used = [devices[name] for name in names]
+    for server, said in enumerate(pinned):
+        if said.memory_gb is not None:
+            used[server] = used[server].model_copy(update={"memory_gb": said.memory_gb})
+        caps[server] = said.block_cap or caps[server]
     swarm = Swarm.of(
         model,
-        [devices[name] for name in names],
+        used,
         network.rtt_ms(clients, servers),
         scenario.overheads,
         server_rtt_ms=(
@@ -150,12 +194,26 @@ def draw(scenario: Scenario, catalogue: Catalogue, seed: int, run: int) -> Insta
             if len(servers) <= MOST_SERVERS_WITH_ALL_PAIRS
             else None
         ),
-        block_cap=np.array([cap.get(name, model.blocks) for name in names]) if cap else None,
+        block_cap=np.array(caps) if cap or min(caps) < model.blocks else None,
     )
-    workload, rate_per_s = scenario.workload.draw(
-        len(servers), len(clients), scenario.session_tokens, streams
+    load = scenario.workload.draw(
+        len(servers), len(clients), scenario.session_tokens, model.max_sequence_tokens, streams
     )
+    workload = load.workload
+    if model.window_tokens is not None:
+        held = np.minimum(workload.cache_tokens, model.window_tokens)
+        workload = replace(workload, cache_tokens=held)
     join_order = streams.of("join_order").permutation(len(servers))
     return Instance(
-        scenario, network, servers, clients, swarm, devices, join_order, workload, rate_per_s
+        scenario,
+        network,
+        servers,
+        clients,
+        swarm,
+        devices,
+        join_order,
+        workload,
+        load.rate_per_s,
+        load.rejected,
+        (*network.remarks, *catalogue.remarks(scenario), *load.remarks),
     )

@@ -5,26 +5,30 @@ from __future__ import annotations
 from abc import abstractmethod
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from bprr.ground.errors import InputError
 from bprr.ground.schema import Milliseconds, Positive, Refused, Strict
 from bprr.ground.swarm import IntArray
-from bprr.scenario.fleet import Fleet
-from bprr.scenario.network import (
-    Network,
-    clustered,
-    geo,
-    read_repetita,
-    read_tables,
-    read_topohub,
-)
+from bprr.scenario.fleet import Fleet, PinnedServers
+from bprr.scenario.measured import Missing, Unit, read_rtt
+from bprr.scenario.network import FIBRE_US_PER_KM, Network, clustered, geo
 from bprr.scenario.streams import Streams
+from bprr.scenario.topologies import did_you_mean, read_repetita, read_tables, read_topohub
 
-__all__ = ["ClusteredNetwork", "NodeNetwork", "Places", "ScenarioNetwork"]
+__all__ = ["ClusteredNetwork", "Names", "NodeNetwork", "Places", "RttNetwork", "ScenarioNetwork"]
+
+
+def _names(value: Any) -> Any:
+    """A list of names, of a name alone too; a name is text, whatever it looks like."""
+    listed = value if isinstance(value, list) else [value]
+    return [str(name) if type(name) is int else name for name in listed]
+
+
+Names = Annotated[list[str], BeforeValidator(_names), Field(min_length=1)]
 
 
 class Places(NamedTuple):
@@ -34,6 +38,7 @@ class Places(NamedTuple):
     server_node: IntArray
     client_node: IntArray
     devices: list[str]  # device of each server, by name
+    pinned: list[PinnedServers]  # what is said of each server, where they are listed one by one
 
 
 class NodeNetwork(Strict):
@@ -48,16 +53,23 @@ class NodeNetwork(Strict):
         return []
 
     def places(
-        self, fleet: Fleet, clients: int, streams: Streams, topology_dir: Path, where: str
+        self,
+        fleet: Fleet,
+        clients: int | list[str],
+        streams: Streams,
+        topology_dir: Path,
+        where: str,
     ) -> Places:
-        """Clients and servers at random nodes, no two at one.
+        """Clients and servers where they are said to be, or at random nodes, no two at one.
 
         Raises
         ------
         InputError
-            If the network cannot be read or is too small.
+            If the network cannot be read or is too small, or has no node of a name.
         """
         network = self.build(streams, topology_dir)
+        if isinstance(clients, list) or fleet.pinned:
+            return self._named(network, fleet, clients, streams, where)
         count = fleet.count(network.nodes)
         if count + clients > network.nodes:
             raise InputError(
@@ -69,7 +81,50 @@ class NodeNetwork(Strict):
             )
         nodes = streams.of("nodes").permutation(network.nodes)
         servers = nodes[clients : clients + count]
-        return Places(network, servers, nodes[:clients], fleet.deal(count, streams))
+        return Places(network, servers, nodes[:clients], fleet.deal(count, streams), [])
+
+    def _named(
+        self,
+        network: Network,
+        fleet: Fleet,
+        clients: int | list[str],
+        streams: Streams,
+        where: str,
+    ) -> Places:
+        """Clients, servers or both at nodes of a name; the others anywhere."""
+        nodes = streams.of("nodes").permutation(network.nodes)
+        if isinstance(clients, list):
+            homes = np.array([node_named(network, name, where, "clients") for name in clients])
+        else:
+            if clients > network.nodes:
+                allowed = f"at most {network.nodes}, the nodes of {network.name}"
+                raise InputError(where, "clients", clients, allowed)
+            homes = nodes[:clients]
+        pinned = [server for server in fleet.pinned for _ in range(server.count)]
+        if pinned:
+            servers = np.array(
+                [node_named(network, server.at, where, "fleet.servers.at") for server in pinned]
+            )
+            return Places(network, servers, homes, [server.device for server in pinned], pinned)
+        free = nodes[~np.isin(nodes, homes)]
+        count = fleet.count(network.nodes)
+        if count > free.size:
+            allowed = f"at most {free.size}, the nodes of {network.name} without a client"
+            raise InputError(where, "fleet.servers", count, allowed)
+        return Places(network, free[:count], homes, fleet.deal(count, streams), [])
+
+
+def node_named(network: Network, name: str, where: str, key: str) -> int:
+    """Node of a name; `InputError` if there is none, or more than one."""
+    names = list(network.node_names)
+    if names.count(name) == 1:
+        return names.index(name)
+    if name in names:
+        raise InputError(where, key, name, f"a name that only one node of {network.name} has")
+    listed = ", ".join(filter(None, names[:50])) or "no names: its nodes are drawn"
+    raise InputError(
+        where, key, name, f"{did_you_mean(name, names)}a node of {network.name}: {listed}"
+    )
 
 
 class TopologyNetwork(NodeNetwork):
@@ -92,13 +147,34 @@ class RepetitaNetwork(NodeNetwork):
 
     kind: Literal["repetita"]
     file: Path
+    delay_unit: Literal["us", "ms"] = Field("us", description="some files have ms")
 
     def build(self, streams: Streams, topology_dir: Path) -> Network:
         """Network of the file."""
-        return _once(read_repetita, self.file)
+        return _once(read_repetita, self.file, self.delay_unit)
 
     def files(self, topology_dir: Path) -> list[Path]:
         """The file."""
+        return [self.file]
+
+
+class RttNetwork(NodeNetwork):
+    """Round trips as measured, e.g. between a cloud provider's regions."""
+
+    kind: Literal["rtt"]
+    file: Path = Field(description="matrix, or rows of from, to, rtt_ms")
+    unit: Unit | None = Field(None, description="ms, or as the column's name ends, if not given")
+    missing: Missing = Field(
+        "refuse",
+        description="pairs not measured: refused, as the other end measured, or the fastest detour",
+    )
+
+    def build(self, streams: Streams, topology_dir: Path) -> Network:
+        """Network of the table."""
+        return _once(read_rtt, self.file, self.unit, self.missing)
+
+    def files(self, topology_dir: Path) -> list[Path]:
+        """The table."""
         return [self.file]
 
 
@@ -107,7 +183,10 @@ class TopohubNetwork(NodeNetwork):
 
     kind: Literal["topohub"]
     name: str
-    us_per_km: Positive = 1.67  # as in the tables of data/topologies
+    us_per_km: Positive = Field(
+        FIBRE_US_PER_KM,
+        description="light in fibre; 1.67, in the tables of data/topologies, is not",
+    )
 
     def build(self, streams: Streams, topology_dir: Path) -> Network:
         """Network of the package."""
@@ -119,7 +198,7 @@ class GeoNetwork(NodeNetwork):
 
     kind: Literal["geo"]
     nodes: Annotated[int, Field(ge=1, le=10_000_000, strict=True)]
-    us_per_km: Positive = 5.0  # light in fibre
+    us_per_km: Positive = Field(FIBRE_US_PER_KM, description="light in fibre")
 
     def build(self, streams: Streams, topology_dir: Path) -> Network:
         """Network drawn anew in every run."""
@@ -131,13 +210,13 @@ class ClusteredNetwork(Strict):
 
     kind: Literal["clustered"]
     clusters: dict[str, dict[str, Annotated[int, Field(ge=0, le=100_000, strict=True)]]]
-    client: str | list[str]
+    client: Names = Field(description="cluster of the client, or of each client")
     intra_rtt_ms: Milliseconds = 5.0
     inter_rtt_ms: Milliseconds = 100.0
 
     @model_validator(mode="after")
     def _client_in_a_cluster(self) -> ClusteredNetwork:
-        for name in self.client_clusters:
+        for name in self.client:
             if name not in self.clusters:
                 raise Refused("client", name, f"one of the clusters {', '.join(self.clusters)}")
         if not any(count for devices in self.clusters.values() for count in devices.values()):
@@ -148,13 +227,13 @@ class ClusteredNetwork(Strict):
         """None."""
         return []
 
-    @property
-    def client_clusters(self) -> list[str]:
-        """Cluster of each client."""
-        return [self.client] if isinstance(self.client, str) else self.client
-
     def places(
-        self, fleet: Fleet, clients: int, streams: Streams, topology_dir: Path, where: str
+        self,
+        fleet: Fleet,
+        clients: int | list[str],
+        streams: Streams,
+        topology_dir: Path,
+        where: str,
     ) -> Places:
         """The clusters as they are said; nothing is drawn."""
         names = list(self.clusters)
@@ -165,17 +244,16 @@ class ClusteredNetwork(Strict):
             for device, count in self.clusters[name].items():
                 cluster_of += [index] * count
                 devices += [device] * count
-        homes = [names.index(name) for name in self.client_clusters]
+        homes = [names.index(name) for name in self.client]
         network = clustered(cluster_of + homes, self.intra_rtt_ms, self.inter_rtt_ms)
         servers = np.arange(len(devices), dtype=np.int64)
-        return Places(
-            network, servers, np.arange(len(homes), dtype=np.int64) + len(devices), devices
-        )
+        homes_at = np.arange(len(homes), dtype=np.int64) + len(devices)
+        return Places(network, servers, homes_at, devices, [])
 
 
 _once = cache(lambda read, *arguments: read(*arguments))
 
 ScenarioNetwork = Annotated[
-    TopologyNetwork | RepetitaNetwork | TopohubNetwork | GeoNetwork | ClusteredNetwork,
+    TopologyNetwork | RepetitaNetwork | RttNetwork | TopohubNetwork | GeoNetwork | ClusteredNetwork,
     Field(discriminator="kind"),
 ]

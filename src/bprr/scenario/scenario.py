@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from bprr.ground.registry import ADMISSION, CHARGING, SERVICE, Choice, ChoiceOf
 from bprr.ground.schema import Count, Positive, Refused, Strict
 from bprr.ground.swarm import Overheads
 from bprr.scenario.demand import Demand
 from bprr.scenario.fleet import Fleet
-from bprr.scenario.places import ClusteredNetwork, ScenarioNetwork
+from bprr.scenario.places import ClusteredNetwork, Names, ScenarioNetwork
 from bprr.settings.messages import validated
 from bprr.settings.overrides import located, seen_from_here, with_overrides
 from bprr.settings.shipped import SHIPPED
@@ -35,13 +35,21 @@ class DesignLoad(Strict):
     )
 
 
+def _many_or_named(value: Any) -> str:
+    # Tags that end in a bracket are left out of messages, as pydantic's own for lists.
+    return "[list]" if isinstance(value, str | list) else "[number]"
+
+
 class Scenario(Strict):
     """All that a placement and a simulation start from."""
 
     model: str = "bloom_176b"
     network: ScenarioNetwork
     fleet: Fleet = Fleet()
-    clients: Count = 1
+    clients: Annotated[
+        Annotated[Count, Tag("[number]")] | Annotated[Names, Tag("[list]")],
+        Discriminator(_many_or_named),
+    ] = Field(1, description="how many, at random nodes; or the node of each")
     overheads: Overheads
     workload: Demand
     session_tokens: Count | None = Field(
@@ -59,26 +67,28 @@ class Scenario(Strict):
     @model_validator(mode="after")
     def _servers_named_once(self) -> Scenario:
         fleet = self.fleet
-        counted = fleet.servers is not None or fleet.servers_per_node is not None
+        pinned = fleet.file is not None or isinstance(fleet.servers, list)
+        counted = fleet.servers is not None or fleet.servers_per_node is not None or pinned
         given = fleet.model_dump(exclude_defaults=True)
         if isinstance(self.network, ClusteredNetwork):
             if counted or fleet.share or fleet.rest:
                 allowed = "in a clustered network the clusters say how many of which device"
                 raise Refused("fleet", given, allowed)
-            clients = len(self.network.client_clusters)
+            clients = len(self.network.client)
             if "clients" in self.model_fields_set and self.clients != clients:
                 allowed = f"{clients}, or nothing: network.client says where clients sit"
                 raise Refused("clients", self.clients, allowed)
         elif not counted:
-            raise Refused("fleet", given, "servers or servers_per_node, one of them")
-        elif fleet.rest is None and not fleet.share:
+            raise Refused("fleet", given, "servers, servers_per_node or file, one of them")
+        elif not pinned and fleet.rest is None and not fleet.share:
             raise Refused("fleet", given, "rest (a device), share (a share per device), or both")
         return self
 
     def files(self, topology_dir: Path) -> list[Path]:
         """Files that a draw reads."""
         parts = (self.network.files(topology_dir), self.workload.files())
-        return [path for part in parts for path in part]
+        own = [] if self.fleet.file is None else [self.fleet.file]
+        return [*own, *(path for part in parts for path in part)]
 
     def devices(self) -> Iterator[tuple[str, str]]:
         """Key and name of every device that the scenario names."""
@@ -86,6 +96,7 @@ class Scenario(Strict):
         yield from (("fleet.share", name) for name in fleet.share)
         if fleet.rest:
             yield "fleet.rest", fleet.rest
+        yield from (("fleet.servers.device", server.device) for server in fleet.pinned)
         yield from (("fleet.memory_gb", name) for name in fleet.memory_gb)
         yield from (("fleet.block_cap", name) for name in fleet.block_cap)
         if isinstance(self.network, ClusteredNetwork):

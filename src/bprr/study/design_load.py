@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from bprr.ground.caches import Caches
-from bprr.ground.errors import InfeasibleError
+from bprr.ground.errors import InputError
 from bprr.ground.performance import chain_times_ms, design_load, max_design_load
 from bprr.ground.request import Request
 from bprr.ground.swarm import Swarm
@@ -32,17 +34,17 @@ def single_request_ms(swarm: Swarm, request: Request, delay_ms: float) -> float:
 def choose_design_load(swarm: Swarm, request: Request, rate_per_s: float, delay_ms: float) -> int:
     """Design load R = min(round(λT₁ + √(λT₁)), R_max); T₁ averaged over the clients.
 
+    R_max < 1 is a guarantee that fails, not memory that is missing: R is then 1, which CG-BP may
+    still find room for.
+
     Raises
     ------
     InfeasibleError
-        If R_max < 1, or a single request does not fit.
+        If a single request does not fit.
     """
     largest = max_design_load(swarm, request.cache_tokens)
     if largest < 1:
-        model = swarm.model
-        unit_gb = model.block_gb + model.session_cache_gb(request.cache_tokens)
-        lacking_gb = unit_gb * (model.blocks + swarm.servers) - float(swarm.memory_gb.sum())
-        raise InfeasibleError("GPU memory", f"{lacking_gb:.2f} GB", "R_max < 1 (docs/model.md)")
+        return 1
     times = [
         single_request_ms(swarm, request._replace(client=client), delay_ms)
         for client in range(swarm.clients)
@@ -56,17 +58,23 @@ def design_load_of(instance: Instance, allocation_ms: float) -> int:
     Raises
     ------
     InfeasibleError
-        If there is none.
+        If a single request does not fit.
+    InputError
+        If neither the scenario nor its requests have a rate to plan for.
     """
     scenario = instance.scenario
     settings = scenario.design_load
     if settings.load is not None:
         return settings.load
+    rate_per_s = settings.rate_per_s or instance.rate_per_s
+    if math.isnan(rate_per_s):
+        found = f"none, and {len(instance.workload)} requests at one instant have no rate"
+        raise InputError(scenario.where, "design_load.load", found, "R, or design_load.rate_per_s")
     counted_ms = allocation_ms if settings.count_allocation_delay else 0.0
     swarm = instance.swarm
     return choose_design_load(
         swarm if settings.count_block_cap else swarm.without_block_cap(),
         instance.design_request,
-        settings.rate_per_s or instance.rate_per_s,
+        rate_per_s,
         scenario.overheads.initial_ms + counted_ms,
     )

@@ -109,6 +109,7 @@ def sweeps_slice(
         chosen = [point.methods[each] for each in used if each in point.methods]
         text += json.dumps([_policies(method) for method in chosen])
     modules = policy_modules(points, methods)
+    devices = named_in(text, "device", settings.device_files, settings.devices)
     content = {
         "seed": settings.seed,
         "runs": max(each["runs"] for each in sweeps.values()),
@@ -124,8 +125,9 @@ def sweeps_slice(
             each["scenario"]: settings.scenario(each["scenario"])[0] for each in sweeps.values()
         },
         "sweeps": sweeps,
-        **named_in(text, "device", settings.device_files, settings.devices),
-        **named_in(text, "model", settings.model_files, settings.models),
+        **devices,
+        # A device may be scaled from the model that it was measured with.
+        **named_in(text + json.dumps(devices), "model", settings.model_files, settings.models),
     }
     return Slice(name, content)
 

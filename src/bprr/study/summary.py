@@ -39,6 +39,7 @@ def run_means(requests: pd.DataFrame) -> pd.DataFrame:
     """Mean of every metric over the requests of each run.
 
     Times per token are means over all tokens, so a long request counts for more than a short one.
+    Requests that were rejected as they arrived have no part in them.
 
     Parameters
     ----------
@@ -60,6 +61,7 @@ def run_means(requests: pd.DataFrame) -> pd.DataFrame:
     required = [*POINT, "run", "status", *CONDITIONS]
     if missing := [name for name in required if name not in requests]:
         raise InputError("requests", "columns", f"no {', '.join(missing)}", ", ".join(required))
+    requests = requests[requests["status"].astype(str) != "rejected"]
     # A table of infeasible runs alone has no metrics at all.
     known = requests.reindex(columns=[*POINT, "run", *METRICS, *constant, "status"])
     keyed = known.assign(feasible=known["status"].astype(str) == "ok")

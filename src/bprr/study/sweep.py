@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bprr.ground.errors import InfeasibleError
-from bprr.scenario.draw import Catalogue, draw
+from bprr.scenario.draw import Catalogue, Instance, draw
 from bprr.settings.configuration import Settings
 from bprr.study.method import MethodRunner
 from bprr.study.points import SweepPoint, catalogue, sweep_points
@@ -75,7 +75,8 @@ def simulate_point(
     -------
     DataFrame
         One row per request; a run that is infeasible for a method leaves one row whose ``status``
-        says why and whose metrics are missing. Columns: see ``data/README.md``.
+        says why and whose metrics are missing, as do requests longer than the model accepts
+        (``rejected``). Columns: see ``data/README.md``.
     """
     table = _table(list(_simulated(point, profiles, seed, runs, progress)))
     return table.astype(dict.fromkeys(table.select_dtypes("category"), str))
@@ -110,10 +111,12 @@ def _simulated(
             for name, method in point.methods.items():
                 whose = {"allocation_delays": variant, "method": name}
                 shared = {**drawn, **whose, "run": run, "requests": len(workload)}
+                rejected = _rejected(instance, shared)
                 try:
                     records, placement = runner.run(method, allocation_ms[name])
                 except InfeasibleError as error:
                     yield _Part(shared, {}, {"status": str(error)})
+                    yield from rejected
                     continue
                 load = placement.details.get("load")
                 outcome = {
@@ -123,8 +126,24 @@ def _simulated(
                     "engine": records.engine,
                 }
                 yield _Part(shared, records.columns(), outcome)
+                yield from rejected
         if progress is not None:
             progress(1)
+
+
+def _rejected(instance: Instance, shared: dict[str, Any]) -> list[_Part]:
+    """Requests that are longer than the model accepts, numbered after the others."""
+    requests = instance.rejected
+    if requests is None:
+        return []
+    columns = {
+        "request": np.arange(len(requests)) + len(instance.workload),
+        "client": requests.client,
+        "input_tokens": requests.input_tokens,
+        "output_tokens": requests.output_tokens,
+        "arrival_ms": requests.arrival_ms,
+    }
+    return [_Part(shared, columns, {"status": "rejected"})]
 
 
 def _table(parts: Sequence[_Part]) -> pd.DataFrame:
@@ -136,7 +155,10 @@ def _table(parts: Sequence[_Part]) -> pd.DataFrame:
     table: dict[str, Any] = {}
     for name in names:
         if any(name in part.columns for part in parts):
-            missing = (np.array([part.shared.get(name, np.nan)]) for part in parts)
+            missing = (
+                np.full(count, part.shared.get(name, np.nan))
+                for part, count in zip(parts, rows, strict=True)
+            )
             columns = [
                 part.columns.get(name, none) for part, none in zip(parts, missing, strict=True)
             ]

@@ -108,7 +108,7 @@ class TestbedSettings(Strict):
 
     @model_validator(mode="after")
     def _names_exist(self) -> TestbedSettings:
-        clusters = self.scenario.network.client_clusters
+        clusters = self.scenario.network.client
         for name, group in self.cases.items():
             for key, known in (("methods", self.methods), ("clients", clusters)):
                 for entry in getattr(group, key) or ():
@@ -118,7 +118,7 @@ class TestbedSettings(Strict):
 
     def cells(self, group: str) -> list[Cell]:
         """Cells of a group of cases."""
-        case, clusters = self.cases[group], self.scenario.network.client_clusters
+        case, clusters = self.cases[group], self.scenario.network.client
         return [
             Cell(group, clusters.index(at), at, rate, tokens, case.requests, case.session_tokens)
             for at in case.clients or clusters

@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from pydantic import model_validator
+
 from bprr.ground.compiled import compiled
-from bprr.ground.schema import Positive, Strict
+from bprr.ground.schema import Positive, Refused, Strict
 
 __all__ = ["BackOff", "Gaps", "gap_ms", "instant_ms"]
 
@@ -19,6 +21,13 @@ class BackOff(Strict):
 
     first_ms: Positive = 1_000.0
     longest_ms: Positive = 60_000.0
+
+    @model_validator(mode="after")
+    def _first_is_shortest(self) -> BackOff:
+        if self.first_ms > self.longest_ms:
+            allowed = f"at most longest_ms, which is {self.longest_ms:g}"
+            raise Refused("first_ms", self.first_ms, allowed)
+        return self
 
 
 class Gaps(NamedTuple):
