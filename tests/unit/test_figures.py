@@ -122,6 +122,37 @@ def test_figure_shows_the_means_of_its_table(fig7):
     assert panels[0, 0].get_ylim() == panels[0, 1].get_ylim()  # columns can be compared
 
 
+@pytest.mark.parametrize(("values", "scale"), [((6, 10, 22), "linear"), ((0.05, 0.1, 2), "log")])
+def test_the_swept_axis_is_numeric(fig7, values, scale):
+    requests = sweep_requests(points=[(value, 0.5, 128) for value in values])
+    table = sweep_table(run_means(requests), fig7, artefact_means(ARTEFACT))
+    figure = draw_sweep(table, fig7, "")
+    axes = figure.axes[-1]
+    assert axes.get_xscale() == scale
+    assert axes.get_xlabel().endswith("log scale") == (scale == "log")
+    assert axes.get_xticks() == pytest.approx(values)
+    marks = [line for line in axes.lines if line.get_marker() in "vo" and line.get_marker()]
+    assert all(line.get_xdata() == pytest.approx(values) for line in marks)
+    figure.canvas.draw()
+    at = [
+        line.get_transform().transform((values[0], 1.0))[0]
+        - axes.transData.transform((values[0], 1.0))[0]
+        for line in marks
+    ]
+    points = 72 / figure.dpi * np.array(at)
+    assert np.ptp(points) > 3  # side by side, and within a few points of the page
+    assert np.abs(points).max() < 15
+
+
+def test_labels_that_would_touch_are_left_out():
+    with style.applied():
+        axes = style.new_figure(3, 2).subplots()
+    style.number_axis(axes, [256, 384, 385, 512], "Tokens", 2.0)
+    texts = [text.get_text() for text in axes.get_xticklabels()]
+    assert texts == ["256", "384", "", "512"]
+    assert axes.get_xticks().tolist() == [256, 384, 385, 512]
+
+
 def test_infeasible_points_are_marked(fig7):
     means = run_means(sweep_requests())
     table = sweep_table(means, fig7, artefact_means(ARTEFACT))
@@ -304,8 +335,10 @@ def test_variants_and_pair_come_from_the_caption(study, tmp_path):
     table = headline_table(run_means(free.assign(figure="fig9")), pair)
     assert table["ratio"].tolist() == pytest.approx([3.5 / 4] * 4)
     panel = draw_headline(table, pair).axes[0]
-    assert panel.get_ylabel() == "Time per token,\nOffloading / PETALS"
-    assert panel.get_title(loc="left") == "Figure 9 · Arrival rate λ (requests/s)"
+    assert panel.get_ylabel() == "Offloading / PETALS"
+    assert panel.get_title(loc="left") == "Figure 9"
+    assert panel.get_title(loc="right") == "GTS-CE"
+    assert panel.get_xlabel().startswith("Arrival rate λ (requests/s)")
 
 
 def test_titles_say_the_delays_of_their_sweep(study):

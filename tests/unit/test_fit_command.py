@@ -51,7 +51,7 @@ def test_the_figure_names_its_device_and_what_fails(fit_folder, tmp_path):
     figure = draw_fit(*read_fit(fit_folder))
     foot = figure.get_supxlabel()
     assert "invented" in foot
-    assert "Does not hold here: a step hardly takes longer" in foot
+    assert "Refuted here of what the model says: “a step hardly takes longer" in foot
 
 
 def test_refusals_reach_the_user(tmp_path, capsys):

@@ -110,7 +110,7 @@ def _percent(share: float | None) -> str:
 
 def _conditions(about: Provenance) -> str:
     device, fit = about.device, about.fit
-    failing = [finding.statement for finding in about.verdicts if finding.holds is False]
+    quoted = "; ".join(f"“{one.statement}”" for one in about.verdicts if one.holds is False)
     tau, low, high = (_number(x, ".3g") for x in (fit.tau_ms.value, *fit.tau_ms.interval))
     return (
         f"Measured on {device.name} ({device.kind}, {device.threads} thread(s)), "
@@ -121,7 +121,7 @@ def _conditions(about: Provenance) -> str:
         f"{_number(fit.prefill.r2_settings, '.4f')} (prefill); median "
         f"error on held-out settings {_percent(fit.decode.held_out_median_error)}, "
         f"{_percent(fit.prefill.held_out_median_error)}.\n"
-        f"Does not hold here: {'; '.join(failing) or 'nothing of what was tested'}.\n"
+        f"Refuted here of what the model says: {quoted or 'nothing that was tested'}.\n"
         "Bars: 5th to 95th percentile of the repeats. Under Context, Batching and Concurrency the "
         "line is the fitted\ntime, which the model holds to be constant."
     )
@@ -132,7 +132,9 @@ def draw_fit(title: str, about: Provenance, points: pd.DataFrame) -> Figure:
 
     Parameters
     ----------
-    title, about, points
+    title : str
+        Of the figure.
+    about, points
         As `bprr.fit.profile.read_fit` gives them.
     """
     with style.applied():
@@ -150,12 +152,13 @@ def draw_fit(title: str, about: Provenance, points: pd.DataFrame) -> Figure:
             Line2D([], [], color=FITTED, label="fitted"),
             Patch(facecolor=FITTED, alpha=0.25, label="95 % interval of the fit"),
         ]
-        style.heading(figure, f"Performance model on {title}", handles)
+        style.heading(figure, title, handles)
         style.note(figure, _conditions(about))
     return figure
 
 
 def plot_fit(folder: Path, stem: Path) -> list[Path]:
     """Make the figure of what ``bprr fit`` wrote into a folder, as CSV, PDF and PNG."""
-    title, about, points = read_fit(folder)
+    device, about, points = read_fit(folder)
+    title = f"Performance model on {device} ({folder.name})"
     return style.save(draw_fit(title, about, points), points, stem)

@@ -63,35 +63,40 @@ def headline_table(means: pd.DataFrame, caption: Caption) -> pd.DataFrame:
 
 
 def draw_headline(table: pd.DataFrame, study: StudyCaption) -> Figure:
-    """Draw a `headline_table`: a panel per sweep, a group per network, a dumbbell per point."""
+    """Draw a `headline_table`: a row per sweep, a panel per network, a dumbbell per point."""
     sweeps = [study.sweeps[name] for name in dict.fromkeys(table["figure"])]
+    networks = [name for name in study.topologies if name in set(table["topology"])]
     looks = _looks(table, study)
     method, baseline = study.pair
-    columns = min(2, len(sweeps))
-    rows = -(-len(sweeps) // columns)
     with style.applied():
-        figure = style.new_figure(style.TEXT_IN, 1.1 + 2.35 * rows)
-        grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-        for axes in grid.flat[len(sweeps) :]:
-            axes.set_axis_off()
-        for axes, sweep in zip(grid.flat, sweeps, strict=False):
-            _panel(axes, table[table["figure"] == sweep.name], looks, study)
-            title = f"{sweep.paper} · {sweep.x_label}" if sweep.paper else sweep.x_label
-            axes.set_title(title, loc="left", fontweight="bold")
+        figure = style.new_figure(style.TEXT_IN, 1.3 + 1.6 * len(sweeps))
+        grid = figure.subplots(len(sweeps), len(networks), sharey=True, squeeze=False)
+        for line, sweep in zip(grid, sweeps, strict=True):
+            for axes, network in zip(line, networks, strict=True):
+                own = (table["figure"] == sweep.name) & (table["topology"] == network)
+                if own.any():
+                    _panel(axes, table[own], looks)
+                    label = sweep.x_label if sweep.paper else ""
+                    style.number_axis(axes, table.loc[own, "x"], label, 6.3 / len(networks))
+                else:
+                    axes.set_axis_off()
+            title = sweep.paper or sweep.x_label
+            line[0].set_title(title, loc="left", fontweight="bold")
+            line[0].set_ylabel(f"{method} / {baseline}")
+        for axes, network in zip(grid[0], networks, strict=True):
+            axes.set_title(study.topology(network), loc="right")
         highest = np.nan_to_num(table[["ratio", "ci_high"]].to_numpy(dtype=float)).max()
-        grid[0, 0].set_ylim(0, max(1.14, 1.04 * float(highest)))
+        grid[0, 0].set_ylim(0, max(1.1, 1.04 * float(highest)))
         grid[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        for axes in grid[:, 0]:
-            axes.set_ylabel(f"Time per token,\n{method} / {baseline}")
         title = f"Time per token: {method} in percent of {baseline}"
         style.heading(figure, title, _legend_handles(table, study, looks), columns=1)
         runs = study.intervals(table["paired_runs"].max())
         missing = " ×: no run is feasible." if table["ratio"].isna().any() else ""
         style.note(
             figure,
-            f"Below 100 %: {method} is faster. Marks above one another are one point of a sweep, "
-            f"the same runs under each variant of the delays.\nRatio of the means over {runs}, run "
-            f"paired with run.{missing}",
+            f"Below the black line, 100 %: {method} is faster. Marks above one another are one "
+            "point of a sweep, the same runs under each variant of\nthe delays. Ratio of the means "
+            f"over {runs}, run paired with run.{missing}",
         )
     return figure
 
@@ -106,45 +111,21 @@ def _looks(table: pd.DataFrame, caption: Caption) -> dict[str, dict[str, Any]]:
     }
 
 
-def _panel(
-    axes: Axes, shown: pd.DataFrame, looks: Mapping[str, dict[str, Any]], caption: Caption
-) -> None:
-    points = shown[["topology", "x"]].drop_duplicates().reset_index(drop=True)
-    groups = list(dict.fromkeys(points["topology"]))
-    # One place per point, and a gap between networks.
-    points["at"] = points.index + points["topology"].map(groups.index)
-    rows_of = {
-        name: points.merge(shown[shown["allocation_delays"] == name], on=["topology", "x"])
-        for name in looks
-    }
+def _panel(axes: Axes, shown: pd.DataFrame, looks: Mapping[str, dict[str, Any]]) -> None:
     axes.axhline(1.0, color="black", linewidth=0.9, zorder=1)
-    text = f"as slow as {caption.pair[1]}"
-    axes.text(-0.6, 1.03, text, fontsize=7, color=style.REFERENCE_COLOR)
-    if len(looks) == 2:
-        low, high = (
-            rows.set_index("at")["ratio"].reindex(points["at"]) for rows in rows_of.values()
-        )
-        axes.vlines(points["at"], low, high, **GAP, zorder=2)
+    wide = shown.pivot(index="x", columns="allocation_delays", values="ratio")
+    if len(looks) == 2 and wide.shape[1] == 2:
+        axes.vlines(wide.index, wide.min(axis=1), wide.max(axis=1), **GAP, zorder=2)
+    foot = axes.get_xaxis_transform()
     for rank, (name, look) in enumerate(looks.items()):
-        rows = rows_of[name]
+        rows = shown[shown["allocation_delays"] == name]
         reach = np.vstack([rows["ratio"] - rows["ci_low"], rows["ci_high"] - rows["ratio"]])
         axes.errorbar(
-            rows["at"], rows["ratio"], yerr=reach, linestyle="", elinewidth=1.0, capsize=1.8,
+            rows["x"], rows["ratio"], yerr=reach, linestyle="", elinewidth=1.0, capsize=1.8,
             zorder=3 + rank, **look,
         )  # fmt: skip
-        never = rows[rows["ratio"].isna()]
-        foot = axes.get_xaxis_transform()
-        axes.plot(never["at"], [0.03] * len(never), "x", color=look["color"], transform=foot)
-    axes.set_xticks(points["at"], [f"{x:g}".removeprefix("0") for x in points["x"]], fontsize=6.3)
-    axes.tick_params(axis="x", length=0)
-    axes.grid(axis="x", visible=False)
-    axes.set_xlim(-0.8, float(points["at"].max()) + 0.8)
-    for topology, group in points.groupby("topology", sort=False):
-        axes.annotate(
-            caption.topology(topology), (float(group["at"].mean()), 0), (0, -15),
-            xycoords=axes.get_xaxis_transform(), textcoords="offset points",
-            ha="center", va="top", fontsize=8,
-        )  # fmt: skip
+        never = rows.loc[rows["ratio"].isna(), "x"]
+        axes.plot(never, [0.03] * len(never), "x", color=look["color"], transform=foot)
 
 
 def _legend_handles(

@@ -70,7 +70,7 @@ def draw_optimality(table: pd.DataFrame, network: str = "") -> Figure:
             draw_excess(panel, rows)
             panel.set_title(f"{family}\n{servers} servers", loc="left")
             panel.set_xlabel("Requests R")
-        axes[0].set_ylabel("Above the optimum (%)")
+        axes[0].set_ylabel("Above the optimum (%),\nlinear to 1 %, then log scale")
         handles = [
             Line2D([], [], label=label, **LOOKS[name].line()) for name, label in METHODS.items()
         ]
@@ -124,9 +124,11 @@ def draw_bound(bounds: pd.DataFrame) -> Figure:
         axes = np.atleast_1d(figure.subplots(1, len(groups), sharey=True))
         for panel, (clients, rows) in zip(axes, groups, strict=True):
             many = "1 client" if clients == 1 else f"{clients} clients"
-            for offset, (column, (_, look)) in zip((-0.12, 0.12), looks.items(), strict=True):
-                at = rows["load"] + offset
-                panel.plot(at, rows[column], **{**look.line(), "linestyle": "", "markersize": 3})
+            beside = style.dodged(panel.transData, panel, list(looks))
+            for column, (_, look) in looks.items():
+                marks = {"linestyle": "", "markersize": 3, "transform": beside[column]}
+                panel.plot(rows["load"], rows[column], **{**look.line(), **marks})
+                style.include(panel, rows["load"], rows[column])
             panel.axhline(1.0, color=style.REFERENCE_COLOR, linewidth=0.8)
             panel.set_title(many, loc="left")
             panel.set_xlabel("Concurrent requests R")

@@ -26,14 +26,14 @@ def draw_stopping(stopping: pd.DataFrame) -> Figure:
         Result of `bprr.offline.experiments.relaxed_stopping`.
     """
     with style.applied():
-        figure = style.new_figure(style.COLUMN_IN, 2.5)
+        figure = style.new_figure(style.TEXT_IN, 2.5)
         axes = figure.subplots()
-        position = style.category_axis(axes, stopping["load"])
-        at = stopping["load"].map(position)
-        bars = axes.bar(at, stopping["gain_percent"], width=0.6, color="#0072B2")
+        style.number_axis(axes, stopping["load"], "Concurrent requests R", 6.5)
+        at = stopping["load"]
+        bars = axes.bar(at, stopping["gain_percent"], width=0.35, color="#0072B2")
+        axes.set_ylim(0, 1.15 * max(0.1, stopping["most_gain_percent"].max()))
         axes.bar_label(bars, fmt="%.2f", padding=2)  # so that no gain is not taken for no result
         axes.vlines(at, stopping["gain_percent"], stopping["most_gain_percent"], color="#000000")
-        axes.set_xlabel("Concurrent requests R")
         axes.set_ylabel("Below the optimum (%)")
         style.heading(figure, "What would stopping early gain?")
         style.note(figure, "Nine clustered servers. A line: what a bound leaves possible.")
@@ -54,13 +54,14 @@ def draw_equal_blocks(equal: pd.DataFrame) -> Figure:
         figure = style.new_figure(style.TEXT_IN, 2.5)
         axes = np.atleast_1d(figure.subplots(1, len(groups), sharey=True))
         for panel, ((memory_gb, servers), rows) in zip(axes, groups, strict=True):
-            position = style.category_axis(panel, rows["load"])
-            for offset, (name, (_, look)) in zip((-0.1, 0.1), HEURISTICS.items(), strict=True):
+            style.number_axis(panel, rows["load"], "Concurrent requests R", 2.0)
+            beside = style.dodged(panel.transData, panel, list(HEURISTICS), step_pt=7.0)
+            for name, (_, look) in HEURISTICS.items():
                 found = rows[rows["method"] == name]
-                at = found["load"].map(position) + offset
-                panel.plot(at, found["above_optimum_percent"], **{**look.line(), "linestyle": ""})
+                marks = {**look.line(), "linestyle": "", "transform": beside[name]}
+                panel.plot(found["load"], found["above_optimum_percent"], **marks)
+                style.include(panel, found["load"], found["above_optimum_percent"])
             panel.set_title(f"{servers} servers of {memory_gb:g} GB", loc="left")
-            panel.set_xlabel("Concurrent requests R")
         axes[0].set_ylabel("Above the optimum (%)")
         handles = [
             Line2D([], [], label=label, **{**look.line(), "linestyle": ""})

@@ -18,28 +18,30 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation, Transform
 
 from bprr.ground.storage import replacing
 
 __all__ = [
-    "COLUMN_IN",
     "REFERENCE_COLOR",
     "TEXT_IN",
     "MethodStyle",
     "applied",
-    "category_axis",
+    "dodged",
     "heading",
+    "include",
     "log_axis",
     "method_styles",
     "new_figure",
     "note",
+    "number_axis",
     "save",
 ]
 
-COLUMN_IN = 3.5  # width of one column of a two-column page (inches)
 TEXT_IN = 7.2  # width of the page's text
 PNG_DPI = 200
+MOST_LINEAR = 8.5  # ratio of the ends of an x axis above which it is logarithmic
 REFERENCE_COLOR = "#5A5A5A"  # reference lines and secondary text
 
 RC: dict[str, Any] = {
@@ -149,17 +151,55 @@ def new_figure(width_in: float, height_in: float) -> Figure:
     return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
-def category_axis(axes: Axes, values: Iterable[float]) -> dict[float, int]:
-    """Place values at equal distances along the x axis; position of each.
+def dodged(
+    base: Transform, axes: Axes, names: Sequence[str], step_pt: float = 3.4, slope: float = 0.0
+) -> dict[str, Transform]:
+    """Transform of each name that moves its marks by points of the page, sideways or on a slope.
 
-    Sweeps whose values span decades, or lie close together, are legible only so; the ticks say
-    the values, and the axis is never to be read as linear.
+    What belongs to the same place then stays apart, and near enough to it to be read off a numeric
+    axis; ``base`` is where the marks would stand otherwise. Axes do not see moved marks: `include`
+    makes room for them.
     """
-    position = {value: index for index, value in enumerate(sorted(set(values)))}
-    axes.set_xticks(list(position.values()), [f"{value:g}" for value in position])
-    axes.set_xlim(-0.5, len(position) - 0.5)
-    axes.grid(axis="x", visible=False)
-    return position
+    inches = (np.arange(len(names)) - (len(names) - 1) / 2) * step_pt / 72
+    scale = axes.figure.dpi_scale_trans
+    moved = [ScaledTranslation(inch, slope * inch, scale) for inch in inches]
+    return {name: base + move for name, move in zip(names, moved, strict=True)}
+
+
+def include(axes: Axes, x: np.ndarray, *values: np.ndarray) -> None:
+    """Let axes reach some values at places."""
+    for y in values:
+        axes.update_datalim(np.column_stack([x, y]))
+    axes.autoscale_view()
+
+
+def number_axis(axes: Axes, values: Iterable[float], label: str, width_in: float) -> None:
+    """Make the x axis numeric with ticks at the values; log, and said to be, where they span much.
+
+    Labels that would touch the one before are left out; ``width_in`` is about the panel's width
+    (inches).
+    """
+    shown = sorted(set(values))
+    log = shown[0] > 0 and shown[-1] / shown[0] > MOST_LINEAR
+    low, high = shown[0], shown[-1]
+    if log:
+        axes.set_xscale("log")
+        places = np.log(shown)
+        room = (high / low) ** 0.08
+        axes.set_xlim(low / room, high * room)
+    else:
+        places = np.array(shown, dtype=float)
+        room = 0.08 * (high - low) or 0.5
+        axes.set_xlim(low - room, high + room)
+    per_unit = 72 * width_in / 1.16 / (np.ptp(places) or 1.0)
+    texts, free = [], -np.inf
+    for place, value in zip(places * per_unit, shown, strict=True):
+        half = 2.4 * len(f"{value:g}")  # points, of a text of this size
+        texts.append(f"{value:g}" if place - half > free else "")
+        free = place + half + 2 if texts[-1] else free
+    axes.set_xticks(shown, texts)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel(f"{label}, log scale" if log and label else label)
 
 
 def log_axis(axes: Axes, room_below: float = 0.0) -> None:
@@ -174,7 +214,10 @@ def log_axis(axes: Axes, room_below: float = 0.0) -> None:
     axes.set_ylim(low, high)
     decades = np.log10(high / low)
     steps = (1, 2, 5) if decades < 2 else (1, 3) if decades < 4 else (1,)
-    axes.yaxis.set_major_locator(LogLocator(subs=steps))
+    ticks = LogLocator(subs=steps).tick_values(low, high)
+    if np.count_nonzero((ticks >= low) & (ticks <= high)) < 3:  # a span of less than a decade
+        ticks = MaxNLocator(5).tick_values(low, high)
+    axes.yaxis.set_major_locator(FixedLocator(ticks[(ticks >= low) & (ticks <= high)]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
 

@@ -21,6 +21,7 @@ __all__ = ["draw_map", "plot_map"]
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
 MARKERS = (("s", 36), ("o", 16), ("^", 22), ("D", 18))
 IN_USE = "#D55E00"
+SMALL = 6
 
 Looks = Mapping[str, tuple[str, tuple[str, int]]]
 
@@ -39,6 +40,7 @@ def draw_map(view: SwarmView, caption: Caption, topology: str) -> Figure:
             _network(place, rows, view, looks)
             _blocks(blocks, rows, view.blocks, looks)
             place.set_title(caption.methods[name], loc="left", fontweight="bold")
+        grid[-1, 0].set(xlabel="Longitude (°)")
         grid[-1, 1].set_xlabel("Block")
         handles = [
             Line2D([], [], linestyle="", color=color, marker=marker, label=device)
@@ -52,9 +54,9 @@ def draw_map(view: SwarmView, caption: Caption, topology: str) -> Figure:
         style.note(
             figure,
             f"One draw: {table['server'].nunique()} servers, {view.requests} requests at "
-            f"{view.rate_per_s:g}/s, without allocation delays. Left: network and servers (not to "
-            "scale);\nright: blocks that each server hosts, a row per server, pale where no "
-            "request uses it. Clients talk to every server of a chain themselves.",
+            f"{view.rate_per_s:g}/s, without allocation delays. Left: network, and servers by "
+            "number; right: the blocks that\neach server hosts, and the share of the requests "
+            "that it serves, pale where none. Clients talk to every server of a chain themselves.",
         )
     return figure
 
@@ -75,7 +77,12 @@ def _network(axes: Axes, rows: pd.DataFrame, view: SwarmView, looks: Looks) -> N
             edgecolor="white", linewidth=0.4,
         )  # fmt: skip
     axes.plot(east[client], north[client], "*", color="black", markersize=10, zorder=5)
-    axes.set(xticks=[], yticks=[])
+    for (longitude, latitude), here in rows.groupby(["longitude_deg", "latitude_deg"]):
+        axes.annotate(
+            ", ".join(map(str, here["server"])), (longitude, latitude), (4, 4), fontsize=SMALL,
+            textcoords="offset points", zorder=6,
+        )  # fmt: skip
+    axes.set_ylabel("Latitude (°)")
     axes.grid(visible=False)
 
 
@@ -86,8 +93,12 @@ def _blocks(axes: Axes, rows: pd.DataFrame, total: int, looks: Looks) -> None:
         pale = 1.0 if server["share"] > 0 else 0.3
         left = server["first_block"] - 0.5
         axes.barh(place, server["blocks"], left=left, color=color, alpha=pale, height=0.75)
-    axes.set(xlim=(0.5, total + 0.5), ylim=(len(ordered) - 0.3, -0.7), yticks=[])
-    axes.set_ylabel(f"{len(ordered)} servers")
+        share = f"{100 * server['share']:.0f} %" if server["share"] > 0 else ""
+        axes.text(total + 1.5, place, share, fontsize=SMALL, va="center")
+    axes.set(xlim=(0.5, total + 0.5), ylim=(len(ordered) - 0.3, -0.7))
+    names = [f"server {number}" for number in ordered["server"]]
+    axes.set_yticks(range(len(ordered)), names, fontsize=SMALL)
+    axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
 
 

@@ -30,7 +30,6 @@ RING: dict[str, Any] = {  # around our mean where it agrees
     "markerfacecolor": "none",
     "markeredgewidth": 0.7,
 }
-SPREAD = 0.6  # over how much of a category the methods are spread, so that none hides another
 
 
 def sweep_table(means: pd.DataFrame, caption: SweepCaption, artefact: pd.DataFrame) -> pd.DataFrame:
@@ -88,8 +87,8 @@ def conditions(means: pd.DataFrame, caption: SweepCaption) -> str:
             parts.append(text.format(f"{low:.4g}" if low == high else f"{low:.3g}–{high:.3g}"))
     return (
         " · ".join(parts)
-        + f"\nMeans over {caption.intervals(means['run'].nunique())}. Methods at the same value "
-        "are shifted sideways, so that none hides another."
+        + f"\nMeans over {caption.intervals(means['run'].nunique())}. Vertical axes are "
+        "logarithmic. Methods at the same value stand side by side."
     )
 
 
@@ -106,11 +105,11 @@ def draw_sweep(table: pd.DataFrame, caption: SweepCaption, conditions_text: str)
                 shown = table[(table["metric"] == metric) & (table["allocation_delays"] == variant)]
                 _panel(axes, shown, methods, unit, caption.compared.method)
             style.log_axis(row[0], room_below=0.1 if table["infeasible_runs"].any() else 0.0)
-            row[0].set_ylabel(f"{label}, log scale")
+            row[0].set_ylabel(label)
         for axes, variant in zip(grid[0], variants, strict=True):
             axes.set_title(caption.delays(variant), loc="left", fontweight="bold")
         for axes in grid[-1]:
-            axes.set_xlabel(caption.x_label)
+            style.number_axis(axes, table["x"], caption.x_label, 6.4 / len(variants))
         title = f"{caption.heading} — {caption.topology(table['topology'].iloc[0])}"
         style.heading(figure, title, _legend_handles(table, methods))
         style.note(figure, conditions_text)
@@ -120,45 +119,43 @@ def draw_sweep(table: pd.DataFrame, caption: SweepCaption, conditions_text: str)
 def _panel(
     axes: Axes, shown: pd.DataFrame, methods: Sequence[str], unit: float, uppermost: str
 ) -> None:
-    position = style.category_axis(axes, shown["x"])
     looks = style.method_styles(methods)
-    spread = [name for name in methods if looks[name].marker]
-    offsets = np.linspace(-SPREAD / 2, SPREAD / 2, len(spread)) if len(spread) > 1 else [0.0]
-    offset_of = dict(zip(spread, offsets, strict=True))
+    beside = style.dodged(axes.transData, axes, [name for name in methods if looks[name].marker])
     for rank, (name, rows) in enumerate(shown.groupby("method", sort=False)):
         look = looks[str(name)]
-        at = rows["x"].map(position).to_numpy() + offset_of.get(str(name), 0.0)
-        mean = rows["mean"].to_numpy() / unit
+        at, mean = rows["x"].to_numpy(), rows["mean"].to_numpy() / unit
         order = 3 + (rank if name != uppermost else len(methods))
         if not look.marker:
             line = look.line() | {"linewidth": 0.9, "zorder": 2}
             axes.plot(at, mean, **line)
-            # A point that no line reaches: the reference across its category.
+            # A point that no line reaches: the reference across its surroundings.
             known = ~np.isnan(mean)
             alone = known & ~np.r_[False, known[:-1]] & ~np.r_[known[1:], False]
-            for place, value in zip(at[alone], mean[alone], strict=True):
-                axes.plot([place - SPREAD / 2, place + SPREAD / 2], [value, value], **line)
-        else:
-            low, high = rows["ci_low"].to_numpy() / unit, rows["ci_high"].to_numpy() / unit
-            axes.errorbar(
-                at, mean, yerr=np.vstack([mean - low, high - mean]), **look.line(),
-                elinewidth=0.9, capsize=1.8, zorder=order,
-            )  # fmt: skip
+            axes.plot(at[alone], mean[alone], **line | {"marker": "_", "markersize": 20})
+            continue
+        shift = {"transform": beside[str(name)]}
+        low, high = rows["ci_low"].to_numpy() / unit, rows["ci_high"].to_numpy() / unit
+        axes.errorbar(
+            at, mean, yerr=np.vstack([mean - low, high - mean]), **look.line(),
+            elinewidth=0.9, capsize=1.8, zorder=order, **shift,
+        )  # fmt: skip
         reference = rows["artefact_mean"].to_numpy() / unit
-        axes.plot(at, reference, **RING, markeredgecolor=look.color, zorder=order)
-        _mark_infeasible(axes, rows, at, look.color)
+        style.include(axes, at, low, mean, high, reference)
+        axes.plot(at, reference, **RING, markeredgecolor=look.color, zorder=order, **shift)
+    _mark_infeasible(axes, shown, methods)
 
 
-def _mark_infeasible(axes: Axes, rows: pd.DataFrame, at: np.ndarray, color: str) -> None:
+def _mark_infeasible(axes: Axes, shown: pd.DataFrame, methods: Sequence[str]) -> None:
     """A cross at the foot of the panel wherever runs are infeasible, with their number."""
-    foot = axes.get_xaxis_transform()
-    for place, failed, runs in zip(at, rows["infeasible_runs"], rows["runs"], strict=True):
-        if failed:
-            axes.plot(place, 0.03, "x", color=color, transform=foot, clip_on=False, markersize=5)
-            text = "all" if runs == 0 else f"{failed}"
-            axes.text(
-                place, 0.06, text, color=color, transform=foot, ha="center", fontsize=5.5
-            )  # fmt: skip
+    failed = shown[shown["infeasible_runs"] > 0]
+    names = [name for name in methods if name in set(failed["method"])]
+    looks = style.method_styles(methods)
+    beside = style.dodged(axes.get_xaxis_transform(), axes, names, step_pt=7.0)
+    for row in failed.to_dict("records"):
+        common = {"color": looks[row["method"]].color, "transform": beside[row["method"]]}
+        axes.plot(row["x"], 0.03, "x", clip_on=False, markersize=4, **common)
+        text = "all" if row["runs"] == 0 else f"{row['infeasible_runs']}"
+        axes.text(row["x"], 0.06, text, ha="center", fontsize=5.5, **common)
 
 
 def _legend_handles(table: pd.DataFrame, methods: Sequence[str]) -> list[Line2D]:

@@ -188,10 +188,12 @@ def draw_scatter(run: Run) -> Figure:
         panels = figure.subplots(1, 2)
         titles = {"per_token_ms": "Time per token (s)", "ttft_ms": "TTFT (s)"}
         for axes, (name, title) in zip(panels, titles.items(), strict=True):
+            beside = style.dodged(axes.transData, axes, drawn, 4.0, slope=1.0)
             for (method, group), rows in means.groupby(["method", "group"], sort=False):
                 mark = marks[str(method)] | (
-                    {"markersize": 5} if group == TABLE_GROUP else contended
+                    {"markersize": 4} if group == TABLE_GROUP else contended
                 )
+                mark["transform"] = beside[str(method)]
                 axes.plot(rows[f"predicted_{name}"] / 1000, rows[name] / 1000, **mark)
             both = means[[name, f"predicted_{name}"]] / 1000
             _diagonal(axes, np.array([both.min().min() * 0.85, both.max().max() * 1.15]))
@@ -201,7 +203,8 @@ def draw_scatter(run: Run) -> Figure:
         style.note(
             figure,
             "Large with a black edge: caches run out, sessions are refused and retry. The others "
-            "are uncontended. Dotted: ±10 % of the prediction.",
+            "are uncontended. Dotted: ±10 % of the prediction.\nMethods are moved apart along the "
+            "diagonal, which keeps how far from it they are.",
         )
     return figure
 
