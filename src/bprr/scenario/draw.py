@@ -79,7 +79,7 @@ class Instance:
     devices : mapping
         Every known device by name, with the memory that the scenario gives it.
     join_order : ndarray of int64, shape (S,)
-        Random order in which servers join.
+        Order in which servers join.
     workload : Workload
         The requests.
     rate_per_s : float
@@ -155,7 +155,16 @@ def draw(scenario: Scenario, catalogue: Catalogue, seed: int, run: int) -> Insta
     workload, rate_per_s = scenario.workload.draw(
         len(servers), len(clients), scenario.session_tokens, streams
     )
-    join_order = streams.of("join_order").permutation(len(servers))
     return Instance(
-        scenario, network, servers, clients, swarm, devices, join_order, workload, rate_per_s
-    )
+        scenario, network, servers, clients, swarm, devices,
+        _join_order(scenario, len(servers), streams), workload, rate_per_s,
+    )  # fmt: skip
+
+
+def _join_order(scenario: Scenario, servers: int, streams: Streams) -> IntArray:
+    if scenario.join_order is None:
+        return streams.of("join_order").permutation(servers)
+    if sorted(scenario.join_order) != list(range(1, servers + 1)):
+        allowed = f"each of the servers 1 to {servers} once"
+        raise InputError(scenario.where, "join_order", scenario.join_order, allowed)
+    return np.array(scenario.join_order, dtype=np.int64) - 1
