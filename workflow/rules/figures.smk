@@ -96,6 +96,59 @@ rule table:
         " --published {input.published:q} -o {output.pdf:q} > {log:q} 2>&1"
 
 
+# Tables III and VI in the settings stated and found, against the GPUs, and by network.
+FOUND = ("tables_found", "table3", "table6")
+FOUND_CAPTION = caption("caption_tables", FOUND)
+
+
+rule tables_found:
+    input:
+        results=results_of(pair for pair in SWEPT if pair[0] in FOUND),
+        published=PUBLISHED_RESULTS,
+    output:
+        pdf=report(
+            f"{FIGURES}/tables_found.pdf",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "both settings"},
+        ),
+        others=multiext(f"{FIGURES}/tables_found", ".png", ".csv"),
+        gpus=multiext(f"{FIGURES}/tables_found_gpus", ".pdf", ".png", ".csv"),
+        trend=multiext(f"{FIGURES}/tables_found_trend", ".pdf", ".png", ".csv"),
+    params:
+        caption=lambda wildcards: FOUND_CAPTION,
+        data=lambda wildcards: files_hash([PUBLISHED_RESULTS]),
+        source=lambda wildcards: source_hash("bprr.figures.tables_found"),
+    log:
+        f"{LOGS}/figure_tables_found.log",
+    shell:
+        "bprr plot tables-found {input.results:q} --caption {params.caption:q}"
+        " --published {input.published:q} -o {output.pdf:q} > {log:q} 2>&1"
+
+
+rule tables_sensitivity:
+    input:
+        results=results_of(pair for pair in SWEPT if pair[0] == "tables_sensitivity"),
+        published=PUBLISHED_RESULTS,
+    output:
+        pdf=report(
+            f"{FIGURES}/tables_sensitivity.pdf",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "sensitivity"},
+        ),
+        others=multiext(f"{FIGURES}/tables_sensitivity", ".png", ".csv"),
+    params:
+        caption=lambda wildcards: CAPTIONS["tables_sensitivity"],
+        data=lambda wildcards: files_hash([PUBLISHED_RESULTS]),
+        source=lambda wildcards: source_hash("bprr.figures.sensitivity"),
+    log:
+        f"{LOGS}/figure_tables_sensitivity.log",
+    shell:
+        "bprr plot sensitivity {input.results:q} --caption {params.caption:q}"
+        " --published {input.published:q} -o {output.pdf:q} > {log:q} 2>&1"
+
+
 rule table8:
     input:
         results=rules.running_times.output,
@@ -125,3 +178,5 @@ rule drawn:
         rules.headline.output.pdf,
         rules.table8.output.pdf,
         [f"{FIGURES}/{table}.pdf" for table in TABLES],
+        rules.tables_found.output.pdf,
+        rules.tables_sensitivity.output.pdf,

@@ -115,11 +115,13 @@ rule decomposition_figure:
         " > {log:q} 2>&1"
 
 
+TABLES_FOUND = ("tables_found", "tables_found_gpus", "tables_found_trend", "tables_sensitivity")
+
 # In the order in which the report shows them.
 EXHIBITS = [
     rules.headline.output.pdf,
     rules.decomposition_figure.output.pdf,
-    *(f"{FIGURES}/{table}.pdf" for table in (*TABLES, "table8")),
+    *(f"{FIGURES}/{table}.pdf" for table in (*TABLES, *TABLES_FOUND, "table8")),
     *(f"{FIGURES}/{name}_{topology}.pdf" for name, topology in IN_HEADLINE),
     *(f"{FIGURES}/swarm_{topology}.pdf" for _, topology in MAPS),
     *(f"{FIGURES}/{name}_{topology}.pdf" for name, topology in DRAWN if (name, topology) not in IN_HEADLINE),

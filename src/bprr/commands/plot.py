@@ -30,6 +30,12 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     table = _kind(kinds, "table", _table, "Table III or VI, published beside ours")
     table.add_argument("results", type=Path, nargs="+", help="files of the table's sweep")
 
+    found = _kind(kinds, "tables-found", _tables_found, "Tables III and VI in both settings")
+    found.add_argument("results", type=Path, nargs="+", help="files of all three sweeps")
+
+    sensitivity = _kind(kinds, "sensitivity", _sensitivity, "how sharp the settings found are")
+    sensitivity.add_argument("results", type=Path, nargs="+", help="files of the sweep")
+
     running_times = _kind(kinds, "running-times", _running_times, "Table VIII")
     running_times.add_argument("results", type=Path, help="results/timing/table8.parquet")
 
@@ -46,7 +52,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     fit.add_argument("-o", "--output", type=Path, required=True, help="PDF; the rest beside it")
     fit.set_defaults(run=_fit)
 
-    for kind in (table, running_times):
+    for kind in (table, found, sensitivity, running_times):
         kind.add_argument("--published", type=Path, default=PUBLISHED / "results.csv")
 
 
@@ -88,6 +94,20 @@ def _table(arguments: argparse.Namespace) -> int:
 
     caption, stem = caption_from(arguments), arguments.output.with_suffix("")
     return _written(render_table(arguments.results, caption, arguments.published, stem))
+
+
+def _tables_found(arguments: argparse.Namespace) -> int:
+    from bprr.figures.tables_found import plot_tables_found
+
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(plot_tables_found(arguments.results, caption, arguments.published, stem))
+
+
+def _sensitivity(arguments: argparse.Namespace) -> int:
+    from bprr.figures.sensitivity import plot_sensitivity
+
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(plot_sensitivity(arguments.results, caption, arguments.published, stem))
 
 
 def _running_times(arguments: argparse.Namespace) -> int:

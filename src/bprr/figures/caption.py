@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pydantic import Field
@@ -113,6 +114,9 @@ class SweepCaption(Caption):
     x_label: str = ""
     paper: str = Field("", description="what it is in the paper, e.g. Figure 7, if anything")
     details: str = Field("", description="what it runs on, for the report")
+    changes: dict[str, list[tuple[str, Any]]] = Field(
+        {}, description="by topology: what is changed at each point, x numbering them, and to what"
+    )
 
     @property
     def heading(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bprr.figures.caption import Compared, StudyCaption, SweepCaption, Variant
-from bprr.settings.configuration import Settings
+from bprr.settings.configuration import Settings, Sweep
 from bprr.study.points import sweep_points
 from bprr.study.slices import Slice
 from bprr.study.timing import SETTINGS_TIMED
@@ -60,7 +60,7 @@ def study_caption(settings: Settings, sweeps: Iterable[str] | None = None) -> St
 
 def _sweep(settings: Settings, name: str) -> SweepCaption:
     sweep = settings.sweeps[name]
-    points = sweep_points(settings, name, sweep.topologies[0])
+    points = [point for place in sweep.topologies for point in sweep_points(settings, name, place)]
     pair = [settings.compared.baseline, settings.compared.method]
     delays_ms = {
         variant: {
@@ -77,9 +77,18 @@ def _sweep(settings: Settings, name: str) -> SweepCaption:
         title=sweep.title or name,
         x_label=sweep.x_label,
         paper=sweep.paper,
-        details=f"Scenario {sweep.scenario}; varied: {', '.join(sweep.axes)}"
+        changes={
+            place: [(key, value) for key, value, _ in sweep.changed_points(place)]
+            for place in sweep.topologies
+            if sweep.one_at_a_time
+        },
+        details=f"Scenario {_scenarios(sweep)}; varied: {', '.join(sweep.axes)}"
         f"{changed and '; set: ' + changed}; {sweep.runs or settings.runs} runs",
     )
+
+
+def _scenarios(sweep: Sweep) -> str:
+    return ", ".join(dict.fromkeys(sweep.scenario_on(place) for place in sweep.topologies))
 
 
 def _common(

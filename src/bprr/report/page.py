@@ -40,6 +40,10 @@ PROVENANCE = (
 OTHERS = {
     "headline": ("Time per token of the compared methods", ""),
     "decomposition": ("Where the gain comes from, step by step", ""),
+    "tables_found": ("Tables III and VI in the settings stated and found", ""),
+    "tables_found_gpus": ("Every simulation of Tables III and VI against the GPUs", ""),
+    "tables_found_trend": ("Table VI: the gain by network, taken apart", ""),
+    "tables_sensitivity": ("How sharply the printed cells determine each setting", ""),
     "table8": ("Table VIII, running time of the algorithms", "timing/table8.parquet"),
     "offline_optimality": ("How far from optimal the placements are", "offline/optimality.parquet"),
     "offline_theorem_2": ("How tight Theorem 2's bound is", "offline/theorem_2.parquet"),

@@ -111,7 +111,7 @@ class Instance:
     devices : mapping
         Every known device by name, with the memory that the scenario gives it.
     join_order : ndarray of int64, shape (S,)
-        Random order in which servers join.
+        Order in which servers join.
     workload : Workload
         The requests.
     rate_per_s : float
@@ -203,7 +203,6 @@ def draw(scenario: Scenario, catalogue: Catalogue, seed: int, run: int) -> Insta
     if model.window_tokens is not None:
         held = np.minimum(workload.cache_tokens, model.window_tokens)
         workload = replace(workload, cache_tokens=held)
-    join_order = streams.of("join_order").permutation(len(servers))
     return Instance(
         scenario,
         network,
@@ -211,9 +210,18 @@ def draw(scenario: Scenario, catalogue: Catalogue, seed: int, run: int) -> Insta
         clients,
         swarm,
         devices,
-        join_order,
+        _join_order(scenario, len(servers), streams),
         workload,
         load.rate_per_s,
         load.rejected,
         (*network.remarks, *catalogue.remarks(scenario), *load.remarks),
     )
+
+
+def _join_order(scenario: Scenario, servers: int, streams: Streams) -> IntArray:
+    if scenario.join_order is None:
+        return streams.of("join_order").permutation(servers)
+    if sorted(scenario.join_order) != list(range(1, servers + 1)):
+        allowed = f"each of the servers 1 to {servers} once"
+        raise InputError(scenario.where, "join_order", scenario.join_order, allowed)
+    return np.array(scenario.join_order, dtype=np.int64) - 1

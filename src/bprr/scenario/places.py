@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -15,7 +16,7 @@ from bprr.ground.schema import Milliseconds, Positive, Refused, Strict
 from bprr.ground.swarm import IntArray
 from bprr.scenario.fleet import Fleet, PinnedServers
 from bprr.scenario.measured import Missing, Unit, read_rtt
-from bprr.scenario.network import FIBRE_US_PER_KM, Network, clustered, geo
+from bprr.scenario.network import FIBRE_US_PER_KM, LinkNetwork, Network, clustered, geo
 from bprr.scenario.streams import Streams
 from bprr.scenario.topologies import did_you_mean, read_repetita, read_tables, read_topohub
 
@@ -132,10 +133,16 @@ class TopologyNetwork(NodeNetwork):
 
     kind: Literal["topology"]
     name: str
+    delay_factor: Positive = Field(
+        1.0, description="of its link delays; 2.93: as long as light in fibre takes"
+    )
 
     def build(self, streams: Streams, topology_dir: Path) -> Network:
         """Network of two tables."""
-        return _once(read_tables, topology_dir, self.name)
+        network: LinkNetwork = _once(read_tables, topology_dir, self.name)
+        if self.delay_factor == 1:
+            return network
+        return replace(network, rtt=network.rtt * self.delay_factor)
 
     def files(self, topology_dir: Path) -> list[Path]:
         """Tables that it is read from."""

@@ -56,6 +56,9 @@ class Scenario(Strict):
         None, description="tokens of cache per session; input plus output tokens if not given"
     )
     design_load: DesignLoad = DesignLoad()
+    join_order: list[Count] | None = Field(
+        None, description="servers, from 1, in the order in which they join; random if not given"
+    )
     # What servers do, unless a method says otherwise.
     admission: Annotated[Choice, ChoiceOf(ADMISSION)] = Field("reserve", validate_default=True)
     charging: Annotated[Choice, ChoiceOf(CHARGING)] = Field("whole", validate_default=True)

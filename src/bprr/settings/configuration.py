@@ -89,23 +89,48 @@ class Sweep(Strict):
     title: str = ""
     x_label: str = ""
     paper: str = Field("", description="figure or table of the paper that it reproduces")
-    scenario: str
+    scenario: str | dict[str, str] = Field(description="one of all topologies, or one of each")
     topologies: Annotated[list[str], Field(min_length=1)]
     axes: dict[str, list[Any] | dict[str, list[Any]]] = Field(
         description="dotted key: values, or values per topology"
+    )
+    one_at_a_time: dict[str, list[Any] | dict[str, list[Any]]] = Field(
+        {}, description="keys set at all these points, one value of one key after another"
     )
     set: dict[str, Any] = Field({}, description="dotted keys to set beforehand")
     methods: Annotated[list[str], Field(min_length=1)]
     delays: list[str] | None = Field(None, description="delay variants; if not all of the usual")
     runs: Count | None = None
 
+    def scenario_on(self, topology: str) -> str:
+        """Scenario of a topology."""
+        scenario = self.scenario
+        return scenario if isinstance(scenario, str) else scenario[topology]
+
     def points(self, topology: str) -> list[dict[str, Any]]:
-        """Dotted keys and values of each point, the first axis varying slowest."""
-        values = [
-            axis[topology if topology in axis else "default"] if isinstance(axis, dict) else axis
-            for axis in self.axes.values()
-        ]
-        return [dict(zip(self.axes, point, strict=True)) for point in itertools.product(*values)]
+        """Dotted keys and values of each point, the first axis varying slowest.
+
+        After them those with one more key set, each of them once, key by key.
+        """
+        return [point for _, _, point in self.changed_points(topology)]
+
+    def changed_points(self, topology: str) -> list[tuple[str, Any, dict[str, Any]]]:
+        """Points, each with the key that is set beside the axes, and its value; at first none."""
+        values = [_on(axis, topology) for axis in self.axes.values()]
+        whole = [dict(zip(self.axes, point, strict=True)) for point in itertools.product(*values)]
+        points: list[tuple[str, Any, dict[str, Any]]] = [("", None, point) for point in whole]
+        for key, axis in self.one_at_a_time.items():
+            for value in _on(axis, topology):
+                changed = [{**point, key: value} for point in whole]
+                once = [point for n, point in enumerate(changed) if point not in changed[:n]]
+                points += [(key, value, point) for point in once]
+        return points
+
+
+def _on(axis: list[Any] | dict[str, list[Any]], topology: str) -> list[Any]:
+    if isinstance(axis, dict):
+        return axis.get(topology, axis.get("default", []))
+    return axis
 
 
 class Settings(Strict):
@@ -152,6 +177,13 @@ class Settings(Strict):
             for axis, values in sweep.axes.items():
                 key = f"sweeps.{name}.axes.{axis}"
                 _check_axis(key, values, sweep.topologies, list(self.topologies))
+            for axis, values in sweep.one_at_a_time.items():
+                key = f"sweeps.{name}.one_at_a_time.{axis}"
+                _check_axis(key, values, [], list(self.topologies))
+            for place in sweep.topologies if isinstance(sweep.scenario, dict) else ():
+                if place not in sweep.scenario:
+                    key = f"sweeps.{name}.scenario"
+                    raise Refused(key, sweep.scenario, f"a scenario of {place} too")
         for variant, delays in self.delays.items():
             for method in delays.per_method_ms:
                 if method not in self.methods:

@@ -122,7 +122,8 @@ def _changed(
 def sweep_points(settings: Settings, name: str, topology: str) -> list[SweepPoint]:
     """Points of a sweep on one topology, each with its checked scenario.
 
-    With one axis of numbers, x is its value; otherwise x numbers the points from 0.
+    With one axis of numbers and nothing set one at a time, x is its value; otherwise x numbers the
+    points from 0.
 
     Raises
     ------
@@ -136,7 +137,7 @@ def sweep_points(settings: Settings, name: str, topology: str) -> list[SweepPoin
         key = f"sweeps.{name}.topologies"
         raise InputError(settings.where, key, topology, ", ".join(sweep.topologies))
     where = f"sweeps.{name} of {settings.where} on {topology}"
-    content, source = settings.scenario(sweep.scenario)
+    content, source = settings.scenario(sweep.scenario_on(topology))
     return [
         point_of(
             (content, f"{source} as set by {where}"),
@@ -144,7 +145,7 @@ def sweep_points(settings: Settings, name: str, topology: str) -> list[SweepPoin
             {variant: settings.delays[variant] for variant in settings.variants_of(sweep)},
             {**sweep.set, **settings.topologies[topology].set, **axes},
             where,
-            _axis_value(axes, number),
+            float(number) if sweep.one_at_a_time else _axis_value(axes, number),
         )
         for number, axes in enumerate(sweep.points(topology))
     ]

@@ -122,7 +122,8 @@ def sweeps_slice(
         "topologies": {place: {"set": settings.topologies[place].set} for _, place in pairs},
         "methods": own,
         "scenarios": {
-            each["scenario"]: settings.scenario(each["scenario"])[0] for each in sweeps.values()
+            each: settings.scenario(each)[0]
+            for each in (settings.sweeps[sweep].scenario_on(place) for sweep, place in pairs)
         },
         "sweeps": sweeps,
         **devices,
@@ -136,19 +137,31 @@ def _sweep_content(
     settings: Settings, name: str, topologies: Sequence[str], methods: Sequence[str] | None
 ) -> dict[str, Any]:
     sweep = settings.sweeps[name]
+    scenarios = {place: sweep.scenario_on(place) for place in topologies}
+    one_at_a_time = {"one_at_a_time": _axes_on(sweep.one_at_a_time, topologies)}
     return {
-        "scenario": sweep.scenario,
+        "scenario": sweep.scenario if isinstance(sweep.scenario, str) else scenarios,
         "topologies": list(topologies),
-        "axes": {
-            key: {place: axis.get(place, axis.get("default")) for place in topologies}
-            if isinstance(axis, dict)
-            else axis
-            for key, axis in sweep.axes.items()
-        },
+        "axes": _axes_on(sweep.axes, topologies),
+        **(one_at_a_time if sweep.one_at_a_time else {}),
         "set": sweep.set,
         "methods": [each for each in sweep.methods if methods is None or each in methods],
         "delays": settings.variants_of(sweep),
         "runs": (sweep.runs or settings.runs) if methods is None else 1,
+    }
+
+
+def _axes_on(axes: Mapping[str, Any], topologies: Sequence[str]) -> dict[str, Any]:
+    """Axes with their values on some topologies, where they have any of their own."""
+    return {
+        key: {
+            place: values
+            for place in topologies
+            if (values := axis.get(place, axis.get("default"))) is not None
+        }
+        if isinstance(axis, dict)
+        else axis
+        for key, axis in axes.items()
     }
 
 
