@@ -132,6 +132,10 @@ def _solve(arguments: argparse.Namespace) -> int:
     given = arguments.requests
     counts = None if given is None else read_requests(given, drawn.swarm.clients)
     instance = offline_instance(drawn, counts)
+    blocks, allowed = instance.swarm.model.blocks, int(instance.most_blocks.sum())
+    if allowed < blocks:
+        missing = f"{blocks - allowed} of {blocks} blocks"
+        raise InfeasibleError("blocks within block_cap", missing, f"{allowed} are allowed in all")
     result = solve_offline(instance, arguments.formulation, solver)
     record = result_record(instance, result)
     if arguments.json:

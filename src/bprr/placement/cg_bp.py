@@ -55,12 +55,15 @@ def cg_bp(swarm: Swarm, load: int, session_tokens: int) -> Placement:
     )
     short = np.flatnonzero(capacity < load)
     if short.size:
-        total = int(blocks.sum())
-        if total < swarm.model.blocks:
+        lacking = swarm.model.blocks - int(blocks.sum())
+        if lacking > 0:
+            missing, detail = f"{lacking} of {swarm.model.blocks} blocks", f"R = {load}"
+            uncapped = conservative_blocks(swarm.without_block_cap(), load, session_tokens)
+            if int(uncapped.sum()) >= swarm.model.blocks:
+                raise InfeasibleError("blocks within block_cap", missing, f"CG-BP with {detail}")
             unit_gb = swarm.model.block_gb + swarm.model.session_cache_gb(session_tokens) * load
-            lacking = swarm.model.blocks - total
-            missing = f"{lacking} of {swarm.model.blocks} blocks, {lacking * unit_gb:.2f} GB"
-            raise InfeasibleError("GPU memory", missing, f"CG-BP with design load R = {load}")
+            missing += f", {lacking * unit_gb:.2f} GB"
+            raise InfeasibleError("GPU memory", missing, f"CG-BP with design load {detail}")
         worst = int(short[np.argmin(capacity[short])])
         raise InfeasibleError(
             "session capacity",
