@@ -51,7 +51,8 @@ def test_it_holds_what_the_shipped_configuration_names(root, unpacked):
 
 def test_a_scenario_is_simulated_from_an_empty_folder(unpacked, python, tmp_path):
     printed = python("-m", "bprr", "simulate", "scattered", "--runs", "1", *FEW)
-    assert [line.split()[0] for line in printed.splitlines()] == ["method", "PETALS", "Proposed"]
+    lines = printed.splitlines()[:3]
+    assert [line.split()[0] for line in lines] == ["method", "PETALS", "Proposed"]
     assert not list(tmp_path.iterdir())
     assert str(unpacked) in python("-m", "bprr", "check")
 

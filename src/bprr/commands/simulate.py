@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from bprr.commands.arguments import add_config, add_overrides, whole_number
+from bprr.commands.arguments import add_config, add_overrides, positive_number, whole_number
 
 __all__ = ["add_command"]
+
+MOST_SERVERS = 30  # that are printed one by one
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -22,6 +29,18 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "--runs", type=whole_number, default=10, help="Monte-Carlo runs (default 10)"
     )
     command.add_argument("--delays", metavar="VARIANT", help="delay variant; default: no delays")
+    command.add_argument(
+        "--placement",
+        type=Path,
+        metavar="FILE",
+        help="take this placement: bprr solve --json, lines of PETALS' --block_indices a:b in the "
+        "order of servers, or a solution file of Helix",
+    )
+    command.add_argument(
+        "--slo-per-token", type=positive_number, metavar="S", help="share of requests within it"
+    )
+    command.add_argument("--slo-ttft", type=positive_number, metavar="S", help="the same")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
     add_config(command)
     command.add_argument("-o", "--output", type=Path, help="Parquet file of the request records")
     command.set_defaults(run=_simulate)
@@ -33,6 +52,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     from bprr.ground.source import source_hash
     from bprr.ground.storage import write_table
     from bprr.settings.overrides import parse_override
+    from bprr.study.account import Account, Objective
     from bprr.study.points import catalogue
     from bprr.study.single import scenario_provenance, single_point
     from bprr.study.slices import policy_modules, settings_at
@@ -41,30 +61,100 @@ def _simulate(arguments: argparse.Namespace) -> int:
     settings = settings_at(arguments.config)
     overrides = dict(parse_override(text) for text in arguments.set)
     point = single_point(
-        settings, arguments.scenario, overrides, arguments.method, arguments.delays
+        settings,
+        arguments.scenario,
+        overrides,
+        arguments.method,
+        arguments.delays,
+        arguments.placement,
+    )
+    account = Account(
+        {name: each.service or point.scenario.service for name, each in point.methods.items()}
     )
     with tqdm(total=arguments.runs, unit="run", disable=arguments.runs < 2) as bar:
         table = simulate_point(
-            point, catalogue(settings), settings.seed, arguments.runs, bar.update
+            point,
+            catalogue(settings),
+            settings.seed,
+            arguments.runs,
+            bar.update,
+            account.observe,
         )
-    print(f"{'method':<28} {'runs':>4} {'s per token':>12} {'TTFT (s)':>9} {'wait (s)':>9}")
-    for name, method in point.methods.items():
-        rows = table[table["method"] == name]
-        served = rows[rows["status"] == "ok"]
-        label = method.label or name
-        for status in sorted(set(rows["status"]) - {"ok"}):
-            print(f"{label:<28} {status}")
-        if len(served):
-            tokens = served["output_tokens"]
-            per_token_ms = (served["per_token_ms"] * tokens).sum() / tokens.sum()
-            print(
-                f"{label:<28} {served['run'].nunique():>4} {per_token_ms / 1000:>12.3f} "
-                f"{served['ttft_ms'].mean() / 1000:>9.2f} {served['wait_ms'].mean() / 1000:>9.2f}"
-            )
+    objective = Objective(arguments.slo_per_token or math.inf, arguments.slo_ttft or math.inf)
+    labels = {name: method.label or name for name, method in point.methods.items()}
+    told = account.summary(table, labels, objective)
+    if arguments.json:
+        print(json.dumps(told, ensure_ascii=False))
+    else:
+        _print(told)
     if arguments.output:
         record = {**scenario_provenance(point, catalogue(settings)), "seed": settings.seed}
         modules = sorted(policy_modules([point]), key=str)
         source = source_hash("bprr.study.sweep", *modules)
         write_table(table, arguments.output, record, source)
-        print(f"{len(table):,} requests in {arguments.output}")
+        if not arguments.json:
+            print(f"{len(table):,} requests in {arguments.output}")
     return 0
+
+
+def _print(told: Mapping[str, Any]) -> None:
+    """Print what a simulation tells, for people; doubts go to standard error."""
+    for remark in told["remarks"]:
+        print(f"note: {remark}", file=sys.stderr)
+    print(
+        f"{'method':<28} {'runs':>4} {'s per token':>12} {'TTFT (s)':>9} {'wait (s)':>9}"
+        f" {'tokens/s':>9} {'computing':>9} {'cache':>6}"
+    )
+    for method in told["methods"].values():
+        label = method["label"]
+        for status, count in method["not_served"].items():
+            times = f" ({count:,} requests)" if status == "rejected" else ""
+            print(f"{label:<28} {status}{times}")
+        if method["requests"]:
+            print(
+                f"{label:<28} {method['runs']:>4} {method['per_token_s']['mean']:>12.3f}"
+                f" {method['ttft_s']['mean']:>9.2f} {method['wait_s']['mean']:>9.2f}"
+                f" {method['tokens_per_s']:>9.2f} {method['computing_busiest']:>9.2f}"
+                f" {method['cache_fullest']:>6.0%}"
+            )
+    for method in told["methods"].values():
+        if method["requests"]:
+            _print_method(method)
+
+
+def _print_method(method: Mapping[str, Any]) -> None:
+    print(f"\n{method['label']}: {method['requests']:,} requests in {method['runs']} runs", end="")
+    print("" if method["design_load"] is None else f", R = {method['design_load']}")
+    for warning in method["warnings"]:
+        print(f"  warning: {warning}")
+    print(f"  {'seconds':<12} {'mean':>9} {'± 95 %':>9} {'p50':>9} {'p95':>9} {'p99':>9}")
+    for name, key in (("per token", "per_token_s"), ("first token", "ttft_s"), ("wait", "wait_s")):
+        numbers = method[key].values()
+        cells = ("" if value is None else f"{value:.3f}" for value in numbers)
+        print(f"  {name:<12} {' '.join(f'{cell:>9}' for cell in cells)}")
+    if "within_objective" in method:
+        print(f"  within the objective: {method['within_objective']:.1%} of the requests")
+    servers = method["servers"]
+    if len(servers) > MOST_SERVERS:
+        print(f"  first run: {len(servers)} servers, listed by --json")
+        return
+    print(
+        f"  first run: {'server':<24} {'blocks':>9} {'weights':>8} {'cache':>7} {'free GB':>8}"
+        f" {'computing':>9} {'held':>5}"
+    )
+    for each in servers:
+        last = each["first_block"] + each["blocks"] - 1
+        blocks = f"{each['first_block']}-{last}" if each["blocks"] else "none"
+        at = "" if each["at"] in (None, "") else f" at {each['at']}"
+        name = f"{each['server']} {each['device']}{at}"
+        print(
+            f"             {name:<24.24} {blocks:>9} {each['weights_gb']:>8.2f}"
+            f" {each['cache_gb']:>7.2f} {each['free_gb']:>8.2f}"
+            f" {each['decode'] + each['prefill']:>9.2f} {each['cache_used']:>5.0%}"
+        )
+    for chain in method["chains"]:
+        way = " → ".join(
+            f"{server} ({count})"
+            for server, count in zip(chain["servers"], chain["blocks"], strict=True)
+        )
+        print(f"  {chain['requests']:>6,} × client {chain['client']}: servers (blocks) {way}")

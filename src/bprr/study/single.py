@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from bprr.ground.errors import InputError
+from bprr.ground.registry import PLACEMENT, Choice
 from bprr.scenario.draw import Catalogue
 from bprr.settings.configuration import DelayVariant, Method, Settings
 from bprr.study.points import SweepPoint, point_of
@@ -19,6 +21,7 @@ def single_point(
     overrides: Mapping[str, Any],
     methods: Sequence[str] | None = None,
     delays: str | None = None,
+    placement: Path | None = None,
 ) -> SweepPoint:
     """Scenario with methods of the settings.
 
@@ -32,13 +35,27 @@ def single_point(
         Which methods; the compared pair if not given.
     delays : str, optional
         Delay variant; no delays if not given.
+    placement : Path, optional
+        File of the placement that takes the place of the methods' own; without names it is the
+        compared method that then routes.
 
     Raises
     ------
     InputError, InputErrors
         If anything cannot be used.
     """
-    chosen = methods_named(settings, methods)
+    if placement is None:
+        chosen = methods_named(settings, methods)
+    else:
+        given = Choice("given", PLACEMENT["given"].Options(file=placement))
+        chosen = {
+            name: method.model_copy(
+                update={"placement": given, "label": f"{method.label or name}, {placement.name}"}
+            )
+            for name, method in methods_named(
+                settings, methods or [settings.compared.method]
+            ).items()
+        }
     variant = variant_named(settings, delays)
     return point_of(settings.scenario(scenario), chosen, variant, overrides, settings.where)
 

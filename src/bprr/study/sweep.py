@@ -14,12 +14,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bprr.ground.errors import InfeasibleError
+from bprr.placement.base import Placement
 from bprr.scenario.draw import Catalogue, Instance, draw
 from bprr.settings.configuration import Settings
+from bprr.simulation.records import Records
 from bprr.study.method import MethodRunner
 from bprr.study.points import SweepPoint, catalogue, sweep_points
 
 __all__ = ["run_sweep", "simulate_point"]
+
+Observer = Callable[[Instance, str, Records, Placement], object]
 
 
 def run_sweep(
@@ -61,6 +65,7 @@ def simulate_point(
     seed: int,
     runs: int,
     progress: Callable[[int], object] | None = None,
+    observe: Observer | None = None,
 ) -> pd.DataFrame:
     """Run the methods of a point on its scenario, under every delay variant.
 
@@ -70,6 +75,8 @@ def simulate_point(
         Run r of a seed is the same draw for every method, variant and sweep.
     progress : callable, optional
         Called with 1 after every run.
+    observe : callable, optional
+        Called with the draw, the method's name, records and placement of every simulation.
 
     Returns
     -------
@@ -78,7 +85,7 @@ def simulate_point(
         says why and whose metrics are missing, as do requests longer than the model accepts
         (``rejected``). Columns: see ``data/README.md``.
     """
-    table = _table(list(_simulated(point, profiles, seed, runs, progress)))
+    table = _table(list(_simulated(point, profiles, seed, runs, progress, observe)))
     return table.astype(dict.fromkeys(table.select_dtypes("category"), str))
 
 
@@ -96,6 +103,7 @@ def _simulated(
     seed: int,
     runs: int,
     progress: Callable[[int], object] | None,
+    observe: Observer | None = None,
 ) -> Iterator[_Part]:
     for run in range(runs):
         instance = draw(point.scenario, profiles, seed, run)
@@ -118,6 +126,8 @@ def _simulated(
                     yield _Part(shared, {}, {"status": str(error)})
                     yield from rejected
                     continue
+                if observe is not None:
+                    observe(instance, name, records, placement)
                 load = placement.details.get("load")
                 outcome = {
                     "max_concurrent": records.max_concurrent,
