@@ -63,7 +63,7 @@ SCENARIOS = [
     ({"overheads.token_s": 0.1}, "overheads.token_s", 0.1, "did you mean token_ms?"),
     ({"workload.rate_per_min": 3}, "workload.rate_per_min", 3, "did you mean rate_per_s?"),
     ({"fleet.servrs": 3}, "fleet.servrs", 3, "did you mean servers?"),
-    ({"network.nodes": 3}, "network.nodes", 3, "one of the keys kind, name"),
+    ({"network.nodes": 3}, "network.nodes", 3, "kind, name"),
     ({"colour": "red"}, "colour", "red", "one of the keys admission, charging"),
     ({"admission.first_s": 1}, "admission.reserve.first_s", 1, "did you mean first_ms?"),
     # wrong types: nothing is read out of text or truth values
