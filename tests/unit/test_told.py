@@ -1,6 +1,7 @@
 """What ``bprr simulate`` tells, each number checked by hand; cases of the field end to end."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -213,3 +214,44 @@ def test_a_placement_is_verified_first(published, tmp_path, text, says):
     with pytest.raises((InputError, InfeasibleError)) as refused:
         MethodRunner(draw(scenario, published, 1, 0)).placement(given, 0.0)
     assert says in str(refused.value)
+
+
+# --- the example of docs/bring-your-own.md -------------------------------------------------------
+
+
+def test_the_example_prints_what_a_hand_finds(root, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(root / "tests/cases/example")
+    models, plan, out = (str(tmp_path / name) for name in ("m.yaml", "plan.json", "out.parquet"))
+    assert main(["model", "Qwen3-32B/config.json", "-o", models]) == 0
+    capsys.readouterr()
+    own = ("--models", models)
+    arguments = ("--method", "proposed", "--runs", "1", "-o", out)
+    assert main(["simulate", "swarm.yaml", *own, "--json", *arguments]) == 0
+    told = json.loads(capsys.readouterr().out)
+    method = told["methods"]["proposed"]
+    assert [chain["blocks"] for chain in method["chains"]] == [[13, 13, 13, 13, 12]]
+    assert method["not_served"] == {"rejected": 1}
+    block_gb, bloom_gb = 487598336 * 2 / 1e9, 2466437120 * 4.25 / 8 * 1.01 / 1e9
+    tau_ms, compute = 3.2197 * block_gb / bloom_gb, 487598336 / 2466437120
+    hops_ms = 0.6 + 0.6 + 24.5 + 24.5 + 91.2 + 5 * 5
+    table = read_table(Path(out))
+    table = table[table["status"] == "ok"]
+    prompt_ms = hops_ms + 64 * compute * (32.99 + 0.0743 * table["input_tokens"])
+    assert table["ttft_ms"].to_numpy() == pytest.approx(prompt_ms.to_numpy())
+    token_ms = hops_ms + 64 * tau_ms
+    assert table["remaining_per_token_ms"].to_numpy() == pytest.approx([token_ms] * 6)
+    assert round(token_ms, 1) == 318.2
+    assert round(prompt_ms.iloc[0]) == 6937
+    decode = 13 * tau_ms * (table["output_tokens"] - 1).sum() / (6 / (5 / 15) * 1000)
+    assert method["computing_busiest_decode"] == pytest.approx(decode)
+    assert round(decode, 1) == 4.4
+    cache_gb = 24 - 13 * block_gb
+    assert method["servers"][0]["cache_gb"] == pytest.approx(cache_gb, abs=1e-5)
+    assert len(told["remarks"]) == 3
+
+    assert main(["solve", "swarm.yaml", *own, "--requests", "1", "--json"]) == 0
+    Path(plan).write_text(capsys.readouterr().out, encoding="utf-8")
+    placed = ("--placement", plan, "--runs", "1", "--json")
+    assert main(["simulate", "swarm.yaml", *own, *placed]) == 0
+    (best,) = json.loads(capsys.readouterr().out)["methods"].values()
+    assert best["per_token_s"]["mean"] < method["per_token_s"]["mean"]

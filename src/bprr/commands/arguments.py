@@ -5,8 +5,20 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["add_config", "add_overrides", "positive_number", "seed", "whole_number"]
+if TYPE_CHECKING:
+    from bprr.settings.configuration import Settings
+
+__all__ = [
+    "add_config",
+    "add_overrides",
+    "add_own_files",
+    "positive_number",
+    "seed",
+    "whole_number",
+    "with_own_files",
+]
 
 
 def add_config(command: argparse.ArgumentParser) -> None:
@@ -19,6 +31,28 @@ def add_config(command: argparse.ArgumentParser) -> None:
         default=DEFAULT,
         help="laid over the shipped configuration; or a slice of one (.json), complete in itself",
     )
+
+
+def add_own_files(command: argparse.ArgumentParser) -> None:
+    """Add ``--models`` and ``--devices``."""
+    for kind in ("models", "devices"):
+        command.add_argument(
+            f"--{kind}",
+            type=Path,
+            action="append",
+            default=[],
+            metavar="FILE",
+            help=f"{kind} of your own beside those of the configuration; repeatable",
+        )
+
+
+def with_own_files(settings: Settings, arguments: argparse.Namespace) -> Settings:
+    """Settings with the files of `add_own_files`."""
+    files = {
+        "model_files": [*settings.model_files, *arguments.models],
+        "device_files": [*settings.device_files, *arguments.devices],
+    }
+    return settings.model_copy(update=files)
 
 
 def add_overrides(command: argparse.ArgumentParser) -> None:

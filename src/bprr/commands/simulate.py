@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bprr.commands.arguments import add_config, add_overrides, positive_number, whole_number
+from bprr.commands.arguments import (
+    add_config,
+    add_overrides,
+    add_own_files,
+    positive_number,
+    whole_number,
+    with_own_files,
+)
 
 __all__ = ["add_command"]
 
@@ -22,6 +29,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     command = subparsers.add_parser("simulate", help="simulate one scenario")
     command.add_argument("scenario", help="file, or name of one of the configuration")
     add_overrides(command)
+    add_own_files(command)
     command.add_argument(
         "--method", action="append", metavar="NAME", help="repeatable; default: the compared pair"
     )
@@ -58,7 +66,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     from bprr.study.slices import policy_modules, settings_at
     from bprr.study.sweep import simulate_point
 
-    settings = settings_at(arguments.config)
+    settings = with_own_files(settings_at(arguments.config), arguments)
     overrides = dict(parse_override(text) for text in arguments.set)
     point = single_point(
         settings,

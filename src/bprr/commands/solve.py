@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bprr.commands.arguments import add_overrides
+from bprr.commands.arguments import add_overrides, add_own_files, with_own_files
 from bprr.commands.solver import add_solver_arguments, chosen
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     command = subparsers.add_parser("solve", help="optimal placement and routes of a scenario")
     command.add_argument("scenario", type=Path, help="e.g. config/scenarios/scattered.yaml")
     add_overrides(command)
+    add_own_files(command)
     command.add_argument(
         "--requests",
         help="concurrent requests: R, or one number per client (3,3,2); default: the design load",
@@ -122,7 +123,7 @@ def _solve(arguments: argparse.Namespace) -> int:
     from bprr.study.points import catalogue
     from bprr.study.slices import settings_at
 
-    settings = chosen(arguments, settings_at(arguments.config))
+    settings = with_own_files(chosen(arguments, settings_at(arguments.config)), arguments)
     solver = SolverSettings.of(settings.offline, settings.solver, arguments.log_dir)
     check_solver(solver)
     scenario = load_scenario(

@@ -75,7 +75,7 @@ class Usage:
         span_ms = len(load) / rate_per_s * 1000 if rate_per_s > 0 else lasted_ms
 
         def summed(amount: FloatArray) -> FloatArray:
-            return np.bincount(server, amount, minlength=swarm.servers)
+            return np.bincount(server, amount, minlength=swarm.servers).astype(np.float64)
 
         prefill_ms = swarm.prefill_ms[server] + (
             swarm.prefill_ms_per_token[server] * load.input_tokens[request]
