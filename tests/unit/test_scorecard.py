@@ -95,7 +95,7 @@ def test_printed_numbers_are_judged_as_they_were_printed(
 
 @pytest.mark.usefixtures("at_root")
 def test_one_experiment_stands_in_both_columns(tmp_path: Path, study: StudyCaption) -> None:
-    """A rate that the table does not print fills all its columns, and one that it prints its own."""
+    """A rate that a table does not print fills all its columns, one that it prints its own."""
     table = requests({"published": {"petals": 5330}}, "tables_found", 0)
     path = tmp_path / "sweeps/tables_found_cluster0.parquet"
     other = CLAIM.replace("0.1", "0.5")
@@ -233,7 +233,8 @@ def test_claims_that_nothing_produces_are_refused() -> None:
 @pytest.mark.parametrize("change", [{"compare": None}, {"value": "much"}, {"colour": "red"}])
 def test_bad_claims_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
     good = {
-        "id": "a", "kind": "claims in words", "place": "here", "statement": "b", "rule": "sweep", "files": ["x"],
+        "id": "a", "kind": "claims in words", "place": "here", "statement": "b", "rule": "sweep",
+        "files": ["x"],
         "measure": "gain", "compare": {"kind": "bound", "low": 1.0}, "minutes": 1,
     }  # fmt: skip
     Claims.model_validate({"answer": "a", "claims": [good]})
@@ -289,7 +290,7 @@ def test_running_times_have_no_verdict(tmp_path: Path, study: StudyCaption) -> N
 
 @pytest.mark.usefixtures("at_root")
 def test_the_trend_is_the_longer_delay(tmp_path: Path, study: StudyCaption) -> None:
-    """Gains .7 and .8 under the published delays, .7 and .7 under one delay, .5 and .2 without."""
+    """Gains .7 and .8 under the published delays, .7 under one delay, .5 and .2 without."""
     for topology, long in (("bellcanada", 1.0), ("abovenet", 1000.0), ("gts_ce", 1500.0)):
         short = {"petals": 1000.0, "proposed": 300.0}
         free = {"petals": 100.0, "proposed": 50.0 if topology == "abovenet" else 80.0}
