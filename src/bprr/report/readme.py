@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bprr.figures.answer import answer, found_tables
 from bprr.figures.from_settings import study_caption
 from bprr.ground.errors import InputError
 from bprr.ground.storage import read_table, replacing
@@ -58,6 +59,12 @@ def _headline(path: Path) -> dict[str, str]:
     return texts
 
 
+def _answer(path: Path) -> dict[str, str]:
+    caption = study_caption(load_settings(), [])
+    sentences = answer(pd.read_csv(path.with_name("headline.csv")), *found_tables(path), caption)
+    return {f"answer.{number}": text for number, text in enumerate(sentences, start=1)}
+
+
 def _offline(path: Path) -> dict[str, str]:
     table = read_table(path)
     excess = table.loc[table["method"] == "cg_bprr", "above_optimum_percent"] / 100
@@ -95,12 +102,12 @@ def _testbed(path: Path) -> dict[str, str]:
 
 
 def _scorecard(path: Path) -> dict[str, str]:
-    counts = json.loads(path.read_text(encoding="utf-8"))["counts"]
-    words = {verdict: "_".join(verdict.split()[:2]) for verdict in counts}
-    return {
-        "claims.all": str(sum(counts.values())),
-        **{f"claims.{words[verdict]}": str(count) for verdict, count in counts.items()},
-    }
+    kinds = json.loads(path.read_text(encoding="utf-8"))["kinds"]
+    texts = {"claims.all": str(sum(sum(counts.values()) for counts in kinds.values()))}
+    for kind, counts in kinds.items():
+        parts = [f"{count} {verdict}" for verdict, count in counts.items() if count]
+        texts[f"claims.{'_'.join(kind.split()[:2])}"] = ", ".join(parts)
+    return texts
 
 
 def _disk(path: Path) -> dict[str, str]:
@@ -116,6 +123,7 @@ def _golden(path: Path) -> dict[str, str]:
 SOURCES: dict[str, Callable[[Path], dict[str, str]]] = {
     "config/default.yaml": _delays,
     "figures/headline.csv": _headline,
+    "figures/tables_found.csv": _answer,
     "results/offline/optimality.parquet": _offline,
     "results/scorecard.json": _scorecard,
     "results/manifest.json": _disk,
