@@ -1,7 +1,7 @@
 """Numbers in prose: taken from results, kept in one small file, filled into Markdown.
 
 A number stands between two comments that name it, as in
-``<!--=headline.with-->5 to 44 %<!--=-->``.
+``<!--=offline.worst-->4.5 %<!--=-->``.
 """
 
 from __future__ import annotations
@@ -48,15 +48,11 @@ def _delays(path: Path) -> dict[str, str]:
 def _headline(path: Path) -> dict[str, str]:
     caption = study_caption(load_settings(), [])
     table = pd.read_csv(path)
-    texts = {"headline.points": str(len(table.drop_duplicates(["figure", "topology", "x"])))}
-    for name, variant in {"with": caption.delayed, "without": caption.undelayed}.items():
-        ratios = table.loc[table["allocation_delays"] == variant, "ratio"]
-        texts[f"headline.{name}"] = _span(ratios)
-        texts[f"headline.{name}.median"] = _percent(ratios.median())
     load = table[(table["figure"] == "fig9") & (table["allocation_delays"] == caption.undelayed)]
-    for row in load[load["x"] == load["x"].min()].to_dict("records"):
-        texts[f"light.{row['topology']}"] = _percent(row["ratio"])
-    return texts
+    lowest = load[load["x"] == load["x"].min()]
+    return {
+        f"light.{row['topology']}": _percent(row["ratio"]) for row in lowest.to_dict("records")
+    }
 
 
 def _answer(path: Path) -> dict[str, str]:
