@@ -293,7 +293,8 @@ def test_running_times_beside_the_published(study):
 
 def renamed(caption, names):
     """A study whose variants of the delays have other names, and one more of them."""
-    variants = {names[name]: caption.variants[name] for name in names}
+    own = caption.variants
+    variants = {names[name]: own[name] for name in names if name in own}
     variants["measured"] = Variant(
         label="Measured", delays_s={"petals": (3.0, 3.0), "proposed": (2.0, 2.0)}
     )

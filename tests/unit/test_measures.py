@@ -93,8 +93,6 @@ def test_gains_and_ratios(results: Results) -> None:
     assert taken(results, "gain", method="third")[0] == pytest.approx(0.5)
     at_two = [0.85, 0.85 - HALF, 0.85 + HALF]
     assert taken(results, "ratio_at", x=2, variant="paid") == pytest.approx(at_two)
-    assert taken(results, "ratio_to_baseline", method="new", x="last") == pytest.approx(at_two)
-    assert taken(results, "ratio_to_baseline", method="new", x="first")[0] == pytest.approx(0.55)
 
 
 def test_difference_of_gains(results: Results) -> None:
@@ -126,6 +124,16 @@ def test_points_that_are_faster(results: Results) -> None:
     assert estimates["paid"].value == 0.5
 
 
+def test_ties_are_ties_and_hurting_is_certain(results: Results) -> None:
+    # Ratios 0.55, 0.85 with an interval beyond 1, 1.1 surely above 1.
+    slower = {**TWO_POINTS, 3.0: {"old": [100.0, 100.0], "new": [110.0, 110.0]}}
+    write(results, slower)
+    assert taken(results, "share_of_points_not_slower", method="new")[0] == pytest.approx(2 / 3)
+    for by, count in ((0.05, 1.0), (0.2, 0.0)):
+        arguments = {"method": "new", "metric": "remaining_per_token_ms", "by": by}
+        assert taken(results, "points_slower", **arguments)[0] == count
+
+
 def test_share_saved_before_the_first_token(results: Results) -> None:
     # Saved in all 10 · 40 and 10 · 20 ms, before the first token 300 of it in either run.
     times = {1.0: {"old": [100.0, 100.0], "new": [60.0, 80.0]}}
@@ -155,7 +163,7 @@ def test_deviation_from_measured_cells(results: Results) -> None:
     write(results, {1.0: {"old": [2000.0, 4000.0], "new": [3000.0, 3000.0]}})
     # 3 s against 2 s and against 4 s.
     half = T_1 * 0.125
-    deviation = taken(results, "deviation_from_gpus")
+    deviation = taken(results, "deviation", quantity="experiment")
     assert deviation == pytest.approx([0.375, 0.375 - half, 0.375 + half])
 
 

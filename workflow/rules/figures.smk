@@ -50,7 +50,9 @@ rule figure:
 
 rule headline:
     input:
-        results_of(IN_HEADLINE),
+        results=results_of(IN_HEADLINE),
+        found=f"{FIGURES}/tables_found.csv",
+        gpus=f"{FIGURES}/tables_found_gpus.csv",
     output:
         pdf=report(
             f"{FIGURES}/headline.pdf",
@@ -65,8 +67,8 @@ rule headline:
     log:
         f"{LOGS}/headline.log",
     shell:
-        "bprr plot headline {input:q} --caption {params.caption:q} -o {output.pdf:q}"
-        " > {log:q} 2>&1"
+        "bprr plot headline {input.results:q} --caption {params.caption:q} --found {input.found:q}"
+        " -o {output.pdf:q} > {log:q} 2>&1"
 
 
 rule table:

@@ -26,6 +26,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
     headline = _kind(kinds, "headline", _headline, "proposed method relative to PETALS, all sweeps")
     headline.add_argument("results", type=Path, nargs="+", help="files of the sweeps to show")
+    headline.add_argument("--found", type=Path, help="figures/tables_found.csv, for the answer")
 
     table = _kind(kinds, "table", _table, "Table III or VI, published beside ours")
     table.add_argument("results", type=Path, nargs="+", help="files of the table's sweep")
@@ -86,7 +87,7 @@ def _headline(arguments: argparse.Namespace) -> int:
     from bprr.figures.headline import plot_headline
 
     caption, stem = caption_from(arguments), arguments.output.with_suffix("")
-    return _written(plot_headline(arguments.results, caption, stem))
+    return _written(plot_headline(arguments.results, caption, stem, arguments.found))
 
 
 def _table(arguments: argparse.Namespace) -> int:

@@ -7,8 +7,9 @@ import pandas as pd
 
 from bprr.study.summary import mean_interval
 
-__all__ = ["CELL", "as_printed", "own_cells", "printed_cells"]
+__all__ = ["CELL", "TABLE_SWEEPS", "as_printed", "own_cells", "printed_cells"]
 
+TABLE_SWEEPS = {"table3", "table6", "tables_found"}  # whose points are cells of the tables
 CELL = ["table", "setting", "method", "rate_per_s", "output_tokens"]
 
 

@@ -6,6 +6,7 @@ allocation delays that the artefact sets by hand?
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from bprr.figures import style
+from bprr.figures.answer import answer, found_tables
 from bprr.figures.caption import Caption, StudyCaption
 from bprr.ground.results import REQUESTS
 from bprr.ground.storage import replacing
@@ -62,14 +64,20 @@ def headline_table(means: pd.DataFrame, caption: Caption) -> pd.DataFrame:
     return table[[*place, *names.values(), "paired_runs", "infeasible_runs"]]
 
 
-def draw_headline(table: pd.DataFrame, study: StudyCaption) -> Figure:
-    """Draw a `headline_table`: a row per sweep, a panel per network, a dumbbell per point."""
+def draw_headline(
+    table: pd.DataFrame, study: StudyCaption, sentences: Sequence[str] = ()
+) -> Figure:
+    """Draw a `headline_table`: a row per sweep, a panel per network, a dumbbell per point.
+
+    ``sentences`` are the answer (`bprr.figures.answer.answer`), which stands below.
+    """
     sweeps = [study.sweeps[name] for name in dict.fromkeys(table["figure"])]
     networks = [name for name in study.topologies if name in set(table["topology"])]
     looks = _looks(table, study)
     method, baseline = study.pair
     with style.applied():
-        figure = style.new_figure(style.TEXT_IN, 1.3 + 1.6 * len(sweeps))
+        height_in = 1.3 + 1.6 * len(sweeps) + (1.1 if sentences else 0)
+        figure = style.new_figure(style.TEXT_IN, height_in)
         grid = figure.subplots(len(sweeps), len(networks), sharey=True, squeeze=False)
         for line, sweep in zip(grid, sweeps, strict=True):
             for axes, network in zip(line, networks, strict=True):
@@ -96,7 +104,8 @@ def draw_headline(table: pd.DataFrame, study: StudyCaption) -> Figure:
             figure,
             f"Below the black line, 100 %: {method} is faster. Marks above one another are one "
             "point of a sweep, the same runs under each variant of\nthe delays. Ratio of the means "
-            f"over {runs}, run paired with run.{missing}",
+            f"over {runs}, run paired with run.{missing}"
+            + "".join(f"\n{textwrap.fill(sentence, 145)}" for sentence in sentences),
         )
     return figure
 
@@ -167,16 +176,20 @@ def _spans(rows: pd.DataFrame, variants: Sequence[str]) -> list[str]:
     return cells
 
 
-def plot_headline(sweep_parquets: Sequence[Path], study: StudyCaption, stem: Path) -> list[Path]:
+def plot_headline(
+    sweep_parquets: Sequence[Path], study: StudyCaption, stem: Path, found_csv: Path | None = None
+) -> list[Path]:
     """Make the figure (CSV, PDF, PNG) and the Markdown table of its numbers.
 
     Tables of requests are shown in their order: a panel per sweep, in it a group per network.
+    With ``figures/tables_found.csv``, and that of the GPUs beside it, the answer stands below.
     """
     means = [run_means(read_table(path, REQUESTS)) for path in sweep_parquets]
     for path, rows in zip(sweep_parquets, means, strict=True):
         study.sweep_of(rows, path)  # refuses another study's
     table = headline_table(pd.concat(means, ignore_index=True), study)
-    paths = style.save(draw_headline(table, study), table, stem)
+    sentences = [] if found_csv is None else answer(table, *found_tables(found_csv), study)
+    paths = style.save(draw_headline(table, study, sentences), table, stem)
     markdown = stem.with_name(f"{stem.name}.md")
     with replacing(markdown) as unfinished:
         unfinished.write_text(summary_table(table, study), encoding="utf-8")

@@ -53,18 +53,18 @@ def sensitivity_table(
             parts.setdefault((key, json.dumps(value) if key else ""), []).append(rows)
     printed = printed_cells(published).set_index(CELL)["simulator"]
 
-    def errors(rows: list[pd.DataFrame]) -> pd.Series:
-        ours = own_cells(pd.concat(rows), published, caption.delayed, caption.confidence)
+    def errors(changed: list[pd.DataFrame]) -> pd.Series:
+        ours = own_cells(pd.concat(changed), published, caption.delayed, caption.confidence)
         return (ours["value"] / printed - 1).abs().dropna()
 
     as_found = errors(parts[("", "")])
-    rows = []
+    lines = []
     for (key, value), changed in parts.items():
         cells = errors(changed).combine_first(as_found)
         sizes = {"mean_error": cells.mean(), "median_error": cells.median()}
         sizes |= {"largest_error": cells.max(), "cells": len(cells)}
-        rows.append({"key": key, "value": value, **sizes})
-    return pd.DataFrame(rows)
+        lines.append({"key": key, "value": value, **sizes})
+    return pd.DataFrame(lines)
 
 
 def draw_sensitivity(table: pd.DataFrame, caption: SweepCaption) -> Figure:

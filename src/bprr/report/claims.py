@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
@@ -17,9 +19,20 @@ from bprr.settings.messages import validated
 from bprr.settings.shipped import SHIPPED
 from bprr.settings.yaml_file import read_yaml
 
-__all__ = ["Claim", "Claims", "Comparison", "each_claim", "load_claims"]
+__all__ = ["Claim", "Claims", "Comparison", "Kind", "each_claim", "load_claims"]
 
 ARTEFACT = SHIPPED / "data/published/artefact_sweeps.csv"
+
+
+class Kind(StrEnum):
+    """What sort of a claim it is; each is counted apart."""
+
+    PRINTED = "printed simulator numbers"
+    MEASURED = "numbers measured on GPUs"
+    WORDS = "claims in words"
+    THEOREM = "theorems and bounds"
+    RUNNING_TIME = "running times"
+    ARTEFACT = "means of the artefact"  # not printed in the paper: checks of our engine
 
 
 class Comparison(Strict):
@@ -27,7 +40,8 @@ class Comparison(Strict):
 
     A value agrees within ``low`` and ``high``. A claim is contradicted when the whole interval of
     ours lies below ``contradicted_below`` or above ``contradicted_above``. For a printed number
-    ``tolerance`` and ``contradicted_factor`` stand for these limits, relative to the number.
+    ``tolerance`` and ``contradicted_factor`` stand for these limits, relative to the number; for a
+    mean of the artefact ``standard_errors`` of the difference do.
     """
 
     kind: Literal["band", "order", "trend", "bound"]
@@ -37,15 +51,23 @@ class Comparison(Strict):
     contradicted_above: float | None = None
     tolerance: Annotated[float, Field(gt=0)] | None = None
     contradicted_factor: Annotated[float, Field(gt=1)] | None = None
+    standard_errors: Annotated[float, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
     def _some_limit(self) -> Comparison:
-        if self.low is None and self.high is None and self.tolerance is None:
-            raise Refused("low", None, "at least one of low, high, tolerance")
+        if (self.low, self.high, self.tolerance, self.standard_errors) == (None,) * 4:
+            allowed = "at least one of low, high, tolerance, standard_errors"
+            raise Refused("low", None, allowed)
         return self
 
-    def around(self, value: float | None) -> Comparison:
-        """The same with all limits absolute, for a published value."""
+    def around(self, value: float | None, error: float = 0.0) -> Comparison:
+        """The same with all limits absolute, for a published value.
+
+        ``error`` is the standard error of its difference to ours.
+        """
+        if self.standard_errors is not None and value is not None:
+            half = self.standard_errors * error
+            return Comparison(kind=self.kind, low=value - half, high=value + half)
         if self.tolerance is None or value is None:
             return self
         factor = self.contradicted_factor
@@ -74,6 +96,12 @@ class ArtefactPoint(Strict):
     ratio: tuple[str, str] = Field(description="methods whose times per token are divided")
 
 
+class Topologies(Strict):
+    """Topologies, each of which is a claim of its own."""
+
+    topology: Annotated[list[str], Field(min_length=1)]
+
+
 class Claim(Strict):
     """One published number or claim, or a table of them.
 
@@ -82,12 +110,19 @@ class Claim(Strict):
     """
 
     id: str
+    kind: Kind
     place: str = Field(description="place in the paper")
     statement: str
     value: float | None = Field(None, description="published value")
+    value_error: float | None = Field(
+        None, description="its standard error, of means; as large as ours if nobody knows"
+    )
+    value_from: Literal["simulator", "experiment"] | None = Field(
+        None, description="the value is the same measure of these printed cells"
+    )
     value_text: str = Field("", description="the value as the paper words it, if not a number")
     unit: str = ""
-    each_of: PrintedTable | list[ArtefactPoint] | None = Field(
+    each_of: PrintedTable | Topologies | list[ArtefactPoint] | None = Field(
         None, description="one claim per row of a table; columns may be named in braces"
     )
     rule: str = Field(description="rule of the workflow that produces our number")
@@ -96,15 +131,20 @@ class Claim(Strict):
     arguments: dict[str, Any] = Field({}, description="of the measure")
     compare: Comparison | None = None
     not_testable: str = Field("", description="why nothing here can test it")
+    no_verdict: str = Field("", description="why ours is reported and not judged")
     causes: dict[str, str] = Field(
-        {}, description="entry of discrepancies.yaml that explains a failure, by method or default"
+        {},
+        description="entry of discrepancies.yaml that explains a failure: default, or"
+        " only_with_delays where the register's own does not",
     )
     minutes: Annotated[float, Field(gt=0)] = Field(description="expected, on two cores")
 
     @model_validator(mode="after")
     def _judged_or_not(self) -> Claim:
-        if not self.not_testable and (self.measure is None or self.compare is None):
-            raise Refused("measure", self.measure, "measure and compare, or not_testable")
+        unjudged = self.not_testable or self.no_verdict
+        if not unjudged and (self.measure is None or self.compare is None):
+            allowed = "measure and compare, or not_testable, or no_verdict"
+            raise Refused("measure", self.measure, allowed)
         return self
 
 
@@ -157,11 +197,12 @@ def each_claim(
         if claim.each_of is None:
             spelled.append(claim)
             continue
-        rows = list(
-            _printed_rows(printed, claim.each_of)
-            if isinstance(claim.each_of, PrintedTable)
-            else _artefact_rows(artefact_csv, claim.each_of)
-        )
+        if isinstance(claim.each_of, PrintedTable):
+            rows = list(_printed_rows(printed, claim.each_of))
+        elif isinstance(claim.each_of, Topologies):
+            rows = [{"topology": name} for name in claim.each_of.topology]
+        else:
+            rows = list(_artefact_rows(artefact_csv, claim.each_of))
         if not rows:
             allowed = f"rows of {published_csv} or {artefact_csv}"
             raise InputError(claims.where, f"{claim.id}.each_of", claim.each_of, allowed)
@@ -183,12 +224,20 @@ def _artefact_rows(path: Path, points: Sequence[ArtefactPoint]) -> Iterator[dict
         for key in ("figure", "topology"):
             chosen &= means[key] == getattr(point, key)
         times = means[chosen].pivot(
-            index="allocation_delays", columns="method", values="artefact_mean"
+            index="allocation_delays", columns="method", values=["artefact_mean", "artefact_se"]
         )
-        first, second = point.ratio
         for variant, row in times.iterrows():
-            place = point.model_dump(exclude={"ratio"})
-            yield {**place, "allocation_delays": variant, "value": row[first] / row[second]}
+            (one, other), (one_se, other_se) = (
+                [row[column][name] for name in point.ratio]
+                for column in ("artefact_mean", "artefact_se")
+            )
+            # As of unrelated means, though both methods met the same draws: an upper bound.
+            yield {
+                **point.model_dump(exclude={"ratio"}),
+                "allocation_delays": variant,
+                "value": one / other,
+                "value_error": one / other * float(np.hypot(one_se / one, other_se / other)),
+            }
 
 
 def _of_row(claim: Claim, row: dict[Any, Any], labels: Mapping[str, str]) -> Claim:
@@ -205,7 +254,6 @@ def _of_row(claim: Claim, row: dict[Any, Any], labels: Mapping[str, str]) -> Cla
             return value
         return numbers[value] if value in numbers else value.format(**cells)
 
-    cause = claim.causes.get(str(row.get("method")), claim.causes.get("default", ""))
     return claim.model_copy(
         update={
             "id": fill(claim.id),
@@ -214,8 +262,8 @@ def _of_row(claim: Claim, row: dict[Any, Any], labels: Mapping[str, str]) -> Cla
             ),
             "files": [fill(name) for name in claim.files],
             "arguments": {key: fill(given) for key, given in claim.arguments.items()},
-            "value": float(row["value"]),
+            "value": row.get("value", claim.value),
+            "value_error": row.get("value_error"),
             "each_of": None,
-            "causes": {"default": cause} if cause else {},
         }
     )

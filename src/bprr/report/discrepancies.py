@@ -8,21 +8,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
+from bprr.figures.caption import StudyCaption
 from bprr.ground.intervals import Interval
 from bprr.ground.schema import Refused, Strict
-from bprr.report.measures import at, mean_of, point_ratios, wide
+from bprr.report.measures import MEASURES, at, mean_of, point_ratios, wide
 from bprr.report.results import Results
 from bprr.settings.messages import validated
 from bprr.settings.yaml_file import read_yaml
 from bprr.study.summary import paired_ratio
 
-__all__ = ["Discrepancy", "Register", "causes", "decomposition", "effects", "load_register"]
+__all__ = [
+    "Discrepancy",
+    "MeasuredEffect",
+    "Register",
+    "causes",
+    "decomposition",
+    "effects",
+    "load_register",
+]
 
 
 class Setting(Strict):
@@ -42,11 +51,28 @@ class Effect(Strict):
     after: Setting = Setting()
 
 
+class Taken(Strict):
+    """What a measure is taken of."""
+
+    files: Annotated[list[str], Field(min_length=1)] = Field(description="below the results folder")
+    arguments: dict[str, Any] = Field({}, description="of the measure")
+    delays: str | None = Field(None, description="this variant instead of the artefact's delays")
+
+
+class MeasuredEffect(Strict):
+    """What a switch does to the very number that it explains, by a measure of run means."""
+
+    measure: str = Field(description="function of bprr.report.measures")
+    before: Taken
+    after: Taken
+
+
 class Discrepancy(Strict):
     """A difference between paper, artefact and this project.
 
-    In ``cause``, ``{before}``, ``{after}`` and ``{effect}`` stand for the measured headline ratios
-    and their difference, mean over the networks of the sweep.
+    In ``cause``, ``{before}``, ``{after}`` and ``{effect}`` stand for what was measured and the
+    difference (of ratios: mean over the networks of the sweep), ``{of_gain}`` for the share of the
+    gain that is lost, network by network.
     """
 
     id: str
@@ -54,7 +80,7 @@ class Discrepancy(Strict):
     statement: str
     switch: str = Field(description="what isolates it, here")
     cause: str = Field(description="one sentence for the claims that fail by it")
-    effect: Effect | None = None
+    effect: Effect | MeasuredEffect | None = None
 
 
 class Paid(Strict):
@@ -114,14 +140,17 @@ def sweep_files(results: Results, sweep: str) -> list[str]:
 
 
 def effects(register: Register, results: Results) -> pd.DataFrame:
-    """Measured effect of every switch on the headline ratio.
+    """Measured effect of every switch, on the headline ratio or on what it measures instead.
 
-    One row per switch, network and variant of the delays: ``before`` and ``after`` with their
-    intervals, and ``effect``, the difference.
+    One row per switch, network (none where several make one number) and variant of the delays:
+    ``quantity``, ``before`` and ``after`` with their intervals, and ``effect``, the difference.
     """
     rows = []
     for entry in register.discrepancies:
         if entry.effect is None:
+            continue
+        if isinstance(entry.effect, MeasuredEffect):
+            rows += _measured(entry.id, entry.effect, results)
             continue
         sides = {"before": entry.effect.before, "after": entry.effect.after}
         for name in sweep_files(results, entry.effect.sweep):
@@ -136,12 +165,33 @@ def effects(register: Register, results: Results) -> pd.DataFrame:
                         "discrepancy": entry.id,
                         "topology": str(means["topology"].iloc[0]),
                         "allocation_delays": variant,
-                        **_columns("before", ratio["before"]),
-                        **_columns("after", ratio["after"]),
-                        "effect": ratio["after"].value - ratio["before"].value,
+                        "quantity": "ratio",
+                        **_before_and_after(ratio["before"], ratio["after"]),
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def _measured(name: str, effect: MeasuredEffect, results: Results) -> list[dict[str, Any]]:
+    taken = (effect.before, effect.after)
+    if not all(results.path(file).exists() for one in taken for file in one.files):
+        return []
+    variants = [one.delays or results.caption.delayed for one in taken]
+    before, after = (
+        # The measure of one variant, whatever the others are.
+        MEASURES[effect.measure](results.under(variant), one.files, **one.arguments)
+        for variant, one in zip(variants, taken, strict=True)
+    )
+    if not before or not after:
+        return []
+    row = {"discrepancy": name, "topology": "", "allocation_delays": variants[0]}
+    pair = (next(iter(before.values())), next(iter(after.values())))
+    return [{**row, "quantity": effect.measure.replace("_", " "), **_before_and_after(*pair)}]
+
+
+def _before_and_after(before: Interval, after: Interval) -> dict[str, float]:
+    both = {**_columns("before", before), **_columns("after", after)}
+    return {**both, "effect": after.value - before.value}
 
 
 def _ratio(results: Results, means: pd.DataFrame, setting: Setting, variant: str) -> Interval:
@@ -154,7 +204,7 @@ def _columns(name: str, estimate: Interval) -> dict[str, float]:
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
-def causes(register: Register, measured: pd.DataFrame, undelayed: str | None) -> dict[str, str]:
+def causes(register: Register, measured: pd.DataFrame, caption: StudyCaption) -> dict[str, str]:
     """One sentence per entry, its numbers filled in: means over networks with the delays.
 
     Where this run has no such numbers the sentence is the entry's statement, which needs none.
@@ -162,12 +212,18 @@ def causes(register: Register, measured: pd.DataFrame, undelayed: str | None) ->
     sentences = {}
     for entry in register.discrepancies:
         numbers = {"before": np.nan, "after": np.nan, "effect": np.nan}
+        shares = ""
         if len(measured):
             own = measured[measured["discrepancy"] == entry.id]
-            with_delays = own[own["allocation_delays"] != undelayed]
+            with_delays = own[own["allocation_delays"] != caption.undelayed]
             own = with_delays if len(with_delays) else own
             numbers = {name: float(own[name].mean()) for name in numbers}
-        text = entry.cause.format(**numbers)
+            lost = own["effect"] / (1 - own["before"])
+            shares = ", ".join(
+                f"{caption.topology(name)} {max(share, 0):.0%}".replace("%", " %")
+                for name, share in zip(own["topology"], lost, strict=True)
+            )
+        text = entry.cause.format(**numbers, of_gain=shares)
         unmeasured = text != entry.cause and np.isnan(list(numbers.values())).any()
         sentences[entry.id] = entry.statement if unmeasured else text
     return sentences

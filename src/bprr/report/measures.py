@@ -13,6 +13,7 @@ from functools import wraps
 import numpy as np
 import pandas as pd
 
+from bprr.figures.cells import CELL
 from bprr.figures.published import published_results
 from bprr.fit.profile import read_fit
 from bprr.ground.intervals import Interval
@@ -68,14 +69,18 @@ def mean_of(estimates: Sequence[Interval]) -> Interval:
 
 
 def point_ratios(
-    results: Results, means: pd.DataFrame, method: str | None = None, baseline: str | None = None
+    results: Results,
+    means: pd.DataFrame,
+    method: str | None = None,
+    baseline: str | None = None,
+    metric: str = METRIC,
 ) -> list[Interval]:
     """Ratio of two methods at every point, run paired with run."""
     compared = results.caption.compared
     method, baseline = method or compared.method, baseline or compared.baseline
     return [
         paired_ratio(rows[method], rows[baseline], results.confidence)
-        for _, rows in wide(means, [method, baseline]).groupby(level=PLACE)
+        for _, rows in wide(means, [method, baseline], metric).groupby(level=PLACE)
     ]
 
 
@@ -195,11 +200,23 @@ def share_of_points_faster(results: Results, means: pd.DataFrame, method: str) -
 
 
 @per_variant
-def ratio_to_baseline(
-    results: Results, means: pd.DataFrame, method: str, x: float | str
+def share_of_points_not_slower(results: Results, means: pd.DataFrame, method: str) -> Interval:
+    """Share of the points where that interval does not lie above 1: faster, or a tie."""
+    ratios = point_ratios(results, means, method)
+    return Interval(float(np.mean([ratio.low <= 1 for ratio in ratios])), np.nan, np.nan)
+
+
+@per_variant
+def points_slower(
+    results: Results, means: pd.DataFrame, method: str, metric: str, by: float
 ) -> Interval:
-    """Time per token of a method over the baseline's, mean over networks."""
-    return mean_of(point_ratios(results, picked(means, {"x": x}), method))
+    """Number of points where a method is slower than the baseline by a share or more.
+
+    Only those whose interval of the ratio lies above 1.
+    """
+    ratios = point_ratios(results, means, method, metric=metric)
+    count = sum(ratio.value >= 1 + by and ratio.low > 1 for ratio in ratios)
+    return Interval(float(count), np.nan, np.nan)
 
 
 @measure
@@ -220,13 +237,15 @@ def exact_routing_gain(results: Results, files: Sequence[str], exact: str) -> di
 
 
 @per_variant
-def deviation_from_gpus(results: Results, means: pd.DataFrame) -> Interval:
-    """Mean relative deviation of our cells of Tables III and VI from those measured on GPUs."""
+def deviation(results: Results, means: pd.DataFrame, quantity: str) -> Interval:
+    """Mean relative deviation of our cells of Tables III and VI from those that are printed.
+
+    ``quantity`` is ``simulator``, or ``experiment`` for those measured on GPUs.
+    """
     printed = published_results(results.published)
-    key = ["table", "setting", "method", "rate_per_s", "output_tokens"]
-    measured = printed[printed["quantity"] == "experiment"].set_index(key)["value_s"]
+    measured = printed[printed["quantity"] == quantity].set_index(CELL)["value_s"]
     named = means.rename(columns={"figure": "table", "topology": "setting"})
-    own = named.groupby(key)[METRIC].mean() / 1000
+    own = named.groupby(CELL)[METRIC].mean() / 1000
     return mean_interval((own / measured - 1).abs().dropna(), results.confidence)
 
 
@@ -234,7 +253,8 @@ def deviation_from_gpus(results: Results, means: pd.DataFrame) -> Interval:
 def smallest(results: Results, files: Sequence[str], column: str) -> dict[str, Interval]:
     """Smallest value of a column."""
     values = pd.concat([results.table(name, THEOREM_2)[column] for name in files]).dropna()
-    return {"all": Interval(float(values.min()), np.nan, np.nan)}
+    least = float(values.min())
+    return {"all": Interval(least, least, least)}  # of all instances that there are: exact
 
 
 @measure

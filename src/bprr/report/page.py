@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -17,10 +17,13 @@ from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
 from bprr.figures import style
-from bprr.figures.caption import METRIC_LABELS, SweepCaption
+from bprr.figures.answer import answer as four_sentences
+from bprr.figures.answer import found_tables
+from bprr.figures.caption import METRIC_LABELS, StudyCaption, SweepCaption
 from bprr.ground.errors import BprrError
 from bprr.ground.source import source_hash
 from bprr.ground.storage import package_versions, read_provenance, replacing
+from bprr.report.claims import Kind
 from bprr.report.discrepancies import Register
 from bprr.report.results import Results
 from bprr.report.scorecard import Scorecard
@@ -66,6 +69,9 @@ FAMILIES = {
     "testbed_": ("Genuine PETALS beside the simulator: {}", "Testbed"),
     "": ("{}", "Further studies"),
 }
+
+
+NUMBERS = {str(kind) for kind in (Kind.PRINTED, Kind.MEASURED, Kind.RUNNING_TIME)}
 
 
 @dataclass(frozen=True)
@@ -184,6 +190,16 @@ def _curves(means: pd.DataFrame, sweep: SweepCaption) -> dict[str, Any]:
     return curves
 
 
+def sentences(pictures: Sequence[Path], study: StudyCaption) -> list[str]:
+    """The answer, from the tables beside the pictures; empty where this run lacks one of them."""
+    tables = {png.stem: png.with_suffix(".csv") for png in pictures}
+    if not {"headline", "tables_found", "tables_found_gpus"} <= tables.keys():
+        return []
+    return four_sentences(
+        pd.read_csv(tables["headline"]), *found_tables(tables["tables_found"]), study
+    )
+
+
 def answer(card: Scorecard, claim: str) -> dict[str, str]:
     """The answer of the first screen: one claim, with the delays and without."""
     (row,) = card.claims[card.claims["id"] == claim].to_dict("records")
@@ -201,7 +217,7 @@ def answer(card: Scorecard, claim: str) -> dict[str, str]:
 
 
 def write_page(
-    card: Scorecard, register: Register, answered: str, pictures: Iterable[Path], output: Path
+    card: Scorecard, register: Register, answered: str, pictures: Sequence[Path], output: Path
 ) -> None:
     """Write the report; pictures are PNGs in their order, ``answered`` the first screen's claim."""
     study = card.results.caption
@@ -216,7 +232,9 @@ def write_page(
     )
     text = template.render(
         answer=answer(card, answered),
+        sentences=sentences(pictures, study),
         counts=card.counts,
+        kinds=_texts(card.by_kind.reset_index()),
         total=len(card.claims),
         claims=_claims(card),
         decomposition=_texts(decomposition_text(card)),
@@ -243,7 +261,7 @@ def _claims(card: Scorecard) -> list[dict[Any, Any]]:
     texts: list[dict[Any, Any]] = claims_text(card).to_dict("records")
     ids = card.claims["id"].tolist()
     rows: list[dict[Any, Any]] = [
-        {**row, "id": name, "kind": "number" if name.startswith("table") else "sentence"}
+        {**row, "id": name, "kind": "number" if row["kind"] in NUMBERS else "sentence"}
         for name, row in zip(ids, texts, strict=True)
     ]
     return sorted(rows, key=lambda row: row["kind"] == "number")

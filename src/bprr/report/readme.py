@@ -1,7 +1,7 @@
 """Numbers in prose: taken from results, kept in one small file, filled into Markdown.
 
 A number stands between two comments that name it, as in
-``<!--=headline.with-->5 to 44 %<!--=-->``.
+``<!--=offline.worst-->4.5 %<!--=-->``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bprr.figures.answer import answer, found_tables
 from bprr.figures.from_settings import study_caption
 from bprr.ground.errors import InputError
 from bprr.ground.storage import read_table, replacing
@@ -47,15 +48,17 @@ def _delays(path: Path) -> dict[str, str]:
 def _headline(path: Path) -> dict[str, str]:
     caption = study_caption(load_settings(), [])
     table = pd.read_csv(path)
-    texts = {"headline.points": str(len(table.drop_duplicates(["figure", "topology", "x"])))}
-    for name, variant in {"with": caption.delayed, "without": caption.undelayed}.items():
-        ratios = table.loc[table["allocation_delays"] == variant, "ratio"]
-        texts[f"headline.{name}"] = _span(ratios)
-        texts[f"headline.{name}.median"] = _percent(ratios.median())
     load = table[(table["figure"] == "fig9") & (table["allocation_delays"] == caption.undelayed)]
-    for row in load[load["x"] == load["x"].min()].to_dict("records"):
-        texts[f"light.{row['topology']}"] = _percent(row["ratio"])
-    return texts
+    lowest = load[load["x"] == load["x"].min()]
+    return {
+        f"light.{row['topology']}": _percent(row["ratio"]) for row in lowest.to_dict("records")
+    }
+
+
+def _answer(path: Path) -> dict[str, str]:
+    caption = study_caption(load_settings(), [])
+    sentences = answer(pd.read_csv(path.with_name("headline.csv")), *found_tables(path), caption)
+    return {f"answer.{number}": text for number, text in enumerate(sentences, start=1)}
 
 
 def _offline(path: Path) -> dict[str, str]:
@@ -95,12 +98,12 @@ def _testbed(path: Path) -> dict[str, str]:
 
 
 def _scorecard(path: Path) -> dict[str, str]:
-    counts = json.loads(path.read_text(encoding="utf-8"))["counts"]
-    words = {verdict: "_".join(verdict.split()[:2]) for verdict in counts}
-    return {
-        "claims.all": str(sum(counts.values())),
-        **{f"claims.{words[verdict]}": str(count) for verdict, count in counts.items()},
-    }
+    kinds = json.loads(path.read_text(encoding="utf-8"))["kinds"]
+    texts = {"claims.all": str(sum(sum(counts.values()) for counts in kinds.values()))}
+    for kind, counts in kinds.items():
+        parts = [f"{count} {verdict}" for verdict, count in counts.items() if count]
+        texts[f"claims.{'_'.join(kind.split()[:2])}"] = ", ".join(parts)
+    return texts
 
 
 def _disk(path: Path) -> dict[str, str]:
@@ -116,6 +119,7 @@ def _golden(path: Path) -> dict[str, str]:
 SOURCES: dict[str, Callable[[Path], dict[str, str]]] = {
     "config/default.yaml": _delays,
     "figures/headline.csv": _headline,
+    "figures/tables_found.csv": _answer,
     "results/offline/optimality.parquet": _offline,
     "results/scorecard.json": _scorecard,
     "results/manifest.json": _disk,

@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from bprr.figures.caption import StudyCaption
+from bprr.figures.cells import TABLE_SWEEPS, as_printed
+from bprr.figures.published import published_results
 from bprr.ground.results import REQUESTS
 from bprr.ground.tables import Schema, read_table
 from bprr.study.summary import run_means
@@ -42,11 +44,38 @@ class Results:
         return read_table(self.path(name), schema)
 
     def means(self, *names: str) -> pd.DataFrame:
-        """Run means of one or several sweeps (`bprr.study.summary.run_means`)."""
+        """Run means of one or several sweeps (`bprr.study.summary.run_means`).
+
+        Those of Tables III and VI come as the cells that are printed.
+        """
         for name in names:
             if name not in self._means:
-                self._means[name] = run_means(self.table(name))
+                means = run_means(self.table(name))
+                if set(means["figure"]) & TABLE_SWEEPS:
+                    means = as_printed(means, published_results(self.published))
+                self._means[name] = means
         return pd.concat([self._means[name] for name in names], ignore_index=True)
+
+    def under(self, variant: str | None) -> Results:
+        """The same, with one variant of the delays only."""
+        names = {} if variant is None else {variant: self.caption.variants[variant]}
+        caption = self.caption.model_copy(update={"variants": names})
+        view = Results(self.folder, caption, self.published)
+        view._means = self._means
+        return view
+
+    def printed(self, quantity: str) -> Results:
+        """Printed cells in the place of every sweep, as one run with the delays."""
+        printed = published_results(self.published)
+        rows = printed[printed["quantity"] == quantity].reset_index(drop=True)
+        place = ["table", "setting", "rate_per_s", "output_tokens"]
+        cells = rows.rename(columns={"table": "figure", "setting": "topology"}).assign(
+            x=rows.groupby(place).ngroup(),
+            run=0,
+            allocation_delays=self.caption.delayed,
+            per_token_ms=rows["value_s"] * 1000,
+        )
+        return _Printed(self, cells)
 
     def by_variant(self, means: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         """Run means with the delays and without, as far as there are any, in this order."""
@@ -54,3 +83,15 @@ class Results:
             rows = means[means["allocation_delays"] == variant]
             if variant is not None and len(rows):
                 yield variant, rows
+
+
+class _Printed(Results):
+    """Every sweep is the same table."""
+
+    def __init__(self, ours: Results, cells: pd.DataFrame) -> None:
+        super().__init__(ours.folder, ours.caption, ours.published)
+        self._cells = cells
+
+    def means(self, *names: str) -> pd.DataFrame:
+        """The printed cells."""
+        return self._cells

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
 from bprr.ground.errors import InputError
 from bprr.ground.intervals import Interval
-from bprr.report.claims import Claim, Comparison
-from bprr.report.discrepancies import Register, causes, decomposition, effects
+from bprr.report.claims import Claim, Comparison, Kind
+from bprr.report.discrepancies import (
+    MeasuredEffect,
+    Register,
+    causes,
+    decomposition,
+    effects,
+)
 from bprr.report.measures import MEASURES
 from bprr.report.results import Results
-from bprr.report.verdicts import Verdict, judge
+from bprr.report.verdicts import Verdict, agrees, judge
 from bprr.settings.configuration import Settings
 
 __all__ = ["Scorecard", "check_claims", "make_scorecard", "planned_files"]
@@ -40,6 +47,14 @@ class Scorecard:
         """Number of claims per verdict, in the order of `Verdict`."""
         number = Counter(self.claims["verdict"])
         return {str(verdict): number[str(verdict)] for verdict in Verdict}
+
+    @property
+    def by_kind(self) -> pd.DataFrame:
+        """Number of claims per kind (rows) and verdict (columns), without empty ones."""
+        table = pd.crosstab(self.claims["kind"], self.claims["verdict"])
+        kinds = [str(kind) for kind in Kind if str(kind) in table.index]
+        verdicts = [str(verdict) for verdict in Verdict if str(verdict) in table.columns]
+        return table.loc[kinds, verdicts]
 
 
 def planned_files(settings: Settings) -> set[str]:
@@ -71,20 +86,28 @@ def check_claims(
         for name in claim.causes.values():
             if name not in known:
                 raise InputError("claims", f"{key}.causes", name, ", ".join(sorted(known)))
-        if claim.measure is None:
-            continue
-        if claim.measure not in MEASURES:
-            raise InputError("claims", f"{key}.measure", claim.measure, ", ".join(MEASURES))
-        try:
-            inspect.signature(MEASURES[claim.measure]).bind(None, [], **claim.arguments)
-        except TypeError as error:
-            raise InputError("claims", f"{key}.arguments", str(error), "its parameters") from None
+        if claim.measure is not None:
+            _check_measure("claims", key, claim.measure, claim.arguments)
+    for entry in register.discrepancies:
+        if isinstance(entry.effect, MeasuredEffect):
+            for side, taken in (("before", entry.effect.before), ("after", entry.effect.after)):
+                key = f"discrepancies.{entry.id}.effect.{side}"
+                _check_measure("discrepancies", key, entry.effect.measure, taken.arguments)
+
+
+def _check_measure(where: str, key: str, name: str, arguments: Mapping[str, object]) -> None:
+    if name not in MEASURES:
+        raise InputError(where, f"{key}.measure", name, ", ".join(MEASURES))
+    try:
+        inspect.signature(MEASURES[name]).bind(None, [], **arguments)
+    except TypeError as error:
+        raise InputError(where, f"{key}.arguments", str(error), "its parameters") from None
 
 
 def make_scorecard(claims: Sequence[Claim], register: Register, results: Results) -> Scorecard:
     """Judge every claim (`each_claim`); one whose file is missing is not testable here."""
     measured = effects(register, results)
-    sentences = causes(register, measured, results.caption.undelayed)
+    sentences = causes(register, measured, results.caption)
     return Scorecard(
         pd.DataFrame([_row(claim, register, results, sentences) for claim in claims]),
         measured,
@@ -104,23 +127,31 @@ def _row(
         ours = MEASURES[claim.measure](results, claim.files, **claim.arguments)
         ours = {name: one for name, one in ours.items() if not np.isnan(one.value)}
     caption = results.caption
-    compare = None if claim.compare is None else claim.compare.around(claim.value)
-    verdict = Verdict.NOT_TESTABLE
-    if compare is not None and not claim.not_testable:
-        verdict = judge(ours, compare, caption.delayed)
     without = ours.get(caption.undelayed or "", MISSING)
     main = next((one for name, one in ours.items() if name != caption.undelayed), without)
-    value = float("nan") if claim.value is None else claim.value
-    if claim.not_testable or verdict is Verdict.REPRODUCED:
-        cause = claim.not_testable
+    value = _published(claim, results)
+    error = _standard_error(main, results.confidence)
+    known = error if claim.value_error is None else claim.value_error
+    compare = claim.compare and claim.compare.around(value, float(np.hypot(error, known)))
+    verdict = Verdict.REPORTED if claim.no_verdict and ours else Verdict.NOT_TESTABLE
+    if compare is not None and not claim.not_testable and not claim.no_verdict:
+        # A printed number is judged under the delays that it was printed for.
+        delayed = {name: one for name, one in ours.items() if name == caption.delayed}
+        by = delayed if claim.kind is Kind.PRINTED and delayed else ours
+        verdict = judge(by, compare, caption.delayed)
+    held = "" if compare is None or np.isnan(without.value) else agrees(without, compare)
+    value = float("nan") if value is None else value
+    if claim.not_testable or verdict in (Verdict.REPRODUCED, Verdict.REPORTED):
+        cause = claim.not_testable or claim.no_verdict
     elif verdict is Verdict.NOT_TESTABLE:
         cause = f"this run has no {', '.join(absent)}" if absent else "no feasible run"
     elif verdict is Verdict.ONLY_WITH_DELAYS:
-        cause = sentences[register.only_with_delays]
+        cause = sentences[claim.causes.get("only_with_delays", register.only_with_delays)]
     else:
         cause = sentences.get(claim.causes.get("default", ""), "unexplained")
     return {
         "id": claim.id,
+        "kind": str(claim.kind),
         "place": claim.place,
         "statement": claim.statement,
         "unit": claim.unit,
@@ -136,11 +167,26 @@ def _row(
         "difference": main.value - value,
         "difference_percent": 100 * (main.value / value - 1) if value else float("nan"),
         "verdict": str(verdict),
+        "holds_without_delays": held,
         "cause": cause,
         "rule": claim.rule,
         "files": " ".join(claim.files),
         "minutes": claim.minutes,
     }
+
+
+def _published(claim: Claim, results: Results) -> float | None:
+    """The published value; of a claim about printed cells its own measure of them."""
+    if claim.value_from is None or claim.measure is None:
+        return claim.value
+    printed = results.printed(claim.value_from)
+    measured = MEASURES[claim.measure](printed, claim.files, **claim.arguments)
+    return next(iter(measured.values()), MISSING).value
+
+
+def _standard_error(estimate: Interval, confidence: float) -> float:
+    """Standard error of an estimate, nearly: as if its interval were a normal one."""
+    return (estimate.high - estimate.low) / 2 / float(ndtri((1 + confidence) / 2))
 
 
 def _limits(compare: Comparison) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bprr.ground.storage import replacing
+from bprr.report.claims import Kind
 from bprr.report.results import Results
 from bprr.report.scorecard import Scorecard
 
@@ -23,11 +25,16 @@ __all__ = [
     "write_scorecard",
 ]
 
+BEYOND = 8  # percent: printed numbers that are reproduced, and yet listed
+
 
 def summary(card: Scorecard) -> str:
     """What the terminal shows: the verdicts, and where the gain comes from."""
     lines = [f"{len(card.claims)} published numbers and claims:"]
-    lines += [f"  {count:>4}  {verdict}" for verdict, count in card.counts.items()]
+    for kind, row in card.by_kind.iterrows():
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in row.items() if count)
+        lines.append(f"  {kind}: {counts}")
+    lines += [f"  beyond {BEYOND:g} %: {text}" for text in beyond(card)]
     baseline = card.results.caption.pair[1]
     lines.append(f"Time per token against {baseline}' at λ = {card.headline_x:g}/s, step by step:")
     for (topology, x, which), steps in _decompositions(card):
@@ -39,10 +46,19 @@ def summary(card: Scorecard) -> str:
     return "\n".join(lines if len(card.decomposition) else lines[:-1])
 
 
+def beyond(card: Scorecard) -> list[str]:
+    """Printed numbers that ours are farther from than `BEYOND` percent."""
+    printed = card.claims[card.claims["kind"] == str(Kind.PRINTED)]
+    far = printed[printed["difference_percent"].abs() > BEYOND]
+    return [
+        f"{row['statement']} ({row['difference_percent']:+.0f} %)" for row in far.to_dict("records")
+    ]
+
+
 def markdown(card: Scorecard) -> str:
     """Counts, decomposition, and a table of all claims."""
     method, baseline = card.results.caption.pair
-    counts = pd.DataFrame(card.counts.items(), columns=["verdict", "claims"])
+    counts = card.by_kind.reset_index()
     parts = {
         "# Scorecard": _table(counts),
         "## Where the gain comes from": [
@@ -66,23 +82,37 @@ def claims_text(card: Scorecard) -> pd.DataFrame:
             with_interval(*(scale * row[f"{name}{end}"] for end in ("", "_low", "_high")))
             for name in ("ours", "ours_without_delays")
         )
-        difference = row["difference_percent"]
         printed = row["published_text"] or f"{number(scale * row['published'])} {unit}".strip()
         rows.append(
             {
                 "claim": row["statement"],
+                "kind": row["kind"],
                 "place": row["place"],
                 "published": printed,
                 "ours": f"{ours} {unit}".strip() if ours else "",
                 "without delays": f"{without} {unit}".strip() if without else "",
-                "difference": "" if np.isnan(difference) else f"{difference:+.0f} %",
+                "difference": _difference(row),
                 "verdict": row["verdict"],
+                "holds without delays": {True: "yes", False: "no"}.get(
+                    row["holds_without_delays"], ""
+                ),
                 "cause": row["cause"],
                 "command": f"snakemake --cores all {_targets(card.results, row['files'].split())}",
                 "minutes": f"{row['minutes']:g}",
             }
         )
     return pd.DataFrame(rows)
+
+
+def _difference(row: Mapping[Any, Any]) -> str:
+    """Difference to what is published: in percent, in points of a share, as a ratio of times."""
+    if np.isnan(row["difference"]):
+        return ""
+    if row["kind"] == str(Kind.RUNNING_TIME):
+        return f"{row['ours'] / row['published']:.2g} times as long"
+    if row["unit"] == "share":
+        return f"{100 * row['difference']:+.1f} points"
+    return f"{row['difference_percent']:+.0f} %"
 
 
 def _targets(results: Results, files: Sequence[str]) -> str:
@@ -133,10 +163,11 @@ def effects_text(card: Scorecard) -> pd.DataFrame:
     rows = [
         {
             "discrepancy": row["discrepancy"].replace("_", " "),
+            "of": row["quantity"],
             "network": caption.topology(row["topology"]),
             "delays": caption.variants[row["allocation_delays"]].label,
-            "ratio before": with_interval(row["before"], row["before_low"], row["before_high"]),
-            "ratio after": with_interval(row["after"], row["after_low"], row["after_high"]),
+            "before": with_interval(row["before"], row["before_low"], row["before_high"]),
+            "after": with_interval(row["after"], row["after_low"], row["after_high"]),
             "effect": "" if np.isnan(row["effect"]) else f"{row['effect']:+.3f}",
         }
         for row in card.effects.to_dict("records")
@@ -175,7 +206,8 @@ def write_scorecard(card: Scorecard, csv: Path) -> list[Path]:
     tables = {"claims": card.claims, "decomposition": card.decomposition, "effects": card.effects}
     # Through pandas, which writes missing numbers as null.
     records = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
-    content = {"counts": card.counts, **records, "causes": card.causes}
+    kinds = json.loads(card.by_kind.to_json(orient="index"))
+    content = {"counts": card.counts, "kinds": kinds, **records, "causes": card.causes}
     claims, parts, switches = (
         table.to_csv(index=False, float_format="%.9g") for table in tables.values()
     )

@@ -20,6 +20,7 @@ class Verdict(StrEnum):
     NOT_REPRODUCED = "not reproduced"
     CONTRADICTED = "contradicted"
     NOT_TESTABLE = "not testable here"
+    REPORTED = "reported without a verdict"
 
 
 def agrees(ours: Interval, compare: Comparison) -> bool:
@@ -35,12 +36,9 @@ def agrees(ours: Interval, compare: Comparison) -> bool:
 
 
 def contradicts(ours: Interval, compare: Comparison) -> bool:
-    """Whether our whole interval lies where the claim is contradicted."""
-    # An estimate without an interval stands for itself.
-    low = ours.value if isnan(ours.low) else ours.low
-    high = ours.value if isnan(ours.high) else ours.high
-    below = compare.contradicted_below is not None and high < compare.contradicted_below
-    above = compare.contradicted_above is not None and low > compare.contradicted_above
+    """Whether our whole interval lies where the claim is contradicted; without one, never."""
+    below = compare.contradicted_below is not None and ours.high < compare.contradicted_below
+    above = compare.contradicted_above is not None and ours.low > compare.contradicted_above
     return below or above
 
 

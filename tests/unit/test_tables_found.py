@@ -1,0 +1,174 @@
+"""Tables III and VI in the settings found: cells, sensitivity, and the answer in four sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bprr.figures.answer import answer
+from bprr.figures.cells import as_printed, printed_cells
+from bprr.figures.from_settings import study_caption
+from bprr.figures.published import published_results
+from bprr.figures.sensitivity import draw_sensitivity, sensitivity_table
+from bprr.figures.tables_found import (
+    against_gpus,
+    draw_against_gpus,
+    draw_found,
+    draw_trend,
+    found_table,
+    gains_by_network,
+)
+from bprr.ground.errors import InputError
+from bprr.scenario.draw import draw
+from bprr.scenario.scenario import load_scenario
+from bprr.settings.configuration import load_settings
+from bprr.study.points import catalogue, sweep_points
+
+PUBLISHED = published_results(Path("data/published/results.csv"))
+SETTINGS = load_settings()
+STUDY = study_caption(SETTINGS, ["tables_found", "tables_sensitivity", "table3", "table6", "fig9"])
+CAPTION = STUDY.sweeps["tables_found"]
+FACTORS = {"published": 1.0, "none": 0.25, "nine_servers": 1.0}
+
+
+def own(figure: str, factor: float = 1.0) -> pd.DataFrame:
+    """Two runs of every printed cell, the printed value times a factor; Table III at 1/s."""
+    rows = [
+        {
+            "figure": figure, "topology": cell["setting"], "x": number, "method": cell["method"],
+            "allocation_delays": variant, "run": run, "output_tokens": cell["output_tokens"],
+            "rate_per_s": 1.0 if cell["table"] == "table3" else cell["rate_per_s"],
+            "per_token_ms": 1000 * cell["simulator"] * factor * less,
+        }
+        for number, cell in printed_cells(PUBLISHED).iterrows()
+        if cell["table"] == "table6" or cell["rate_per_s"] == 0.1
+        for variant, less in FACTORS.items()
+        for run in range(2)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_every_printed_cell_stands_beside_both_settings() -> None:
+    table = found_table(own("tables_found", 1.01), own("table3", 2.0), PUBLISHED, CAPTION)
+    assert list(table) == [
+        "table", "setting", "method", "rate_per_s", "output_tokens",
+        "published_s", "found_s", "low", "high", "stated_s", "measured_gpu_s",
+    ]  # fmt: skip
+    assert len(table) == 48
+    assert not table.isna().any(axis=None)
+    np.testing.assert_allclose(table["found_s"], 1.01 * table["published_s"])
+    np.testing.assert_allclose(table["stated_s"], 2 * table["published_s"])
+    draw_found(table, CAPTION)
+
+
+def test_cells_are_found_by_their_setting() -> None:
+    cells = as_printed(own("tables_found"), PUBLISHED)
+    both = cells[cells["topology"] == "cluster0"].groupby("rate_per_s")["per_token_ms"]
+    assert sorted(both.groups) == [0.1, 0.5]
+    assert both.sum().nunique() == 1
+    assert len(cells) == 48 * 2 * len(FACTORS)
+
+
+def test_simulations_are_scored_against_the_gpus() -> None:
+    table = against_gpus(own("tables_found"), own("table3", 2.0), PUBLISHED, CAPTION)
+    medians = table.assign(size=table["deviation"].abs()).groupby("source")["size"].median()
+    assert len(table) == 5 * 48
+    assert medians["ours, setting found"] == pytest.approx(medians["the authors' simulator"])
+    assert medians["ours, setting found, without delays"] > 0.7
+    draw_against_gpus(table, CAPTION)
+
+
+def test_gains_by_network() -> None:
+    gains = gains_by_network(own("tables_found"), PUBLISHED, CAPTION)
+    wide = gains.pivot(index="source", columns="setting", values="gain")
+    assert len(wide) == 2 + len(FACTORS)
+    trend = wide["gts_ce"] - wide["abovenet"]
+    assert trend["printed, simulator"] == pytest.approx(0.0777, abs=1e-4)
+    assert trend["printed, measured on GPUs"] == pytest.approx(0.1468, abs=1e-4)
+    draw_trend(gains, CAPTION)
+
+
+def test_sensitivity_tells_what_was_changed() -> None:
+    """Only AboveNet at 100 requests is off, by half; all else is as found."""
+    caption = STUDY.sweeps["tables_sensitivity"]
+    base = own("tables_sensitivity")
+    parts = []
+    for topology, changes in caption.changes.items():
+        cells = base[base["topology"] == topology]
+        for number, (key, value) in enumerate(changes):
+            off = topology == "abovenet" and key == "workload.requests" and value == 100
+            row = cells.assign(x=number, per_token_ms=cells["per_token_ms"] * (1.5 if off else 1))
+            parts.append(row)
+    table = sensitivity_table(pd.concat(parts), PUBLISHED, caption)
+    changed = table[table["mean_error"] > 1e-9]
+    assert changed[["key", "value", "cells"]].to_numpy().tolist() == [
+        ["workload.requests", "100", 48]
+    ]
+    assert changed["mean_error"].item() == pytest.approx(0.5 * 8 / 48)
+    assert set(table["key"]) == {"", *SETTINGS.sweeps["tables_sensitivity"].one_at_a_time}
+    draw_sensitivity(table, caption)
+
+
+def test_one_key_at_a_time() -> None:
+    sweep = SETTINGS.sweeps["tables_sensitivity"]
+    points = sweep.points("cluster0")
+    assert len(points) == 2 * (1 + 8 + 4 + 4 + 3 + 5 + 4 + 1)
+    # One rate for both columns is one experiment.
+    at_one = [point for key, value, point in sweep.changed_points("abovenet")
+              if (key, value) == ("workload.rate_per_s", 1)]  # fmt: skip
+    assert len(at_one) == 2
+    assert len(sweep_points(SETTINGS, "tables_sensitivity", "abovenet")) == len(
+        sweep.points("abovenet")
+    )
+
+
+def test_orders_of_joining_and_delays_of_links() -> None:
+    found = load_scenario("table3_found")
+    order = draw(found, catalogue(SETTINGS), 2025, 7).join_order
+    assert order.tolist() == [1, 8, 2, 6, 5, 4, 0, 3, 7]
+    with pytest.raises(InputError, match="each of the servers 1 to 9 once"):
+        draw(load_scenario("table3_found", {"join_order": [1, 2]}), catalogue(SETTINGS), 1, 0)
+    near, far = (
+        draw(
+            load_scenario("table6_found", {"network.delay_factor": factor}),
+            catalogue(SETTINGS),
+            1,
+            0,
+        )
+        for factor in (1.0, 2.93)
+    )
+    nodes = near.server_node
+    np.testing.assert_allclose(
+        far.network.rtt_ms(nodes, nodes), 2.93 * near.network.rtt_ms(nodes, nodes)
+    )
+
+
+def test_the_answer_changes_with_the_results() -> None:
+    def told(ratio: float, factor: float) -> list[str]:
+        headline = pd.DataFrame(
+            [
+                {"figure": "fig9", "topology": topology, "x": x, "allocation_delays": variant,
+                 "ratio": ratio if variant == "none" else 0.3}
+                for topology in ("abovenet", "gts_ce")
+                for x in (0.05, 1.0)
+                for variant in ("published", "none")
+            ]
+        )  # fmt: skip
+        found, stated = own("tables_found", factor), own("table3")
+        table = found_table(found, stated, PUBLISHED, CAPTION)
+        return answer(headline, table, against_gpus(found, stated, PUBLISHED, CAPTION), STUDY)
+
+    first, gpus, calibration, unknown = told(0.6, 1.02)
+    assert "without any such delay 60 % (median 60 %)" in first
+    assert "60 % on AboveNet, 60 % on GTS-CE" in first
+    assert "saved 63 to 80 %" in gpus
+    assert "48 cells" in gpus
+    assert "2.0 % in the mean" in gpus
+    other = told(0.7, 1.05)
+    assert "70 % on GTS-CE" in other[0]
+    assert "5.0 % in the mean" in other[1]
+    assert other[2] != calibration
+    assert other[3] == unknown
