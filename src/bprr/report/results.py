@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from bprr.figures.caption import StudyCaption
+from bprr.figures.means import asked_means
 from bprr.ground.results import REQUESTS
 from bprr.ground.tables import Schema, read_table
-from bprr.study.summary import run_means
 
 __all__ = ["Results"]
 
@@ -45,7 +45,7 @@ class Results:
         """Run means of one or several sweeps (`bprr.study.summary.run_means`)."""
         for name in names:
             if name not in self._means:
-                self._means[name] = run_means(self.table(name))
+                self._means[name] = asked_means(self.path(name), self.caption)
         return pd.concat([self._means[name] for name in names], ignore_index=True)
 
     def by_variant(self, means: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
