@@ -21,7 +21,9 @@ NOT_DRAWN = ("details", "seed", "runs")  # only the report says these
 CAPTIONS = {
     pair: caption("caption_{}_{}".format(*pair), [pair[0]], NOT_DRAWN, pair[1]) for pair in SWEPT
 }
-TABLE_CAPTIONS = {name: caption(f"caption_{name}", [name], NOT_DRAWN) for name in TABLES}
+TABLE_CAPTIONS = {
+    name: caption(f"caption_{name}", [name], NOT_DRAWN) for name in (*TABLES, "tables_sensitivity")
+}
 HEADLINE_CAPTION = caption(
     "caption_headline", sorted({name for name, _ in IN_HEADLINE}), (*NOT_DRAWN, "title")
 )
@@ -142,7 +144,7 @@ rule tables_sensitivity:
         ),
         others=multiext(f"{FIGURES}/tables_sensitivity", ".png", ".csv"),
     params:
-        caption=lambda wildcards: CAPTIONS["tables_sensitivity"],
+        caption=lambda wildcards: TABLE_CAPTIONS["tables_sensitivity"],
         data=lambda wildcards: files_hash([PUBLISHED_RESULTS]),
         source=lambda wildcards: source_hash("bprr.figures.sensitivity"),
     log:
