@@ -13,12 +13,15 @@ from bprr.figures.caption import StudyCaption, Variant, read_caption
 from bprr.figures.decomposition import draw_decomposition, plot_decomposition
 from bprr.figures.from_settings import caption_slice, study_caption
 from bprr.figures.headline import draw_headline, headline_table, plot_headline, summary_table
+from bprr.figures.means import asked_means
 from bprr.figures.published import artefact_means, published_results
 from bprr.figures.running_times import running_times_layout, running_times_table
 from bprr.figures.swarm_map import draw_map
 from bprr.figures.sweep import conditions, draw_sweep, plot_sweep, sweep_table
 from bprr.figures.tables import comparison, comparison_layout, render_table
 from bprr.ground.errors import BprrError, InputError
+from bprr.ground.storage import write_table
+from bprr.report.results import Results
 from bprr.settings.configuration import load_settings
 from bprr.study.summary import run_means
 from bprr.study.swarm_view import SwarmView
@@ -405,6 +408,29 @@ def test_tables_of_another_study_are_refused(study, tmp_path, change, message):
         with pytest.raises(InputError, match=message):
             plot()
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_table_made_from_something_else_is_refused(study, tmp_path):
+    path = tmp_path / "fig7_abovenet.parquet"
+    asked = study.sweeps["fig7"].made["abovenet"].model_dump()
+    made = {"settings_hash": asked["settings_hash"], "data": asked["data"]}
+    write_table(sweep_requests(), path, made, asked["source"])
+    assert len(asked_means(path, study))
+    plots = (
+        lambda: plot_sweep(path, study, ARTEFACT, tmp_path / "a"),
+        lambda: plot_headline([path], study, tmp_path / "b"),
+        lambda: Results(tmp_path, study, PUBLISHED).means(path.name),
+    )
+    for key in made:
+        write_table(sweep_requests(), path, {**made, key: "0123"}, asked["source"])
+        for plot in plots:
+            with pytest.raises(InputError, match=rf"fig7_abovenet\.parquet: {key}: got '0123'"):
+                plot()
+    write_table(sweep_requests(), path, made, "0123")
+    with pytest.raises(InputError, match="source: got '0123'"):
+        asked_means(path, study)
+    write_table(sweep_requests(), path, {}, "")  # somebody's, of whom nothing is asked
+    assert len(asked_means(path, study))
 
 
 def test_one_point_shows_every_method_and_one_run_claims_no_interval(fig7, study):

@@ -12,13 +12,18 @@ def results_of(pairs):
     return [f"{RESULTS}/sweeps/{name}_{topology}.parquet" for name, topology in pairs]
 
 
-def caption(name, sweeps=(), unsaid=()):
+def caption(name, sweeps=(), unsaid=(), topology=None):
     """Path of what an exhibit of some sweeps says."""
-    return settings_slice(or_stop(caption_slice, SETTINGS, name, sweeps, unsaid))
+    return settings_slice(or_stop(caption_slice, SETTINGS, name, sweeps, unsaid, topology))
 
 
 NOT_DRAWN = ("details", "seed", "runs")  # only the report says these
-CAPTIONS = {name: caption(f"caption_{name}", [name], NOT_DRAWN) for name in SETTINGS.sweeps}
+CAPTIONS = {
+    pair: caption("caption_{}_{}".format(*pair), [pair[0]], NOT_DRAWN, pair[1]) for pair in SWEPT
+}
+TABLE_CAPTIONS = {
+    name: caption(f"caption_{name}", [name], NOT_DRAWN) for name in (*TABLES, "tables_sensitivity")
+}
 HEADLINE_CAPTION = caption(
     "caption_headline", sorted({name for name, _ in IN_HEADLINE}), (*NOT_DRAWN, "title")
 )
@@ -38,7 +43,7 @@ rule figure:
         ),
         others=multiext(f"{FIGURES}/{{sweep}}_{{topology}}", ".png", ".csv"),
     params:
-        caption=lambda wildcards: CAPTIONS[wildcards.sweep],
+        caption=lambda wildcards: CAPTIONS[wildcards.sweep, wildcards.topology],
         data=lambda wildcards: files_hash([ARTEFACT]),
         source=lambda wildcards: source_hash("bprr.figures.sweep"),
     log:
@@ -86,7 +91,7 @@ rule table:
         ),
         others=multiext(f"{FIGURES}/{{table}}", ".png", ".csv", ".md"),
     params:
-        caption=lambda wildcards: CAPTIONS[wildcards.table],
+        caption=lambda wildcards: TABLE_CAPTIONS[wildcards.table],
         data=lambda wildcards: files_hash([PUBLISHED_RESULTS]),
         source=lambda wildcards: source_hash("bprr.figures.tables"),
     log:
@@ -141,7 +146,7 @@ rule tables_sensitivity:
         ),
         others=multiext(f"{FIGURES}/tables_sensitivity", ".png", ".csv"),
     params:
-        caption=lambda wildcards: CAPTIONS["tables_sensitivity"],
+        caption=lambda wildcards: TABLE_CAPTIONS["tables_sensitivity"],
         data=lambda wildcards: files_hash([PUBLISHED_RESULTS]),
         source=lambda wildcards: source_hash("bprr.figures.sensitivity"),
     log:

@@ -23,6 +23,7 @@ __all__ = [
     "METRIC_LABELS",
     "Caption",
     "Compared",
+    "Made",
     "StudyCaption",
     "SweepCaption",
     "Variant",
@@ -106,6 +107,14 @@ class Caption(Strict):
         return f"{runs:g} runs with {self.level} confidence intervals"
 
 
+class Made(Strict):
+    """What a table is made from, as its provenance says it."""
+
+    settings_hash: str
+    data: str
+    source: str
+
+
 class SweepCaption(Caption):
     """What the exhibits of one sweep say."""
 
@@ -117,6 +126,7 @@ class SweepCaption(Caption):
     changes: dict[str, list[tuple[str, Any]]] = Field(
         {}, description="by topology: what is changed at each point, x numbering them, and to what"
     )
+    made: dict[str, Made] = Field({}, description="what the table of each network is made from")
 
     @property
     def heading(self) -> str:

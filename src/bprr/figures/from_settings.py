@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-from bprr.figures.caption import Compared, StudyCaption, SweepCaption, Variant
+from bprr.figures.caption import Compared, Made, StudyCaption, SweepCaption, Variant
 from bprr.settings.configuration import Settings, Sweep
 from bprr.study.points import sweep_points
-from bprr.study.slices import Slice
+from bprr.study.slices import Slice, input_files
+from bprr.study.status import planned_sweep
 from bprr.study.timing import SETTINGS_TIMED
 
 __all__ = ["caption_slice", "study_caption"]
@@ -17,23 +19,29 @@ MS_PER_S = 1000.0
 
 
 def caption_slice(
-    settings: Settings, name: str, sweeps: Iterable[str] = (), unsaid: Iterable[str] = ()
+    settings: Settings,
+    name: str,
+    sweeps: Iterable[str] = (),
+    unsaid: Iterable[str] = (),
+    topology: str | None = None,
 ) -> Slice:
     """What exhibits of some sweeps say, as a file of its own; of none: what all have in common.
 
     ``unsaid`` are fields of captions that these exhibits do not show.
     """
-    content = study_caption(settings, sweeps).model_dump(mode="json")
+    content = study_caption(settings, sweeps, topology).model_dump(mode="json")
     for key in unsaid:
         for caption in (content, *content["sweeps"].values()):
             caption.pop(key, None)
     return Slice(name, content)
 
 
-def study_caption(settings: Settings, sweeps: Iterable[str] | None = None) -> StudyCaption:
-    """Caption of some sweeps, or of all, with the names that these use."""
-    captions = {name: _sweep(settings, name) for name in settings.sweeps if sweeps is None}
-    captions |= {name: _sweep(settings, name) for name in sweeps or ()}
+def study_caption(
+    settings: Settings, sweeps: Iterable[str] | None = None, topology: str | None = None
+) -> StudyCaption:
+    """Caption of some sweeps, or of all, on all their networks or one, with the names they use."""
+    chosen = settings.sweeps if sweeps is None else sweeps
+    captions = {name: _sweep(settings, name, topology) for name in chosen}
     pair = [settings.compared.baseline, settings.compared.method]
     usual = {
         name: {method: [variant.of(method)] for method in pair}
@@ -58,8 +66,9 @@ def study_caption(settings: Settings, sweeps: Iterable[str] | None = None) -> St
     return caption.model_copy(update={"topologies": caption.topologies | timed})
 
 
-def _sweep(settings: Settings, name: str) -> SweepCaption:
+def _sweep(settings: Settings, name: str, topology: str | None) -> SweepCaption:
     sweep = settings.sweeps[name]
+    topologies = sweep.topologies if topology is None else [topology]
     points = [point for place in sweep.topologies for point in sweep_points(settings, name, place)]
     pair = [settings.compared.baseline, settings.compared.method]
     delays_ms = {
@@ -71,8 +80,16 @@ def _sweep(settings: Settings, name: str) -> SweepCaption:
         for variant in settings.variants_of(sweep)
     }
     changed = ", ".join(f"{key} = {value}" for key, value in sweep.set.items())
+    made = {}
+    for place in topologies:
+        # A file that is still to be made becomes part of the settings once it is there.
+        if all(Path(path).exists() for path in input_files(settings, (name, place))):
+            planned = planned_sweep(settings, name, place)
+            made[place] = Made(
+                settings_hash=planned.settings.digest, data=planned.data, source=planned.source
+            )
     return SweepCaption(
-        **_common(settings, sweep.methods, sweep.topologies, delays_ms),
+        **_common(settings, sweep.methods, topologies, delays_ms),
         name=name,
         title=sweep.title or name,
         x_label=sweep.x_label,
@@ -84,6 +101,7 @@ def _sweep(settings: Settings, name: str) -> SweepCaption:
         },
         details=f"Scenario {_scenarios(sweep)}; varied: {', '.join(sweep.axes)}"
         f"{changed and '; set: ' + changed}; {sweep.runs or settings.runs} runs",
+        made=made,
     )
 
 

@@ -21,10 +21,9 @@ from matplotlib.ticker import PercentFormatter
 from bprr.figures import style
 from bprr.figures.answer import answer, found_tables
 from bprr.figures.caption import Caption, StudyCaption
-from bprr.ground.results import REQUESTS
+from bprr.figures.means import asked_means
 from bprr.ground.storage import replacing
-from bprr.ground.tables import read_table
-from bprr.study.summary import run_means, summarize
+from bprr.study.summary import summarize
 
 __all__ = ["draw_headline", "headline_table", "plot_headline", "summary_table"]
 
@@ -184,7 +183,7 @@ def plot_headline(
     Tables of requests are shown in their order: a panel per sweep, in it a group per network.
     With ``figures/tables_found.csv``, and that of the GPUs beside it, the answer stands below.
     """
-    means = [run_means(read_table(path, REQUESTS)) for path in sweep_parquets]
+    means = [asked_means(path, study) for path in sweep_parquets]
     for path, rows in zip(sweep_parquets, means, strict=True):
         study.sweep_of(rows, path)  # refuses another study's
     table = headline_table(pd.concat(means, ignore_index=True), study)

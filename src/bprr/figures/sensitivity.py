@@ -13,10 +13,8 @@ from matplotlib.figure import Figure
 from bprr.figures import style
 from bprr.figures.caption import StudyCaption, SweepCaption
 from bprr.figures.cells import CELL, own_cells, printed_cells
+from bprr.figures.means import asked_means
 from bprr.figures.published import published_results
-from bprr.ground.results import REQUESTS
-from bprr.ground.tables import read_table
-from bprr.study.summary import run_means
 
 __all__ = ["draw_sensitivity", "plot_sensitivity", "sensitivity_table"]
 
@@ -111,9 +109,7 @@ def plot_sensitivity(
     sweep_parquets: Sequence[Path], study: StudyCaption, published_csv: Path, stem: Path
 ) -> list[Path]:
     """Make the figure from the requests of the sweep, a file per setting: CSV, PDF and PNG."""
-    means = pd.concat(
-        [run_means(read_table(path, REQUESTS)) for path in sweep_parquets], ignore_index=True
-    )
+    means = pd.concat([asked_means(path, study) for path in sweep_parquets], ignore_index=True)
     caption = study.sweep_of(means, sweep_parquets[0])
     table = sensitivity_table(means, published_results(published_csv), caption)
     return style.save(draw_sensitivity(table, caption), table, stem)

@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation, Transform
+from numpy.typing import ArrayLike
 
 from bprr.ground.storage import replacing
 
@@ -166,7 +167,7 @@ def dodged(
     return {name: base + move for name, move in zip(names, moved, strict=True)}
 
 
-def include(axes: Axes, x: np.ndarray, *values: np.ndarray) -> None:
+def include(axes: Axes, x: ArrayLike, *values: ArrayLike) -> None:
     """Let axes reach some values at places."""
     for y in values:
         axes.update_datalim(np.column_stack([x, y]))
@@ -214,10 +215,11 @@ def log_axis(axes: Axes, room_below: float = 0.0) -> None:
     axes.set_ylim(low, high)
     decades = np.log10(high / low)
     steps = (1, 2, 5) if decades < 2 else (1, 3) if decades < 4 else (1,)
-    ticks = LogLocator(subs=steps).tick_values(low, high)
+    ticks = np.asarray(LogLocator(subs=steps).tick_values(low, high))
     if np.count_nonzero((ticks >= low) & (ticks <= high)) < 3:  # a span of less than a decade
-        ticks = MaxNLocator(5).tick_values(low, high)
-    axes.yaxis.set_major_locator(FixedLocator(ticks[(ticks >= low) & (ticks <= high)]))
+        ticks = np.asarray(MaxNLocator(5).tick_values(low, high))
+    shown = ticks[(ticks >= low) & (ticks <= high)].tolist()
+    axes.yaxis.set_major_locator(FixedLocator(shown))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
 

@@ -14,10 +14,9 @@ from matplotlib.lines import Line2D
 
 from bprr.figures import style
 from bprr.figures.caption import METRIC_LABELS, StudyCaption, SweepCaption
+from bprr.figures.means import asked_means
 from bprr.figures.published import artefact_means
-from bprr.ground.results import REQUESTS
-from bprr.ground.tables import read_table
-from bprr.study.summary import METRICS, POINT, run_means, summarize
+from bprr.study.summary import METRICS, POINT, summarize
 
 __all__ = ["conditions", "draw_sweep", "plot_sweep", "sweep_table"]
 
@@ -133,7 +132,7 @@ def _panel(
             alone = known & ~np.r_[False, known[:-1]] & ~np.r_[known[1:], False]
             axes.plot(at[alone], mean[alone], **line | {"marker": "_", "markersize": 20})
             continue
-        shift = {"transform": beside[str(name)]}
+        shift: dict[str, Any] = {"transform": beside[str(name)]}
         low, high = rows["ci_low"].to_numpy() / unit, rows["ci_high"].to_numpy() / unit
         axes.errorbar(
             at, mean, yerr=np.vstack([mean - low, high - mean]), **look.line(),
@@ -152,7 +151,8 @@ def _mark_infeasible(axes: Axes, shown: pd.DataFrame, methods: Sequence[str]) ->
     looks = style.method_styles(methods)
     beside = style.dodged(axes.get_xaxis_transform(), axes, names, step_pt=7.0)
     for row in failed.to_dict("records"):
-        common = {"color": looks[row["method"]].color, "transform": beside[row["method"]]}
+        name = row["method"]
+        common: dict[str, Any] = {"color": looks[name].color, "transform": beside[name]}
         axes.plot(row["x"], 0.03, "x", clip_on=False, markersize=4, **common)
         text = "all" if row["runs"] == 0 else f"{row['infeasible_runs']}"
         axes.text(row["x"], 0.06, text, ha="center", fontsize=5.5, **common)
@@ -176,7 +176,7 @@ def plot_sweep(
     sweep_parquet: Path, study: StudyCaption, artefact_csv: Path, stem: Path
 ) -> list[Path]:
     """Make the figure of one sweep on one topology from its table of requests: CSV, PDF, PNG."""
-    means = run_means(read_table(sweep_parquet, REQUESTS))
+    means = asked_means(sweep_parquet, study)
     caption = study.sweep_of(means, sweep_parquet)
     table = sweep_table(means, caption, artefact_means(artefact_csv))
     return style.save(draw_sweep(table, caption, conditions(means, caption)), table, stem)

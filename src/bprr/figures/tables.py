@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from bprr.figures.caption import Caption, StudyCaption, SweepCaption
+from bprr.figures.means import asked_means
 from bprr.figures.published import published_results
 from bprr.figures.text_table import TextTable
-from bprr.ground.results import REQUESTS
-from bprr.ground.tables import read_table
-from bprr.study.summary import run_means, summarize
+from bprr.study.summary import summarize
 
 __all__ = ["comparison", "comparison_layout", "render_table"]
 
@@ -194,9 +193,7 @@ def render_table(
     sweep_parquets: Sequence[Path], study: StudyCaption, published_csv: Path, stem: Path
 ) -> list[Path]:
     """Make Table III or VI from requests, a file per client or network: CSV, PDF, PNG, Markdown."""
-    means = pd.concat(
-        [run_means(read_table(path, REQUESTS)) for path in sweep_parquets], ignore_index=True
-    )
+    means = pd.concat([asked_means(path, study) for path in sweep_parquets], ignore_index=True)
     caption = study.sweep_of(means, sweep_parquets[0])
     table = comparison(means, published_results(published_csv), caption)
     return comparison_layout(table, caption).save(table, stem)

@@ -20,10 +20,9 @@ from matplotlib.ticker import PercentFormatter
 from bprr.figures import style
 from bprr.figures.caption import Caption, StudyCaption
 from bprr.figures.cells import CELL, as_printed, own_cells, printed_cells
+from bprr.figures.means import asked_means
 from bprr.figures.published import published_results
-from bprr.ground.results import REQUESTS
-from bprr.ground.tables import read_table
-from bprr.study.summary import paired_ratio, run_means
+from bprr.study.summary import paired_ratio
 
 __all__ = [
     "FOUND",
@@ -247,9 +246,7 @@ def plot_tables_found(
     sweep_parquets: Sequence[Path], study: StudyCaption, published_csv: Path, stem: Path
 ) -> list[Path]:
     """Make the three exhibits: ``<stem>``, ``<stem>_gpus`` and ``<stem>_trend``."""
-    means = pd.concat(
-        [run_means(read_table(path, REQUESTS)) for path in sweep_parquets], ignore_index=True
-    )
+    means = pd.concat([asked_means(path, study) for path in sweep_parquets], ignore_index=True)
     found, stated = means[means["figure"] == FOUND], means[means["figure"] != FOUND]
     published = published_results(published_csv)
     caption = study.sweeps[FOUND]

@@ -9,10 +9,10 @@ import pandas as pd
 
 from bprr.figures.caption import StudyCaption
 from bprr.figures.cells import TABLE_SWEEPS, as_printed
+from bprr.figures.means import asked_means
 from bprr.figures.published import published_results
 from bprr.ground.results import REQUESTS
 from bprr.ground.tables import Schema, read_table
-from bprr.study.summary import run_means
 
 __all__ = ["Results"]
 
@@ -50,7 +50,7 @@ class Results:
         """
         for name in names:
             if name not in self._means:
-                means = run_means(self.table(name))
+                means = asked_means(self.path(name), self.caption)
                 if set(means["figure"]) & TABLE_SWEEPS:
                     means = as_printed(means, published_results(self.published))
                 self._means[name] = means
