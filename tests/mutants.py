@@ -1,6 +1,6 @@
 """Do the tests notice? One small change of the source at a time, and the tests of its room.
 
-    make mutants ARGS="--seed 2 --number 30 --room figures"
+    make mutants ARGS="--seed 2 --number 30 --below figures"
 
 Survivors are shown as changes; some are equivalent to the source, the others are holes. Changes are
 drawn uniformly over all places, by a seed. Tests run in a copy of the project, in processes forked
@@ -240,11 +240,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--number", type=int, default=140)
-    parser.add_argument("--room", choices=sorted(TESTS), help="of one room alone")
+    parser.add_argument("--below", default="", help="of this room or file alone")
     parser.add_argument("--at-once", type=int, default=2, help="processes")
     arguments = parser.parse_args()
 
-    known = [m for m in all_mutants() if arguments.room in (None, m.room)]
+    known = [m for m in all_mutants() if str(m.path).startswith(arguments.below)]
     chosen = random.Random(arguments.seed).sample(known, min(arguments.number, len(known)))
     chosen.sort(key=lambda mutant: (mutant.room, mutant.path))
     wanted = sorted({test for mutant in chosen for test in tests_of(mutant.room)})
@@ -258,10 +258,13 @@ def main() -> int:
         for test in [test for test, passes in passing.items() if not passes]:
             print(f"left out, for it fails without a change: {test}", flush=True)
         jobs = [(m, [t for t in tests_of(m.room) if passing[t]]) for m in chosen]
-        for mutant, alive in pool.imap_unordered(survives, jobs):
-            rooms[mutant.room].append(alive)
-            if alive:
-                print(f"survives {mutant}", flush=True)
+        try:
+            for mutant, alive in pool.imap_unordered(survives, jobs):
+                rooms[mutant.room].append(alive)
+                if alive:
+                    print(f"survives {mutant}", flush=True)
+        except KeyboardInterrupt:
+            print("interrupted; so far:")
     for room, outcomes in sorted(rooms.items()):
         killed = len(outcomes) - sum(outcomes)
         print(f"{room:<12} {killed:>3} of {len(outcomes):>3} noticed")
