@@ -22,14 +22,15 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("src", "tests", "config", "data", "docs", "workflow", "profiles", "benchmarks",
-          "Snakefile", "Makefile", "README.md", "claims.yaml", "discrepancies.yaml",
-          "pyproject.toml", "requirements.lock")  # fmt: skip
+          "Snakefile", "Makefile", "README.md", "CONTRIBUTING.md", "claims.yaml",
+          "discrepancies.yaml", "pyproject.toml", "requirements.lock")  # fmt: skip
 LOADED = ("numba", "pandas", "pyarrow.parquet", "pydantic", "scipy.optimize", "scipy.stats",
           "yaml", "matplotlib.figure", "seaborn", "hypothesis", "simpy", "pytest",
           "jsonschema")  # fmt: skip
@@ -223,8 +224,7 @@ def clean(test: str) -> tuple[str, bool]:
     return test, tried(FOLDER, [test]) == "passed"
 
 
-def survives(job: tuple[Mutant, list[str]]) -> tuple[Mutant, bool]:
-    mutant, tests = job
+def survives(mutant: Mutant, tests: list[str]) -> tuple[Mutant, bool]:
     path = FOLDER / "src/bprr" / mutant.path
     source, dates = path.read_bytes(), path.stat()
     try:
@@ -252,18 +252,22 @@ def main() -> int:
     rooms: dict[str, list[bool]] = defaultdict(list)
     with (
         tempfile.TemporaryDirectory() as parent,
-        get_context("spawn").Pool(arguments.at_once, start_worker, (parent,)) as pool,
+        ProcessPoolExecutor(
+            arguments.at_once, get_context("spawn"), start_worker, (parent,)
+        ) as pool,
     ):
-        passing = dict(pool.imap_unordered(clean, wanted))
+        passing = dict(pool.map(clean, wanted))
         for test in [test for test, passes in passing.items() if not passes]:
             print(f"left out, for it fails without a change: {test}", flush=True)
         jobs = [(m, [t for t in tests_of(m.room) if passing[t]]) for m in chosen]
         try:
-            for mutant, alive in pool.imap_unordered(survives, jobs):
+            for done in as_completed([pool.submit(survives, *job) for job in jobs]):
+                mutant, alive = done.result()
                 rooms[mutant.room].append(alive)
                 if alive:
                     print(f"survives {mutant}", flush=True)
         except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
             print("interrupted; so far:")
     for room, outcomes in sorted(rooms.items()):
         killed = len(outcomes) - sum(outcomes)
