@@ -24,6 +24,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -35,21 +36,22 @@ LOADED = ("numba", "pandas", "pyarrow.parquet", "pydantic", "scipy.optimize", "s
           "yaml", "matplotlib.figure", "seaborn", "hypothesis", "simpy", "pytest",
           "jsonschema")  # fmt: skip
 
-# What runs against a change in a room, the quickest to notice first. Measuring and the testbed need
-# machines of their own.
+# What runs against a change in a room, beside tests that name its module. Measuring and the testbed
+# need machines of their own.
 TESTS = {
-    "ground": "unit/performance unit/records property/ledger unit/reading unit/source"
-    " unit/intervals unit/bad_input unit/measures unit/policy_options golden/golden"
+    "ground": "unit/performance unit/records property/caches unit/reading unit/source"
+    " unit/bad_input unit/measures unit/policy_options golden/golden"
     " property/routing property/simulation unit/engines property/mutations",
     "settings": "unit/overlays unit/policy_options unit/bad_input unit/reading unit/slices",
-    "scenario": "unit/scenario unit/network unit/workload unit/bad_input golden/golden unit/reading"
-    " property/mutations",
+    "scenario": "unit/scenario unit/network unit/workload unit/traces unit/networks_of_others"
+    " unit/bad_input golden/golden unit/reading property/mutations",
     "placement": "unit/placements property/placement golden/golden unit/policy_options"
     " unit/performance",
     "routing": "property/routing golden/golden property/simulation unit/engines",
     "simulation": "unit/records unit/back_off unit/runs property/simulation golden/golden"
-    " unit/engines unit/summary property/ledger",
-    "service": "unit/engines unit/runs property/simulation unit/policy_options golden/golden",
+    " unit/engines unit/summary property/caches",
+    "service": "property/service unit/engines unit/runs property/simulation unit/policy_options"
+    " golden/golden",
     "offline": "unit/offline_verify unit/offline_slices unit/offline_backends unit/offline_figures"
     " unit/offline_optimum property/offline_agreement property/offline_bounds",
     "fit": "unit/fit unit/fit_command",
@@ -58,7 +60,7 @@ TESTS = {
     "figures": "unit/figures unit/offline_figures unit/fit",
     "report": "unit/measures unit/scorecard workflow/report unit/docs property/mutations",
     "commands": "unit/door unit/fit_command unit/offline_slices unit/policy_options unit/reading"
-    " workflow/odd_places unit/bad_input unit/api",
+    " workflow/odd_places unit/bad_input unit/api unit/offline_optimum",
 }
 LONGEST_S = 240
 
@@ -169,9 +171,21 @@ def all_mutants() -> list[Mutant]:
     return [mutant for mutant in found if mutant.room in TESTS]
 
 
-def tests_of(room: str) -> list[str]:
-    paths = [f"tests/{name.replace('/', '/test_')}.py" for name in TESTS[room].split()]
-    return [path for path in paths if (ROOT / path).exists()]
+@cache
+def texts() -> dict[str, str]:
+    """Every test file that can run here, and what stands in it."""
+    paths = (path for path in (ROOT / "tests").rglob("test_*.py") if "testbed" not in path.name)
+    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in sorted(paths)}
+
+
+def tests_of(mutant: Mutant) -> set[str]:
+    """Tests that name a module or run its command, and those of its room."""
+    stem = mutant.path.stem
+    named = f"bprr.{'.'.join(mutant.path.with_suffix('').parts)} "
+    if mutant.room == "commands":
+        named = f'"{stem.replace("_", "-")}"'
+    room = {f"tests/{name.replace('/', '/test_')}.py" for name in TESTS[mutant.room].split()}
+    return {test for test, text in texts().items() if named in text or test in room}
 
 
 def tried(folder: Path, tests: list[str]) -> str:
@@ -220,8 +234,10 @@ def start_worker(parent: str) -> None:
         importlib.import_module(module)
 
 
-def clean(test: str) -> tuple[str, bool]:
-    return test, tried(FOLDER, [test]) == "passed"
+def clean(test: str) -> float | None:
+    """Seconds that a test takes without any change; None if it fails."""
+    start = time.monotonic()
+    return time.monotonic() - start if tried(FOLDER, [test]) == "passed" else None
 
 
 def survives(mutant: Mutant, tests: list[str]) -> tuple[Mutant, bool]:
@@ -247,7 +263,7 @@ def main() -> int:
     known = [m for m in all_mutants() if str(m.path).startswith(arguments.below)]
     chosen = random.Random(arguments.seed).sample(known, min(arguments.number, len(known)))
     chosen.sort(key=lambda mutant: (mutant.room, mutant.path))
-    wanted = sorted({test for mutant in chosen for test in tests_of(mutant.room)})
+    wanted = sorted({test for mutant in chosen for test in tests_of(mutant)})
     print(f"{len(chosen)} of {len(known)} changes, seed {arguments.seed}", flush=True)
     rooms: dict[str, list[bool]] = defaultdict(list)
     with (
@@ -256,10 +272,12 @@ def main() -> int:
             arguments.at_once, get_context("spawn"), start_worker, (parent,)
         ) as pool,
     ):
-        passing = dict(pool.map(clean, wanted))
-        for test in [test for test, passes in passing.items() if not passes]:
+        seconds = dict(zip(wanted, pool.map(clean, wanted), strict=True))
+        for test in [test for test, taken in seconds.items() if taken is None]:
             print(f"left out, for it fails without a change: {test}", flush=True)
-        jobs = [(m, [t for t in tests_of(m.room) if passing[t]]) for m in chosen]
+            del seconds[test]
+        # The quick ones first.
+        jobs = [(m, sorted(seconds.keys() & tests_of(m), key=seconds.__getitem__)) for m in chosen]
         try:
             for done in as_completed([pool.submit(survives, *job) for job in jobs]):
                 mutant, alive = done.result()
