@@ -103,13 +103,13 @@ def changed(node: ast.AST) -> ast.AST | None:
     other = copy.deepcopy(node)
     match other:
         case ast.Compare(ops=[operator]) if type(operator) in SWAPPED:
-            other.ops = [SWAPPED[type(operator)]()]  # type: ignore[list-item]
+            other.ops = [SWAPPED[type(operator)]()]
         case ast.BinOp(op=operator) if type(operator) in SWAPPED:
-            other.op = SWAPPED[type(operator)]()  # type: ignore[assignment]
+            other.op = SWAPPED[type(operator)]()
         case ast.AugAssign(op=operator) if type(operator) in SWAPPED:
-            other.op = SWAPPED[type(operator)]()  # type: ignore[assignment]
+            other.op = SWAPPED[type(operator)]()
         case ast.BoolOp(op=operator):
-            other.op = SWAPPED[type(operator)]()  # type: ignore[assignment]
+            other.op = SWAPPED[type(operator)]()
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             return operand
         case ast.Constant(value=bool(value)):
@@ -154,13 +154,13 @@ def mutants_of(path: Path, source: bytes) -> Iterator[Mutant]:
         if other is None:
             continue
         # Of a statement with a body only its head changes.
-        told, new = (node.test, other.test) if isinstance(node, ast.If) else (node, other)  # type: ignore[attr-defined]
-        start = starts[told.lineno - 1] + told.col_offset  # type: ignore[attr-defined]
-        end = starts[told.end_lineno - 1] + told.end_col_offset  # type: ignore[attr-defined]
+        told, new = (node.test, other.test) if isinstance(node, ast.If) else (node, other)
+        start = starts[told.lineno - 1] + told.col_offset
+        end = starts[told.end_lineno - 1] + told.end_col_offset
         text = ast.unparse(new)
         text = f"({text})" if isinstance(new, ast.expr) and not isinstance(new, ast.Name) else text
         before = source[start:end].decode()
-        yield Mutant(path, told.lineno, start, end, before, text)  # type: ignore[attr-defined]
+        yield Mutant(path, told.lineno, start, end, before, text)
 
 
 def all_mutants() -> list[Mutant]:
@@ -253,7 +253,7 @@ def survives(mutant: Mutant, tests: list[str]) -> tuple[Mutant, bool]:
 
 def main() -> int:
     """Draw changes, try each, and report by room."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--number", type=int, default=140)
     parser.add_argument("--below", default="", help="of this room or file alone")
