@@ -38,7 +38,7 @@ ifneq ($(shell [ -w "$$HOME" ] && echo writable),writable)
 export HOME := $(CURDIR)/.cache
 endif
 
-.PHONY: help reproduce smoke dry-run readme test bench agreement lint style types workflow-lint format lock \
+.PHONY: help reproduce smoke dry-run readme test mutants bench agreement lint style types workflow-lint format lock \
         setup measure-env solvers-env testbed testbed-smoke clean
 
 help: ## list the doors
@@ -62,6 +62,9 @@ readme: $(READY) ## numbers and pictures of README and docs, from a whole run
 
 test: $(READY) ## the test suite
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+mutants: $(READY) ## change the source here and there: do the tests notice?
+	$(BIN)/python tests/mutants.py $(ARGS)
 
 bench: $(READY) ## time the kernels, the simulator and the solvers
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -89,6 +89,32 @@ def chain_cost(
     return ChainCost(time_ms, tuple(waits))
 
 
+def least_costs(
+    placement: Placement, holds: Sequence[Hold], request: Request, now_ms: float
+) -> tuple[float, float]:
+    """Least time with the summed waits, and with the longest wait, by position after position."""
+    links = []
+    for server, (first, count) in enumerate(
+        zip(placement.first_block.tolist(), placement.blocks.tolist(), strict=True)
+    ):
+        for processed in range(1, count + 1):
+            cost = chain_cost(placement, holds, ((server, processed),), request, now_ms)
+            end = first + count - 1
+            links.append((end, end - processed, cost.time_ms, cost.waits_ms[0]))
+    links.sort()
+
+    def least(weight: float, limit_ms: float) -> float:
+        reached = [0.0] + [math.inf] * placement.swarm.model.blocks
+        for end, start, time_ms, wait_ms in links:
+            if wait_ms <= limit_ms and wait_ms < math.inf:
+                reached[end] = min(reached[end], reached[start] + time_ms + weight * wait_ms)
+        return reached[-1]
+
+    waits = {wait_ms for *_, wait_ms in links if wait_ms < math.inf}
+    longest = min((wait_ms + least(0.0, wait_ms) for wait_ms in waits), default=math.inf)
+    return least(1.0, math.inf), longest
+
+
 def petals_cost(
     placement: Placement,
     sessions: Sequence[int],

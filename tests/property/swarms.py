@@ -82,6 +82,39 @@ def placements(draw, covering: bool = False) -> Placement:
 
 
 @st.composite
+def crowded_placements(draw) -> Placement:
+    """Of 20 to 30 servers of many kinds, whose ranges end at few blocks: with many ways to each."""
+    chance = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    servers, total = int(chance.integers(20, 31)), int(chance.integers(6, 25))
+    model = LanguageModel(
+        name="crowded", blocks=total, d_model=1, block_gb=1.0, max_sequence_tokens=10_000,
+        cache_bytes_per_value=CACHE_GB_PER_TOKEN * 1e9 / 2,
+    )  # fmt: skip
+    raw = chance.integers(0, 60, (2, servers)).astype(float)
+    swarm = Swarm(
+        model,
+        memory_gb=np.full(servers, 40.0),
+        tau_ms=chance.integers(1, 7, servers) / 4.0,
+        prefill_ms=chance.integers(0, 4, servers) * 20.0,
+        prefill_ms_per_token=chance.integers(0, 3, servers) / 8.0,
+        token_rtt_ms=raw + chance.integers(0, 10),
+        prompt_rtt_ms=raw + chance.integers(0, 40, raw.shape),
+        prompt_rtt_ms_per_token=chance.integers(0, 5) / 8.0,
+        raw_rtt_ms=raw,
+        server_rtt_ms=np.zeros((servers, servers)),
+        forward_rps=np.ones(servers),
+        network_rps=np.ones(servers),
+    )
+    ends = np.unique([*chance.integers(1, total, 2).tolist(), total])
+    end = chance.choice(ends, servers)
+    end[: len(ends)] = ends
+    blocks = chance.integers(1, end + 1)
+    blocks[0] = end[0]
+    cache = chance.integers(0, 40, servers) * 1000
+    return Placement(swarm, end - blocks + 1, blocks, cache)
+
+
+@st.composite
 def requests(draw, clients: int) -> Request:
     """Requests of any length, with cache reserved for another one."""
     client = draw(st.integers(0, clients - 1))

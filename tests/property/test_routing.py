@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from naive import chain_cost, chains, petals_cost
-from swarms import placements, requests, states
+from naive import chain_cost, chains, least_costs, petals_cost
+from swarms import crowded_placements, placements, requests, states
 
 from bprr.ground.errors import InfeasibleError
 from bprr.ground.performance import blocks_processed, chain_times_ms
@@ -72,6 +72,25 @@ def test_routing_is_the_best_of_all_chains(name, criterion, data):
     best = min(getattr(cost, criterion) for cost in possible.values())
     assert getattr(costs[as_chain(route)], criterion) == pytest.approx(best, rel=1e-9)
     assert route.cost_ms == pytest.approx(best, rel=1e-9)
+
+
+@settings(max_examples=5 * settings.default.max_examples)
+@given(data=st.data())
+def test_routing_among_many_servers_with_crowded_ends(data):
+    placement = data.draw(crowded_placements())
+    state = data.draw(states(placement))
+    request = data.draw(requests(placement.swarm.clients))
+    summed, longest = least_costs(placement, state.holds, request, state.now_ms)
+    for name, best in (("ws_rr", summed), ("exact", longest)):
+        route = route_or_none(name, placement, state, request)
+        if best == math.inf:
+            assert route is None
+            continue
+        assert_is_a_chain(placement, route)
+        assert route.cost_ms == pytest.approx(best, rel=1e-9)
+        cost = chain_cost(placement, state.holds, as_chain(route), request, state.now_ms)
+        met = cost.with_summed_waits if name == "ws_rr" else cost.with_longest_wait
+        assert met == pytest.approx(best, rel=1e-9)
 
 
 def has_wait(cost):

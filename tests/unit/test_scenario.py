@@ -173,7 +173,7 @@ def test_the_clusters_say_how_many_clients_there_are(drawn):
     ):
         drawn(file="clustered", clients=3)
     with pytest.raises(InputErrors, match=r"clients: got 1; allowed: 2, or nothing"):
-        drawn(file="clustered", **{"network.client": ["cluster2", "cluster0"]})
+        drawn(file="clustered", clients=1, **{"network.client": ["cluster2", "cluster0"]})
 
 
 FLEETS = [

@@ -1,0 +1,299 @@
+"""Do the tests notice? One small change of the source at a time, and the tests of its room.
+
+    make mutants ARGS="--seed 2 --number 30 --below figures"
+
+Survivors are shown as changes; some are equivalent to the source, the others are holes. Changes are
+drawn uniformly over all places, by a seed. Tests run in a copy of the project, in processes forked
+from one that has the libraries loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import importlib
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+COPIED = ("src", "tests", "config", "data", "docs", "workflow", "profiles", "benchmarks",
+          "Snakefile", "Makefile", "README.md", "CONTRIBUTING.md", "claims.yaml",
+          "discrepancies.yaml", "pyproject.toml", "requirements.lock")  # fmt: skip
+LOADED = ("numba", "pandas", "pyarrow.parquet", "pydantic", "scipy.optimize", "scipy.stats",
+          "yaml", "matplotlib.figure", "seaborn", "hypothesis", "simpy", "pytest",
+          "jsonschema")  # fmt: skip
+
+# What runs against a change in a room, beside tests that name its module. Measuring and the testbed
+# need machines of their own.
+TESTS = {
+    "ground": "unit/performance unit/records property/caches unit/reading unit/source"
+    " unit/bad_input unit/measures unit/policy_options golden/golden"
+    " property/routing property/simulation unit/engines property/mutations",
+    "settings": "unit/overlays unit/policy_options unit/bad_input unit/reading unit/slices",
+    "scenario": "unit/scenario unit/network unit/workload unit/traces unit/networks_of_others"
+    " unit/bad_input golden/golden unit/reading property/mutations",
+    "placement": "unit/placements property/placement golden/golden unit/policy_options"
+    " unit/performance",
+    "routing": "property/routing golden/golden property/simulation unit/engines",
+    "simulation": "unit/records unit/back_off unit/runs property/simulation golden/golden"
+    " unit/engines unit/summary property/caches",
+    "service": "property/service unit/engines unit/runs property/simulation unit/policy_options"
+    " golden/golden",
+    "offline": "unit/offline_verify unit/offline_slices unit/offline_backends unit/offline_figures"
+    " unit/offline_optimum property/offline_agreement property/offline_bounds",
+    "fit": "unit/fit unit/fit_command",
+    "study": "unit/summary unit/runs unit/slices property/sweeps unit/measures golden/golden"
+    " unit/policy_options workflow/odd_places unit/door golden/artefact_sweeps unit/api",
+    "figures": "unit/figures unit/offline_figures unit/fit",
+    "report": "unit/measures unit/scorecard workflow/report unit/docs property/mutations",
+    "commands": "unit/door unit/fit_command unit/offline_slices unit/policy_options unit/reading"
+    " workflow/odd_places unit/bad_input unit/api unit/offline_optimum",
+}
+LONGEST_S = 240
+
+SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Div,
+    ast.Mod: ast.Mult, ast.And: ast.Or, ast.Or: ast.And, ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+}  # fmt: skip
+OTHER_NAME = {"min": "max", "max": "min", "any": "all", "all": "any", "minimum": "maximum",
+              "maximum": "minimum", "floor": "ceil", "ceil": "floor"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A file, and the text of a node before and after."""
+
+    path: Path  # below src/bprr
+    line: int
+    start: int  # byte
+    end: int
+    before: str
+    after: str
+
+    @property
+    def room(self) -> str:
+        return self.path.parts[0] if len(self.path.parts) > 1 else "commands"
+
+    def of(self, source: bytes) -> bytes:
+        return source[: self.start] + self.after.encode() + source[self.end :]
+
+    def __str__(self) -> str:
+        shown = (" ".join(text.split())[:150] for text in (self.before, self.after))
+        return f"{self.path}:{self.line}\n    - {next(shown)}\n    + {next(shown)}"
+
+
+def changed(node: ast.AST) -> ast.AST | None:
+    """The node with something else in it, if it is of a kind that can be changed."""
+    other = copy.deepcopy(node)
+    match other:
+        case ast.Compare(ops=[operator]) if type(operator) in SWAPPED:
+            other.ops = [SWAPPED[type(operator)]()]
+        case ast.BinOp(op=operator) if type(operator) in SWAPPED:
+            other.op = SWAPPED[type(operator)]()
+        case ast.AugAssign(op=operator) if type(operator) in SWAPPED:
+            other.op = SWAPPED[type(operator)]()
+        case ast.BoolOp(op=operator):
+            other.op = SWAPPED[type(operator)]()
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return operand
+        case ast.Constant(value=bool(value)):
+            other.value = not value
+        case ast.Constant(value=int(value)):
+            other.value = value + 1
+        case ast.Constant(value=float(value)):
+            other.value = 2 * value or 1.0
+        case ast.Name(id=name) | ast.Attribute(attr=name) if name in OTHER_NAME:
+            setattr(other, "id" if isinstance(other, ast.Name) else "attr", OTHER_NAME[name])
+        case ast.IfExp() | ast.If():
+            other.test = ast.UnaryOp(ast.Not(), other.test)
+        case ast.Continue():
+            return ast.Break()
+        case ast.Expr(value=ast.Call()) | ast.Raise():
+            return ast.Pass()
+        case _:
+            return None
+    return other
+
+
+def meant_for_machines(tree: ast.AST) -> Iterator[ast.AST]:
+    """Nodes that do something: no annotations, decorators, imports, assertions, parts of texts."""
+    for name, value in ast.iter_fields(tree):
+        for node in value if isinstance(value, list) else [value]:
+            idle = name in ("annotation", "returns", "decorator_list", "type_comment")
+            if idle or not isinstance(node, ast.AST):
+                continue
+            if isinstance(node, ast.JoinedStr | ast.Import | ast.ImportFrom | ast.Assert):
+                continue
+            yield node
+            yield from meant_for_machines(node)
+
+
+def mutants_of(path: Path, source: bytes) -> Iterator[Mutant]:
+    """Every change of a file."""
+    starts = [0]
+    for line in source.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    for node in meant_for_machines(ast.parse(source)):
+        other = changed(node)
+        if other is None:
+            continue
+        # Of a statement with a body only its head changes.
+        told, new = (node.test, other.test) if isinstance(node, ast.If) else (node, other)
+        start = starts[told.lineno - 1] + told.col_offset
+        end = starts[told.end_lineno - 1] + told.end_col_offset
+        text = ast.unparse(new)
+        text = f"({text})" if isinstance(new, ast.expr) and not isinstance(new, ast.Name) else text
+        before = source[start:end].decode()
+        yield Mutant(path, told.lineno, start, end, before, text)
+
+
+def all_mutants() -> list[Mutant]:
+    """Every change of every room that is tested here."""
+    package = ROOT / "src/bprr"
+    paths = sorted(path.relative_to(package) for path in package.rglob("*.py"))
+    found = [m for path in paths for m in mutants_of(path, (package / path).read_bytes())]
+    return [mutant for mutant in found if mutant.room in TESTS]
+
+
+@cache
+def texts() -> dict[str, str]:
+    """Every test file that can run here, and what stands in it."""
+    paths = (path for path in (ROOT / "tests").rglob("test_*.py") if "testbed" not in path.name)
+    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in sorted(paths)}
+
+
+def tests_of(mutant: Mutant) -> set[str]:
+    """Tests that name a module or run its command, and those of its room."""
+    stem = mutant.path.stem
+    named = f"bprr.{'.'.join(mutant.path.with_suffix('').parts)} "
+    if mutant.room == "commands":
+        named = f'"{stem.replace("_", "-")}"'
+    room = {f"tests/{name.replace('/', '/test_')}.py" for name in TESTS[mutant.room].split()}
+    return {test for test, text in texts().items() if named in text or test in room}
+
+
+def tried(folder: Path, tests: list[str]) -> str:
+    """``passed``, ``failed`` or ``late``: what tests say in a folder, in a process of their own."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        os.chdir(folder)
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, 1)
+        os.dup2(devnull, 2)
+        sys.path.insert(0, str(folder / "src"))
+        os.environ["PYTHONPATH"] = str(folder / "src")
+        import pytest
+
+        os._exit(int(pytest.main(["-qx", "-p", "no:cacheprovider", "-p", "no:xdist", *tests])))
+    deadline = time.monotonic() + LONGEST_S
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return "passed" if os.waitstatus_to_exitcode(status) == 0 else "failed"
+        time.sleep(0.05)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "late"
+
+
+def copied(folder: Path) -> Path:
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name)
+        else:
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+FOLDER: Path
+
+
+def start_worker(parent: str) -> None:
+    global FOLDER
+    FOLDER = copied(Path(tempfile.mkdtemp(dir=parent)))
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # two changes in one second pass for one
+    for module in LOADED:
+        importlib.import_module(module)
+
+
+def clean(test: str) -> float | None:
+    """Seconds that a test takes without any change; None if it fails."""
+    start = time.monotonic()
+    return time.monotonic() - start if tried(FOLDER, [test]) == "passed" else None
+
+
+def survives(mutant: Mutant, tests: list[str]) -> tuple[Mutant, bool]:
+    path = FOLDER / "src/bprr" / mutant.path
+    source, dates = path.read_bytes(), path.stat()
+    try:
+        path.write_bytes(mutant.of(source))
+        return mutant, tried(FOLDER, tests) == "passed"
+    finally:
+        path.write_bytes(source)
+        os.utime(path, ns=(dates.st_atime_ns, dates.st_mtime_ns))
+
+
+def main() -> int:
+    """Draw changes, try each, and report by room."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--number", type=int, default=140)
+    parser.add_argument("--below", default="", help="of this room or file alone")
+    parser.add_argument("--at-once", type=int, default=2, help="processes")
+    arguments = parser.parse_args()
+
+    known = [m for m in all_mutants() if str(m.path).startswith(arguments.below)]
+    chosen = random.Random(arguments.seed).sample(known, min(arguments.number, len(known)))
+    chosen.sort(key=lambda mutant: (mutant.room, mutant.path))
+    wanted = sorted({test for mutant in chosen for test in tests_of(mutant)})
+    print(f"{len(chosen)} of {len(known)} changes, seed {arguments.seed}", flush=True)
+    rooms: dict[str, list[bool]] = defaultdict(list)
+    with (
+        tempfile.TemporaryDirectory() as parent,
+        ProcessPoolExecutor(
+            arguments.at_once, get_context("spawn"), start_worker, (parent,)
+        ) as pool,
+    ):
+        seconds = dict(zip(wanted, pool.map(clean, wanted), strict=True))
+        for test in [test for test, taken in seconds.items() if taken is None]:
+            print(f"left out, for it fails without a change: {test}", flush=True)
+            del seconds[test]
+        # The quick ones first.
+        jobs = [(m, sorted(seconds.keys() & tests_of(m), key=seconds.__getitem__)) for m in chosen]
+        try:
+            for done in as_completed([pool.submit(survives, *job) for job in jobs]):
+                mutant, alive = done.result()
+                rooms[mutant.room].append(alive)
+                if alive:
+                    print(f"survives {mutant}", flush=True)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            print("interrupted; so far:")
+    for room, outcomes in sorted(rooms.items()):
+        killed = len(outcomes) - sum(outcomes)
+        print(f"{room:<12} {killed:>3} of {len(outcomes):>3} noticed")
+    alive = [outcome for outcomes in rooms.values() for outcome in outcomes]
+    print(f"{'all':<12} {len(alive) - sum(alive):>3} of {len(alive):>3} noticed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
