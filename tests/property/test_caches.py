@@ -41,6 +41,27 @@ class CachesMachine(RuleBasedStateMachine):
         for lasting in range(count, 0, -1):
             self.hold(servers, units, lasting)
 
+    @rule(data=st.data())
+    def release(self, data):
+        """Holds of one end that several servers have, as one session's."""
+        alive = [hold for hold in self.holds if hold[2] > self.now]
+        if alive:
+            server, units, end = data.draw(st.sampled_from(alive))
+            self.caches.release(np.array([server]), [units], end, self.now)
+            self.holds.remove((server, units, end))
+
+    @rule(sessions=st.lists(st.tuples(SERVERS, UNITS, st.integers(1, 30)), max_size=12))
+    def enter_anew(self, sessions):
+        """Whatever was held before is not any more."""
+        servers, units = np.zeros((2, len(sessions), 4), dtype=np.int64)
+        hops = np.array([len(at) for at, _, _ in sessions], dtype=np.int64)
+        ends = np.array([self.now + lasting for _, _, lasting in sessions])
+        self.holds = []
+        for row, (at, amounts, lasting) in enumerate(sessions):
+            servers[row, : len(at)], units[row, : len(at)] = at, amounts[: len(at)]
+            self.holds += [(s, u, self.now + lasting) for s, u in zip(at, amounts, strict=False)]
+        self.caches.enter_anew(servers, units, hops, ends, self.now)
+
     @rule(step=st.integers(0, 12))
     def pass_time(self, step):
         self.now += step
@@ -64,6 +85,14 @@ class CachesMachine(RuleBasedStateMachine):
         assert self.caches.held_now(self.now).tolist() == expected
         counts = [sum(at == server for at, _ in alive) for server in range(4)]
         assert self.caches.state.sessions.tolist() == counts
+
+
+def test_what_nobody_holds_cannot_be_released():
+    caches = Caches(np.array([10]))
+    caches.hold(np.array([0]), [3], 5.0, 0.0)
+    for units, end in ((2, 5.0), (3, 6.0)):
+        with pytest.raises(ValueError, match="no hold of"):
+            caches.release(np.array([0]), [units], end, 1.0)
 
 
 def test_caches_are_a_list_of_holds():

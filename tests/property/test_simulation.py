@@ -15,12 +15,14 @@ from swarms import placements, workloads
 from bprr.ground.errors import InfeasibleError
 from bprr.ground.registry import ADMISSION, ROUTING, Choice
 from bprr.placement.base import Placement
+from bprr.routing.base import RoutingPolicy
 from bprr.scenario.workload import Workload
 from bprr.simulation import Delays, simulate
 from bprr.simulation.admission.back_off import BackOff
+from bprr.simulation.admission.base import AdmissionPolicy
 
-ROUTINGS = sorted(ROUTING)
-ADMISSIONS = sorted(ADMISSION)
+ROUTINGS = sorted(name for name, each in ROUTING.items() if each.route is RoutingPolicy.route)
+ADMISSIONS = sorted(name for name, each in ADMISSION.items() if each.admit is AdmissionPolicy.admit)
 BACK_OFF = {"first_ms": 100.0, "longest_ms": 800.0}
 INSTANTS = np.cumsum([0, 100, 200, 400, *[800] * 2000]).astype(float)
 CLOCK_MS = 1e-5  # instants of the clock closer than this are the same

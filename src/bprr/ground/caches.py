@@ -29,6 +29,7 @@ __all__ = [
     "enter_anew",
     "first_entry_with_room",
     "hold",
+    "release",
     "release_ms",
     "units_before",
 ]
@@ -159,6 +160,30 @@ def hold(state, servers, blocks, tokens, end, now):  # type: ignore[no-untyped-d
 
 
 @compiled
+def release(state, servers, blocks, tokens, end, now):  # type: ignore[no-untyped-def]
+    """End a hold now that was to last until ``end``; returns whether there was such a one."""
+    for i in range(servers.shape[0]):
+        server, units = servers[i], blocks[i] * tokens
+        drop_ended_at(state, server, now)
+        head, entry = state.head[server], state.tail[server] - 1
+        while entry >= head and state.end[entry] >= end:
+            earlier = state.released_by[entry - 1] if entry > head else state.released[server]
+            if state.end[entry] == end and state.released_by[entry] - earlier == units:
+                break
+            entry -= 1
+        if entry < head or state.end[entry] != end:
+            return False
+        for later in range(entry, state.tail[server] - 1):
+            state.end[later] = state.end[later + 1]
+            state.released_by[later] = state.released_by[later + 1] - units
+        state.tail[server] -= 1
+        state.sessions[server] -= 1
+        state.free[server] += units
+        state.next_end[server] = state.end[head] if head < state.tail[server] else np.inf
+    return True
+
+
+@compiled
 def enter_anew(state, order, servers, units, hops, ends, now):  # type: ignore[no-untyped-def]
     """Forget all holds, and enter those of some sessions, in an order that best follows their ends.
 
@@ -231,6 +256,20 @@ class Caches:
         amounts, end, now = np.asarray(units, dtype=np.int64), float(end_ms), float(now_ms)
         while not hold(self.state, servers, amounts, 1, end, now):
             self.grow()
+
+    def release(
+        self, servers: IntArray, units: Sequence[int] | IntArray, end_ms: float, now_ms: float
+    ) -> None:
+        """End now what `hold` has entered until ``end_ms``.
+
+        Raises
+        ------
+        ValueError
+            If nothing like that is held.
+        """
+        amounts, end, now = np.asarray(units, dtype=np.int64), float(end_ms), float(now_ms)
+        if not release(self.state, servers, amounts, 1, end, now):
+            raise ValueError(f"no hold of {amounts} at servers {servers} until {end} ms")
 
     def enter_anew(
         self, servers: IntArray, units: IntArray, hops: IntArray, ends_ms: FloatArray, now_ms: float

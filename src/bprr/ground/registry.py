@@ -99,6 +99,10 @@ class Registry(Mapping[str, type[Any]]):
             raise KeyError(f"{self.kind} {name!r} is unknown; known: {', '.join(self)}")
         return self._policies[name]
 
+    def of(self, choice: Choice | str) -> type[Any]:
+        """Class of a policy."""
+        return self[choice if isinstance(choice, str) else choice.name]
+
     def build(self, choice: Choice | str, *arguments: Any) -> Any:
         """Policy built from its arguments and its options; by name with the defaults."""
         if isinstance(choice, str):

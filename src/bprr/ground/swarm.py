@@ -113,6 +113,9 @@ class Device(Strict):
     )
     prefill_ms_per_token: Milliseconds = 0.0
     memory_gb: MemoryGb = Field(description="usable memory, M")
+    inference_rps: Positive | None = Field(
+        None, description="blocks/s of decoding, as PETALS announces them; 1/τ if not given"
+    )
     forward_rps: Positive | None = Field(
         None, description="requests/s per block, as PETALS announces them; only it reads them"
     )
@@ -183,6 +186,8 @@ class Swarm:
         Server-server round trip of the bare network (ms); only PETALS' routing reads it.
     forward_rps, network_rps : ndarray, shape (S,), optional
         Throughputs announced to PETALS' placement (requests/s).
+    inference_rps : ndarray, shape (S,), optional
+        Decoding as announced to PETALS' clients (blocks/s); 1/τ_j if not given.
     device : sequence of str, optional
         Kind of device of each server.
     block_cap : ndarray of int64, shape (S,), optional
@@ -201,6 +206,7 @@ class Swarm:
     server_rtt_ms: FloatArray | None = None
     forward_rps: FloatArray | None = None
     network_rps: FloatArray | None = None
+    inference_rps: FloatArray = None  # type: ignore[assignment]
     device: Sequence[str] = ()
     block_cap: IntArray | None = None
 
@@ -236,6 +242,7 @@ class Swarm:
         }
         return cls(
             model,
+            inference_rps=np.array([each.inference_rps or 1000 / each.tau_ms for each in devices]),
             token_rtt_ms=raw_rtt_ms + overheads.token_ms,
             prompt_rtt_ms=raw_rtt_ms + overheads.prompt_ms,
             prompt_rtt_ms_per_token=overheads.prompt_ms_per_token,
@@ -253,12 +260,14 @@ class Swarm:
             **dict.fromkeys(
                 ("memory_gb", "tau_ms", "prefill_ms", "prefill_ms_per_token"), (servers,)
             ),
-            **dict.fromkeys(("forward_rps", "network_rps"), (servers,)),
+            **dict.fromkeys(("forward_rps", "network_rps", "inference_rps"), (servers,)),
             **dict.fromkeys(("token_rtt_ms", "prompt_rtt_ms", "raw_rtt_ms"), (clients, servers)),
             "server_rtt_ms": (servers, servers),
         }
         if self.raw_rtt_ms is None:
             object.__setattr__(self, "raw_rtt_ms", self.token_rtt_ms)
+        if self.inference_rps is None:
+            object.__setattr__(self, "inference_rps", 1000.0 / np.asarray(self.tau_ms, dtype=float))
         for name, shape in shapes.items():
             value = getattr(self, name)
             if value is None:

@@ -320,7 +320,7 @@ def _start_one(clock, events, servers, passing, discipline, log, server):  # typ
 
 @compiled
 def _batch_blocks(discipline, most, blocks):  # type: ignore[no-untyped-def]
-    """Time of a step, in blocks of one token: of tasks with ``blocks`` in all, the largest ``most``.
+    """Time of a step, in blocks of one token; the largest of its tasks has ``most`` of its blocks.
 
     On lines between the points that are given, and beyond them. A batch of equal tasks has the size
     blocks / most; without that division whole times stay whole.

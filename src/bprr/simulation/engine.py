@@ -94,7 +94,9 @@ def simulate(
     env, caches = Environment(), Caches(placement.cache_tokens)
     router = ROUTING.build(routing, RoutingContext(placement, caches))
     served = SERVICE.build(service, placement.swarm, delays.total_ms)
-    router = served.routing(watch(router) if watch else router, caches)
+    router = watch(router) if watch else router
+    if not ADMISSION.of(admission).ends_holds:
+        router = served.routing(router, caches)
     charged = CHARGING.build(charging, env)
     context = AdmissionContext(env, placement, router, caches, charged, served)
     policy = ADMISSION.build(admission, context)

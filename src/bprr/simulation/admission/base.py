@@ -61,6 +61,18 @@ class AdmissionContext:
     charging: ChargingPolicy
     service: ServicePolicy
 
+    def grant(
+        self, request: Request, route: Route, delay_ms: float, raw_wait_ms: float, attempts: int
+    ) -> Grant:
+        """Hold the caches of a session that starts after a delay, until it is expected to end."""
+        now_ms, expected = self.env.now, self.service.times(request, route)
+        start_ms = now_ms + delay_ms
+        end_ms = start_ms + expected.total_ms
+        self.charging.charge(self.caches, request, route, now_ms, end_ms)
+        units = self.charging.needed(request, route)
+        session = self.service.admitted(request, route, units, start_ms, end_ms)
+        return Grant(route, expected, raw_wait_ms, attempts, session)
+
 
 def too_long(servers: IntArray, needed: IntArray, capacity: IntArray) -> InfeasibleError:
     """Error of a session that a server's whole cache is too small for.
@@ -105,6 +117,7 @@ class AdmissionPolicy(Policy, registry=ADMISSION):
 
     queues: ClassVar[bool] = False  # whether the kernel ever answers inf
     needs_known_ends: ClassVar[bool] = False  # of all sessions, once they have been admitted
+    ends_holds: ClassVar[bool] = False  # itself, when sessions end
     state: Any = None
 
     def __init__(self, context: AdmissionContext, options: Strict | None = None) -> None:
@@ -144,9 +157,7 @@ class AdmissionPolicy(Policy, registry=ADMISSION):
             asking.raw_wait_ms = wait_ms
         granted, delay_ms = self.state.kernel(wait_ms, asking.attempts)
         if granted:
-            service = context.service.times(request, route)
-            end_ms = now + delay_ms + service.total_ms
-            context.charging.charge(context.caches, request, route, now, end_ms)
-            session = context.service.admitted(request, route, needed, now + delay_ms, end_ms)
-            asking.grant = Grant(route, service, asking.raw_wait_ms, asking.attempts, session)
+            asking.grant = context.grant(
+                request, route, delay_ms, asking.raw_wait_ms, asking.attempts
+            )
         return granted, delay_ms

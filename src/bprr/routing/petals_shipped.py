@@ -1,0 +1,185 @@
+"""PETALS' routing as shipped: what clients have been told, and what they have measured.
+
+See docs/baselines.md. A server's free cache is what it announced last, as far as the client has
+fetched that; a round trip is known once the client has pinged the server.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bprr.ground.caches import drop_ended_at
+from bprr.ground.compiled import compiled
+from bprr.ground.errors import InputError
+from bprr.ground.request import Request, Route
+from bprr.ground.schema import Count, Milliseconds, Positive, Strict
+from bprr.routing.base import RoutingContext, RoutingPolicy, no_chain
+
+__all__ = ["PetalsShipped"]
+
+
+@compiled
+def _shortest_part(  # type: ignore[no-untyped-def]
+    order, low, end, own_ms, block_ms, rtt_ms, server_rtt_ms, start, goal, distance, previous
+):
+    """Shortest way from one position to another; the last server on it, −1 if there is none.
+
+    ``order`` holds the servers by end block. A server may end at the goal before its range does.
+    """
+    last, best = -1, np.inf
+    for i in range(order.shape[0]):
+        server = order[i]
+        distance[server], previous[server] = np.inf, -1
+        until = min(end[server], goal)
+        if low[server] <= start < until:
+            work = block_ms[server] * (until - start)
+            distance[server] = rtt_ms[server] / 2 + own_ms[server] + work
+        for h in range(i):
+            before = order[h]
+            if end[before] < goal and low[server] <= end[before] < until:
+                work = block_ms[server] * (until - end[before])
+                length = distance[before] + server_rtt_ms[before, server] / 2 + own_ms[server]
+                if length + work < distance[server]:
+                    distance[server], previous[server] = length + work, before
+        if until == goal and distance[server] + rtt_ms[server] / 2 < best:
+            best, last = distance[server] + rtt_ms[server] / 2, server
+    return last, best
+
+
+class PetalsShipped(RoutingPolicy, name="petals_shipped"):
+    """Shortest path under half round trips and announced throughputs."""
+
+    class Options(Strict):
+        """Constants of PETALS, and the switch of a defect."""
+
+        hop_overhead_ms: Milliseconds = 18.0
+        full_penalty_ms: Milliseconds = 10_000.0
+        unknown_rtt_ms: Milliseconds = 150.0
+        longest_rtt_ms: Positive = 5_000.0
+        announce_ms: Positive = 60_000.0
+        refresh_ms: Positive = 60_000.0
+        pings: Count = 3  # of servers for the first, for a middle and for the last place of a chain
+        first_pings_are_lost: bool = True  # 2.2.0.post1: those for the middle replace them
+        ban_ms: Positive = 15_000.0  # of a server that failed once; doubles
+        seed: int = 0  # of the phases of announcements and of the choice of pings
+
+    def __init__(self, context: RoutingContext, options: Strict | None = None) -> None:
+        super().__init__(context, options)
+        placement, swarm = context.placement, context.placement.swarm
+        if swarm.server_rtt_ms is None:
+            allowed = "fewer servers: it needs the round trips between all pairs of them"
+            raise InputError("routing", "petals_shipped", f"{swarm.servers} servers", allowed)
+        self._used = np.flatnonzero(placement.blocks > 0)
+        self._low, self._end = placement.first_block - 1, placement.last_block
+        self._block_ms = 1000.0 / swarm.inference_rps
+        self._server_rtt_ms = np.minimum(swarm.server_rtt_ms, self.options.longest_rtt_ms)
+        self._rng = np.random.default_rng([self.options.seed, *placement.first_block.tolist()])
+        self._phase_ms = self._rng.uniform(0, self.options.announce_ms, swarm.servers)
+        self._announced = placement.cache_tokens.copy()
+        self._announced_ms = np.full(swarm.servers, -math.inf)
+        shape = (swarm.clients, swarm.servers)
+        self._seen = np.tile(self._announced, (swarm.clients, 1))
+        self._is_pinged = np.zeros(shape, dtype=np.bool_)
+        self._refreshes_ms = np.zeros(swarm.clients)
+        self._banned_until_ms, self._failures = np.zeros(shape), np.zeros(shape, dtype=np.int64)
+
+    def route(self, request: Request, now_ms: float) -> Route:
+        """Chain for a request that asks now.
+
+        Raises
+        ------
+        InfeasibleError
+            If some block is hosted nowhere.
+        """
+        servers, processed, cost_ms = self.part(
+            request, 0, self.context.placement.swarm.model.blocks, now_ms
+        )
+        return Route(servers, processed, cost_ms)
+
+    def part(self, request: Request, start: int, goal: int, now_ms: float) -> Route:
+        """Servers for blocks start + 1 … goal, the last of which may host more.
+
+        Raises
+        ------
+        InfeasibleError
+            If some of the blocks is hosted nowhere.
+        """
+        self.look(now_ms)
+        options, client, placement = self.options, request.client, self.context.placement
+        needed = 2 * request.cache_tokens * placement.blocks
+        full_ms = np.where(needed > self._seen[client], options.full_penalty_ms, 0.0)
+        rtt_ms = np.minimum(placement.swarm.raw_rtt_ms[client], options.longest_rtt_ms)
+        rtt_ms = np.where(self._is_pinged[client], rtt_ms, options.unknown_rtt_ms)
+        distance = np.empty(rtt_ms.size)
+        previous = np.empty(rtt_ms.size, dtype=np.int64)
+        # Banned servers are asked only where nobody else is left.
+        free = self._used[self._banned_until_ms[client, self._used] <= now_ms]
+        for asked in (free, self._used):
+            last, cost_ms = _shortest_part(
+                asked[np.argsort(np.minimum(self._end[asked], goal), kind="stable")],
+                self._low,
+                self._end,
+                full_ms + options.hop_overhead_ms,
+                self._block_ms,
+                rtt_ms,
+                self._server_rtt_ms,
+                start,
+                goal,
+                distance,
+                previous,
+            )
+            if last >= 0:
+                break
+        else:
+            raise no_chain(placement, request)
+        chain = [int(last)]
+        while previous[chain[-1]] >= 0:
+            chain.append(int(previous[chain[-1]]))
+        servers = np.array(chain[::-1], dtype=np.int64)
+        ends = np.minimum(self._end[servers], goal)
+        return Route(servers, np.diff(ends, prepend=start), cost_ms)
+
+    def failed(self, client: int, server: int, now_ms: float) -> None:
+        """A server has refused a client, which leaves it alone for a while, unless it does so."""
+        if self._banned_until_ms[client, server] <= now_ms:
+            pause_ms = self.options.ban_ms * 2.0 ** int(self._failures[client, server])
+            self._failures[client, server] += 1
+            self._banned_until_ms[client, server] = now_ms + pause_ms
+
+    def succeeded(self, client: int, server: int) -> None:
+        """A server has answered a client."""
+        self._failures[client, server] = 0
+        self._banned_until_ms[client, server] = 0.0
+
+    def look(self, now_ms: float) -> None:
+        """Let servers announce and clients refresh up to now; before every change of the caches."""
+        for client in range(self._refreshes_ms.size):
+            while self._refreshes_ms[client] <= now_ms:
+                at_ms = float(self._refreshes_ms[client])
+                self._announce(at_ms)
+                self._seen[client] = self._announced
+                self._ping(client)
+                self._refreshes_ms[client] += self.options.refresh_ms
+        self._announce(now_ms)
+
+    def _announce(self, now_ms: float) -> None:
+        every_ms, state = self.options.announce_ms, self.context.caches.state
+        last_ms = self._phase_ms + every_ms * np.floor((now_ms - self._phase_ms) / every_ms)
+        due = (last_ms > self._announced_ms) & (last_ms >= 0)
+        for server in np.flatnonzero(due).tolist():
+            drop_ended_at(state, server, float(last_ms[server]))
+            self._announced[server] = state.free[server]
+        self._announced_ms[due] = last_ms[due]
+
+    def _ping(self, client: int) -> None:
+        """Ping some servers for each place of a chain; PETALS samples them anew each time."""
+        low, end = self._low[self._used], self._end[self._used]
+        blocks = self.context.placement.swarm.model.blocks
+        first, last = self._used[low == 0], self._used[end == blocks]
+        middle = self._used[(low < blocks - 1) & (end > 1)]
+        places = [middle, last] if self.options.first_pings_are_lost else [first, middle, last]
+        for place in places:
+            count = min(self.options.pings, place.size)
+            self._is_pinged[client, self._rng.choice(place, count, replace=False)] = True

@@ -1,0 +1,216 @@
+"""PETALS as shipped: stale news, partial allocation, back-off, deadlock."""
+
+import numpy as np
+import pytest
+from simpy import Environment
+
+from bprr.ground.caches import Caches
+from bprr.ground.errors import InfeasibleError, InputError
+from bprr.ground.registry import CHARGING, SERVICE, Choice
+from bprr.ground.request import Request
+from bprr.ground.swarm import LanguageModel, Swarm
+from bprr.placement.base import Placement
+from bprr.routing.base import RoutingContext
+from bprr.routing.petals_shipped import PetalsShipped
+from bprr.scenario.workload import Workload
+from bprr.simulation import simulate
+from bprr.simulation.admission.base import AdmissionContext
+from bprr.simulation.admission.shipped import Shipped
+
+TOKENS = 10  # of cache for every session
+
+
+def placement(first, blocks, sessions=1, cache_tokens=None, **more):
+    """Servers that hold so many sessions, if each of them uses the whole range."""
+    first, blocks = np.array(first), np.array(blocks)
+    count, total = first.size, int((first + blocks - 1).max())
+    model = LanguageModel(
+        name="x", blocks=total, d_model=1, block_gb=1.0, cache_bytes_per_value=1.0
+    )
+    each = np.ones(count)
+    swarm = Swarm(
+        model,
+        **{
+            "memory_gb": 100 * each,
+            "tau_ms": 10 * each,
+            "prefill_ms": 0 * each,
+            "prefill_ms_per_token": 0 * each,
+            "token_rtt_ms": 10 * each,
+            "prompt_rtt_ms": 10 * each,
+            "raw_rtt_ms": 10 * each,
+            "server_rtt_ms": np.zeros((count, count)),
+            **more,
+        },
+    )
+    return Placement(swarm, first, blocks, cache_tokens or blocks * TOKENS * sessions)
+
+
+def run(where, arrivals, tokens, **more):
+    workload = Workload(np.array(arrivals, dtype=float), 0, 1, tokens, TOKENS)
+    return simulate(where, workload, "petals_shipped", admission="shipped", **more)
+
+
+@pytest.fixture
+def router():
+    """Builds a router, and the caches it looks at."""
+
+    def build(where, **options):
+        caches = Caches(where.cache_tokens)
+        context = RoutingContext(where, caches)
+        return PetalsShipped(context, PetalsShipped.Options(**options)), caches
+
+    return build
+
+
+def servers(router, now_ms, start=0, goal=None):
+    total = router.context.placement.swarm.model.blocks
+    return router.part(Request(0, 1, 1, TOKENS), start, goal or total, now_ms).servers.tolist()
+
+
+@pytest.mark.parametrize("service", ["independent", "serial", "batched"])
+def test_without_contention_a_session_takes_its_chain_s_time(service):
+    records = run(placement([1, 3], [2, 2]), [0.0, 5_000.0], 11, service=service)
+    assert records.wait_ms.tolist() == [0, 0]
+    assert records.attempts.tolist() == [1, 1]
+    assert records.completion_ms == pytest.approx([20 + 10 * (20 + 40)] * 2)
+
+
+@pytest.mark.parametrize("service", ["independent", "serial"])
+def test_a_refused_session_tries_again_at_once_and_then_after_the_back_off(service):
+    """The first session ends after 100 s; the instants are 0, 0, 1, 3, 7, 15, 31, 63, 123 s."""
+    records = run(placement([1], [2]), [0.0, 1.0], 3331, service=service)
+    assert records.completion_ms[0] == pytest.approx(10 + 3330 * 30)
+    assert records.wait_ms.tolist() == [0, 123_000]
+    assert records.attempts.tolist() == [1, 9]
+
+
+def test_servers_before_the_one_that_refuses_keep_what_they_have_allocated():
+    """The first server has room for two sessions, the second for one."""
+    where = placement([1, 3], [2, 2], cache_tokens=[40, 20])
+    env, caches = Environment(), Caches(where.cache_tokens)
+    context = AdmissionContext(
+        env,
+        where,
+        PetalsShipped(RoutingContext(where, caches)),
+        caches,
+        CHARGING.build("whole", env),
+        SERVICE.build("independent", where.swarm, 0.0),
+    )
+    policy = Shipped(context)
+    for _ in range(2):
+        env.process(policy.admit(Request(0, 1, 1, TOKENS)))
+    env.run(until=500.0)
+    assert caches.held_now(500.0).tolist() == [40, 20]
+
+
+def test_only_the_part_that_was_refused_is_routed_anew():
+    """The last server refuses; the one that takes its place hosts more than the part."""
+    tau_ms = np.array([10.0, 10.0, 30.0])
+    where = placement([1, 3, 2], [2, 2, 3], cache_tokens=[40, 20, 30], tau_ms=tau_ms)
+    records = run(where, [0.0, 1.0], 50)
+    assert records.attempts.tolist() == [1, 2]
+    assert [part.tolist() for part in records.chain(1)] == [[0, 2], [2, 2]]
+    assert records.wait_ms.tolist() == [0, 0]
+
+
+def test_sessions_can_wait_for_each_other_for_ever():
+    """Two hold what the other one needs next, since a part may end before a server's range."""
+    where = placement([1, 2, 1], [1, 5, 2])
+    with pytest.raises(InfeasibleError, match="2 sessions wait for each other's caches"):
+        run(where, [2808, 4084, 15020, 17232], 134)
+    with_room = placement([1, 2, 1], [1, 5, 2], sessions=4)
+    assert run(with_room, [2808, 4084, 15020, 17232], 134).wait_ms.tolist() == [0] * 4
+
+
+def test_a_client_believes_what_servers_announced_before_its_last_refresh(router):
+    """A server that has become full is found out later, and one that is free again too."""
+    fast, slow = 0, 1
+    where = placement([1, 1], [4, 4], sessions=2, tau_ms=np.array([10.0, 20.0]))
+    route, caches = router(where)
+    units = np.array([2 * 4 * TOKENS])
+    assert servers(route, 0.0) == [fast]
+    route.look(1.0)
+    caches.hold(np.array([fast]), units, np.inf, 1.0)
+    assert servers(route, 2.0) == [fast]  # nothing announced
+    assert servers(route, 59_999.0) == [fast]  # announced, but not fetched
+    assert servers(route, 60_000.0) == [slow]
+    route.look(61_000.0)
+    caches.release(np.array([fast]), units, np.inf, 61_000.0)
+    assert servers(route, 119_999.0) == [slow]
+    assert servers(route, 180_000.0) == [fast]
+
+
+def test_a_server_looks_full_before_it_has_twice_the_room_of_its_whole_range(router):
+    where = placement([1, 1], [4, 4], sessions=2, tau_ms=np.array([10.0, 20.0]))
+    route, caches = router(where)
+    caches.hold(np.array([0]), np.array([1]), np.inf, 0.0)
+    assert servers(route, 30.0) == [0]
+    assert servers(route, 120_000.0) == [1]
+
+
+def test_first_hops_keep_an_unknown_round_trip_under_the_defect(router):
+    """Server 0 is nearest, but unknown it seems as far as the others; only server 2 is a last."""
+    first, blocks = [1, 1, 3], [2, 2, 2]
+    raw = np.array([2.0, 40.0, 2.0])
+    where = placement(first, blocks, sessions=4, raw_rtt_ms=raw)
+    right, _ = router(where, first_pings_are_lost=False)
+    right.look(0.0)
+    assert right._is_pinged[0].tolist() == [True, True, True]
+    only_last = placement([1, 1, 2], [1, 1, 1], sessions=4, raw_rtt_ms=raw)
+    wrong, _ = router(only_last)
+    wrong.look(0.0)
+    assert wrong._is_pinged[0].tolist() == [False, False, True]
+    right, _ = router(only_last, first_pings_are_lost=False)
+    assert servers(right, 0.0) == [0, 2]
+
+
+def test_a_client_leaves_a_server_alone_that_has_refused_it(router):
+    where = placement([1, 1], [4, 4], sessions=9, tau_ms=np.array([10.0, 20.0]))
+    route, _ = router(where)
+    route.failed(0, 0, 100.0)
+    route.failed(0, 0, 200.0)  # counts once while it lasts
+    assert [servers(route, now) for now in (15_099.0, 15_100.0)] == [[1], [0]]
+    route.failed(0, 0, 20_000.0)
+    assert [servers(route, now) for now in (49_999.0, 50_000.0)] == [[1], [0]]
+    route.failed(0, 0, 60_000.0)
+    route.failed(0, 1, 60_000.0)
+    assert servers(route, 60_001.0) == [0]  # nobody else is left
+    route.succeeded(0, 0)
+    route.failed(0, 0, 70_000.0)
+    assert [servers(route, now) for now in (84_999.0, 85_000.0)] == [[1], [0]]
+
+
+def test_announced_throughputs_are_what_it_counts_with(router):
+    """1/τ where nobody has measured them."""
+    raw = placement([1, 1], [4, 4], sessions=9, tau_ms=np.array([10.0, 20.0]))
+    assert raw.swarm.inference_rps.tolist() == [100, 50]
+    route, _ = router(placement([1, 1], [4, 4], sessions=9, inference_rps=np.array([50.0, 300.0])))
+    assert servers(route, 0.0) == [1]
+
+
+def test_it_comes_with_its_own_routing(small_swarm):
+    where = Placement(small_swarm, np.array([1, 0, 0]), np.array([4, 0, 0]))
+    workload = Workload(np.zeros(1), 0, 1, 2)
+    with pytest.raises(InputError, match="routing petals_shipped"):
+        simulate(where, workload, "ws_rr", admission="shipped")
+
+
+def test_a_request_that_no_pool_holds_is_refused():
+    where = placement([1], [2])
+    workload = Workload(np.zeros(1), 0, 1, 2, TOKENS + 1)
+    with pytest.raises(InfeasibleError, match="attention cache"):
+        simulate(where, workload, "petals_shipped", admission="shipped")
+
+
+def test_memory_is_never_oversubscribed_by_sessions_of_queued_servers():
+    """Each holds its caches until it has really ended, however long it was expected to take."""
+    where = placement([1, 1, 3], [2, 4, 2], sessions=2)
+    choice = Choice("serial", SERVICE["serial"].Options())
+    records = run(where, np.arange(12) * 100.0, 60, service=choice)
+    for server in range(3):
+        held = []
+        for i in range(12):
+            chain, blocks = records.chain(i)
+            units = int(blocks[chain == server].sum()) * TOKENS
+            held += [(records.start_ms[i] + 1e-6, units), (records.end_ms[i], -units)]
+        assert np.cumsum([units for _, units in sorted(held)]).max() <= where.cache_tokens[server]
