@@ -198,7 +198,7 @@ def test_the_longest_session_is_of_the_widest_chain():
     # Blocks 1-4: server 0 holds all, 2 and 3 halves of it, 4 the whole with a small cache.
     first, blocks = np.array([1, 1, 3, 1]), np.array([4, 2, 2, 0])
     cache = np.array([40, 30, 25, 1000])
-    assert longest_session_tokens(first, blocks, cache, 4) == 12  # 25 // 2; 40 // 4 alone
+    assert longest_session_tokens(first, blocks, cache, 4) == 15  # 30 // 2, then 40 // 2
     assert longest_session_tokens(first, blocks, np.array([80, 30, 25, 0]), 4) == 20
     # Overlapping: server 1 does blocks 1-3, then server 2 only its last one.
     first, blocks = np.array([1, 2]), np.array([3, 3])
