@@ -16,6 +16,7 @@ from bprr.ground.performance import (
     decode_ms_per_token,
     design_load,
     free_cache_tokens,
+    longest_session_tokens,
     max_design_load,
     session_capacity,
 )
@@ -191,3 +192,15 @@ def test_a_swarm_is_frozen(small_swarm):
 
 def test_model_without_groups_has_one():
     assert LanguageModel(blocks=1, d_model=1, block_gb=1.0).key_value_groups == 1
+
+
+def test_the_longest_session_is_of_the_widest_chain():
+    # Blocks 1-4: server 0 holds all, 2 and 3 halves of it, 4 the whole with a small cache.
+    first, blocks = np.array([1, 1, 3, 1]), np.array([4, 2, 2, 0])
+    cache = np.array([40, 30, 25, 1000])
+    assert longest_session_tokens(first, blocks, cache, 4) == 15  # 30 // 2, then 40 // 2
+    assert longest_session_tokens(first, blocks, np.array([80, 30, 25, 0]), 4) == 20
+    # Overlapping: server 1 does blocks 1-3, then server 2 only its last one.
+    first, blocks = np.array([1, 2]), np.array([3, 3])
+    assert longest_session_tokens(first, blocks, np.array([9, 2]), 4) == 2
+    assert longest_session_tokens(first, np.array([3, 0]), np.array([9, 2]), 4) == 0

@@ -32,23 +32,20 @@ def of_traces(configuration, folder, lengths):
     return configuration.model_copy(update={"sweeps": {"fig10": sweep}})
 
 
-def test_a_request_that_is_too_long_is_a_status_of_its_runs(configuration, tmp_path):
+def test_a_request_that_is_too_long_has_a_status_of_its_own(configuration, tmp_path):
     settings = of_traces(configuration, tmp_path, [(1000, 1049), (1000, 1048), (10, 10)])
     table = run_sweep(settings, "fig10", "abovenet")
-    rows = table.groupby(["x", "method"], observed=True)
-    statuses = {x: set(rows["status"]) for x, rows in table.groupby("x")}
-    (status,) = statuses.pop(0)
-    assert status.startswith("infeasible: not enough sequence length: 1 tokens missing")
-    assert statuses == {1: {"ok"}, 2: {"ok"}}
-    # One row for each of the runs, and all requests of the others.
-    assert rows.size().unstack().to_dict("index") == {
-        0: {"offloading": 2, "petals": 2, "proposed": 2},
-        1: {"offloading": 6, "petals": 6, "proposed": 6},
-        2: {"offloading": 6, "petals": 6, "proposed": 6},
-    }
+    rejected = table[table["status"] == "rejected"]
+    assert set(rejected["x"]) == {0}
+    assert set(rejected["input_tokens"]) == {1000}
+    assert len(rejected) == 2 * 3
+    assert set(table["status"]) == {"ok", "rejected"}
+    # One row for each request of each run.
+    rows = table.groupby(["x", "method"], observed=True).size()
+    assert rows.tolist() == [6] * 9
     means = run_means(table)
-    assert means.groupby("x")["feasible"].all().tolist() == [False, True, True]
-    assert means[means["x"] == 0]["per_token_ms"].isna().all()
+    assert means["feasible"].all()
+    assert means["per_token_ms"].notna().all()
 
 
 def test_time_per_token_of_unequal_lengths_is_over_all_tokens(configuration, tmp_path):

@@ -254,4 +254,6 @@ def test_the_example_prints_what_a_hand_finds(root, tmp_path, monkeypatch, capsy
     placed = ("--placement", plan, "--runs", "1", "--json")
     assert main(["simulate", "swarm.yaml", *own, *placed]) == 0
     (best,) = json.loads(capsys.readouterr().out)["methods"].values()
+    # Optimal for one request of mean length: 5,850 tokens; the three longer ones have no room.
+    assert best["not_served"] == {"rejected: no room": 3, "rejected": 1}
     assert best["per_token_s"]["mean"] < method["per_token_s"]["mean"]

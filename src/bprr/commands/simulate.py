@@ -116,7 +116,7 @@ def _print(told: Mapping[str, Any]) -> None:
     for method in told["methods"].values():
         label = method["label"]
         for status, count in method["not_served"].items():
-            times = f" ({count:,} requests)" if status == "rejected" else ""
+            times = f" ({count:,} requests)" if status.startswith("rejected") else ""
             print(f"{label:<28} {status}{times}")
         if method["requests"]:
             print(

@@ -25,6 +25,7 @@ __all__ = [
     "decode_ms_per_token",
     "design_load",
     "free_cache_tokens",
+    "longest_session_tokens",
     "max_design_load",
     "session_capacity",
 ]
@@ -135,6 +136,26 @@ def free_cache_tokens(swarm: Swarm, blocks: NDArray[np.integer]) -> IntArray:
     model = swarm.model
     leftover_gb = np.where(blocks > 0, swarm.memory_gb - model.block_gb * blocks, 0.0)
     return floor_ratio(leftover_gb, model.cache_gb_per_token)
+
+
+def longest_session_tokens(
+    first_block: NDArray[np.integer],
+    blocks: NDArray[np.integer],
+    cache_tokens: NDArray[np.integer],
+    model_blocks: int,
+) -> int:
+    """Longest session that some chain has room for while nobody else is served (tokens).
+
+    Of every chain its tightest server counts, which holds k_j tokens of one block per token.
+    """
+    end = first_block + blocks - 1
+    best = np.zeros(model_blocks + 1, dtype=np.int64)  # blocks 1..p done
+    best[0] = np.iinfo(np.int64).max
+    for done in range(model_blocks):
+        hosts = np.flatnonzero((blocks > 0) & (first_block <= done + 1) & (end > done))
+        held = np.minimum(best[done], cache_tokens[hosts] // (end[hosts] - done))
+        np.maximum.at(best, end[hosts], held)
+    return int(best[model_blocks])
 
 
 def session_capacity(swarm: Swarm, blocks: NDArray[np.integer], session_tokens: int) -> IntArray:

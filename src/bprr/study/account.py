@@ -17,7 +17,7 @@ from bprr.ground.swarm import FloatArray
 from bprr.placement.base import Placement
 from bprr.scenario.draw import Instance
 from bprr.simulation.records import Records
-from bprr.study.summary import mean_interval
+from bprr.study.summary import REJECTED, mean_interval
 
 __all__ = ["Account", "Objective", "Usage"]
 
@@ -148,7 +148,8 @@ class Account:
         self, name: str, label: str, rows: pd.DataFrame, objective: Objective
     ) -> dict[str, Any]:
         status = rows["status"].astype(str)
-        served, asked = rows[status == "ok"], rows[status.isin(["ok", "rejected"])]
+        served = rows[status == "ok"]
+        asked = rows[(status == "ok") | status.str.startswith(REJECTED)]
         told: dict[str, Any] = {
             "label": label,
             "not_served": {

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bprr.ground.performance import longest_session_tokens
 from bprr.ground.registry import PLACEMENT, Choice
 from bprr.placement.base import Placement, PlacementProblem
 from bprr.routing.base import RoutingPolicy
@@ -61,6 +65,18 @@ class MethodRunner:
             self._loads[counted_ms] = design_load_of(self._instance, counted_ms)
         return self._loads[counted_ms]
 
+    def served(self, placement: Placement) -> NDArray[np.bool_]:
+        """Which requests some chain of a placement has room for; all, if it has for none."""
+        tokens = self._instance.workload.cache_tokens
+        longest = longest_session_tokens(
+            placement.first_block,
+            placement.blocks,
+            placement.cache_tokens,
+            placement.swarm.model.blocks,
+        )
+        fits: NDArray[np.bool_] = tokens <= longest
+        return fits if fits.any() else ~fits
+
     def run(
         self,
         method: Method,
@@ -68,7 +84,7 @@ class MethodRunner:
         progress: Callable[[int], object] | None = None,
         watch: Callable[[RoutingPolicy], RoutingPolicy] | None = None,
     ) -> tuple[Records, Placement]:
-        """Place and simulate one method.
+        """Place and simulate one method, with the requests that it has room for (`served`).
 
         Raises
         ------
@@ -77,9 +93,10 @@ class MethodRunner:
         """
         scenario = self._instance.scenario
         placement = self.placement(method.placement, allocation_ms)
+        workload, served = self._instance.workload, self.served(placement)
         records = simulate(
             placement,
-            self._instance.workload,
+            workload if served.all() else workload.part(served),
             method.routing,
             admission=method.admission or scenario.admission,
             charging=method.charging or scenario.charging,

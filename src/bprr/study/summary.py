@@ -21,6 +21,7 @@ __all__ = [
     "CONDITIONS",
     "METRICS",
     "POINT",
+    "REJECTED",
     "mean_interval",
     "paired_difference",
     "paired_ratio",
@@ -28,6 +29,7 @@ __all__ = [
     "summarize",
 ]
 
+REJECTED = "rejected"  # begins the status of a request that was refused as it arrived
 METRICS = ("per_token_ms", "ttft_ms", "remaining_per_token_ms", "wait_ms", "max_concurrent")
 CONDITIONS = ("servers", "eta", "rate_per_s", "output_tokens", "requests")
 # Metrics that are times per token, and how many output tokens of a request they leave out.
@@ -61,7 +63,7 @@ def run_means(requests: pd.DataFrame) -> pd.DataFrame:
     required = [*POINT, "run", "status", *CONDITIONS]
     if missing := [name for name in required if name not in requests]:
         raise InputError("requests", "columns", f"no {', '.join(missing)}", ", ".join(required))
-    requests = requests[requests["status"].astype(str) != "rejected"]
+    requests = requests[~requests["status"].astype(str).str.startswith(REJECTED)]
     # A table of infeasible runs alone has no metrics at all.
     known = requests.reindex(columns=[*POINT, "run", *METRICS, *constant, "status"])
     keyed = known.assign(feasible=known["status"].astype(str) == "ok")

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from bprr.ground.errors import InfeasibleError
 from bprr.placement.base import Placement
 from bprr.scenario.draw import Catalogue, Instance, draw
+from bprr.scenario.workload import Workload
 from bprr.settings.configuration import Settings
 from bprr.simulation.records import Records
 from bprr.study.method import MethodRunner
 from bprr.study.points import SweepPoint, catalogue, sweep_points
+from bprr.study.summary import REJECTED
 
 __all__ = ["run_sweep", "simulate_point"]
 
@@ -83,7 +85,7 @@ def simulate_point(
     DataFrame
         One row per request; a run that is infeasible for a method leaves one row whose ``status``
         says why and whose metrics are missing, as do requests longer than the model accepts
-        (``rejected``). Columns: see ``data/README.md``.
+        (``rejected``) or than any chain has room for. Columns: see ``data/README.md``.
     """
     table = _table(list(_simulated(point, profiles, seed, runs, progress, observe)))
     return table.astype(dict.fromkeys(table.select_dtypes("category"), str))
@@ -119,7 +121,8 @@ def _simulated(
             for name, method in point.methods.items():
                 whose = {"allocation_delays": variant, "method": name}
                 shared = {**drawn, **whose, "run": run, "requests": len(workload)}
-                rejected = _rejected(instance, shared)
+                refused = instance.rejected
+                rejected = [] if refused is None else [_rejected(refused, shared, len(workload))]
                 try:
                     records, placement = runner.run(method, allocation_ms[name])
                 except InfeasibleError as error:
@@ -135,25 +138,35 @@ def _simulated(
                     "status": "ok",
                     "engine": records.engine,
                 }
-                yield _Part(shared, records.columns(), outcome)
+                columns = records.columns()
+                if len(records) < len(workload):
+                    served = runner.served(placement)
+                    columns["request"] = np.flatnonzero(served)
+                    rejected.append(_rejected(workload.part(~served), shared, ~served))
+                yield _Part(shared, columns, outcome)
                 yield from rejected
         if progress is not None:
             progress(1)
 
 
-def _rejected(instance: Instance, shared: dict[str, Any]) -> list[_Part]:
-    """Requests that are longer than the model accepts, numbered after the others."""
-    requests = instance.rejected
-    if requests is None:
-        return []
+def _rejected(requests: Workload, shared: dict[str, Any], which: int | NDArray[np.bool_]) -> _Part:
+    """Requests that were rejected, and why.
+
+    Parameters
+    ----------
+    which : int or ndarray of bool
+        Those that are longer than the model accepts are numbered from here on; of those that no
+        chain has room for, which ones of all they are.
+    """
+    after = isinstance(which, int)
     columns = {
-        "request": np.arange(len(requests)) + len(instance.workload),
+        "request": np.arange(len(requests)) + which if after else np.flatnonzero(which),
         "client": requests.client,
         "input_tokens": requests.input_tokens,
         "output_tokens": requests.output_tokens,
         "arrival_ms": requests.arrival_ms,
     }
-    return [_Part(shared, columns, {"status": "rejected"})]
+    return _Part(shared, columns, {"status": REJECTED if after else f"{REJECTED}: no room"})
 
 
 def _table(parts: Sequence[_Part]) -> pd.DataFrame:
