@@ -50,9 +50,7 @@ def _headline(path: Path) -> dict[str, str]:
     table = pd.read_csv(path)
     load = table[(table["figure"] == "fig9") & (table["allocation_delays"] == caption.undelayed)]
     lowest = load[load["x"] == load["x"].min()]
-    return {
-        f"light.{row['topology']}": _percent(row["ratio"]) for row in lowest.to_dict("records")
-    }
+    return {f"light.{row['topology']}": _percent(row["ratio"]) for row in lowest.to_dict("records")}
 
 
 def _answer(path: Path) -> dict[str, str]:
