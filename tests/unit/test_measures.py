@@ -206,3 +206,13 @@ def test_gap_of_the_best_solver(results: Results) -> None:
     write_table(table, results.path(FILE), {}, "")
     where = {"formulation": "paper", "load": 3, "family": "clustered"}
     assert taken(results, "final_gap", **where)[0] == 0.3
+
+
+def test_checks_are_the_worst_case_or_one(results: Results) -> None:
+    table = pd.DataFrame(
+        [("a", "x", 1.0), ("a", "y", 3.0), ("b", "x", 9.0)], columns=["check", "case", "value"]
+    )
+    write_table(table, results.path(FILE), {}, "")
+    assert taken(results, "checked", check="a")[0] == 1.0
+    assert taken(results, "checked", check="a", worst="max")[0] == 3.0
+    assert taken(results, "checked", check="a", case="y") == [3.0, 3.0, 3.0]

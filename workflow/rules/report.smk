@@ -28,6 +28,7 @@ or_stop(
         *(f"offline/{name}.parquet" for name in OFFLINE_FIGURES),
         *(f"fit/{device}/device.yaml" for device in SHIPPED_TRACES),
         "timing/table8.parquet",
+        "theory/checks.parquet",
     },
 )
 
@@ -37,6 +38,7 @@ rule scorecard:
         judged=JUDGED,
         sweeps=rules.simulated.input,
         times=rules.running_times.output,
+        theory=rules.theory.output,
         offline=expand(f"{RESULTS}/offline/{{name}}.parquet", name=OFFLINE_FIGURES),
         fits=expand("results/fit/{device}/device.yaml", device=SHIPPED_TRACES),
     output:

@@ -62,6 +62,27 @@ rule running_times:
         "bprr time --config {params.settings:q} -o {output:q} > {log:q} 2>&1"
 
 
+# Bounds, sizes and capacities that the paper states without simulating.
+IN_THEORY = theory_sweeps(SETTINGS)
+THEORY_SLICE = settings_slice(or_stop(sweeps_slice, SETTINGS, "theory", IN_THEORY))
+THEORY_INPUTS = or_stop(input_files, SETTINGS, *IN_THEORY)
+
+
+rule theory:
+    input:
+        THEORY_INPUTS,
+    output:
+        ensure(f"{RESULTS}/theory/checks.parquet", non_empty=True),
+    params:
+        settings=lambda wildcards: THEORY_SLICE,
+        data=lambda wildcards: files_hash(THEORY_INPUTS),
+        source=lambda wildcards: source_hash("bprr.study.theory", "bprr.commands.theory"),
+    log:
+        f"{LOGS}/theory.log",
+    shell:
+        "bprr theory --config {params.settings:q} -o {output:q} > {log:q} 2>&1"
+
+
 rule simulated:
     input:
         [f"{RESULTS}/sweeps/{name}_{topology}.parquet" for name, topology in SWEPT],

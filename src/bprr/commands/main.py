@@ -26,6 +26,7 @@ COMMANDS = (
     "measure_network",
     "fit",
     "model",
+    "theory",
     "time",
     "solve",
     "offline",

@@ -15,6 +15,7 @@ __all__ = [
     "SOLVER_RACE",
     "STOPPING",
     "THEOREM_2",
+    "THEORY",
 ]
 
 # What a solver proves may be nothing at all, and an excess over no plan is none.
@@ -94,6 +95,7 @@ STOPPING = Schema(
     {**_CASE, "gain_percent": PROVEN, "most_gain_percent": PROVEN},
 )
 
+THEORY = Schema("bounds and sizes (bprr theory)", {"check": TEXT, "case": TEXT, "value": NUMBER})
 PUBLISHED = Schema(
     "numbers printed in the paper (data/published/results.csv)",
     {

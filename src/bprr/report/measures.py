@@ -17,7 +17,7 @@ from bprr.figures.cells import CELL
 from bprr.figures.published import published_results
 from bprr.fit.profile import read_fit
 from bprr.ground.intervals import Interval
-from bprr.ground.results import RUNNING_TIMES, SOLVER_RACE, THEOREM_2
+from bprr.ground.results import RUNNING_TIMES, SOLVER_RACE, THEOREM_2, THEORY
 from bprr.report.results import Results
 from bprr.study.summary import mean_interval, paired_ratio
 
@@ -255,6 +255,18 @@ def smallest(results: Results, files: Sequence[str], column: str) -> dict[str, I
     values = pd.concat([results.table(name, THEOREM_2)[column] for name in files]).dropna()
     least = float(values.min())
     return {"all": Interval(least, least, least)}  # of all instances that there are: exact
+
+
+@measure
+def checked(
+    results: Results, files: Sequence[str], check: str, case: str | None = None, worst: str = "min"
+) -> dict[str, Interval]:
+    """Value of a check (`bprr.study.theory`), of one case or the smallest or largest of all."""
+    (name,) = files
+    rows = at(results.table(name, THEORY), {"check": check})
+    rows = rows if case is None else at(rows, {"case": case})
+    value = float(rows["value"].agg(worst))
+    return {"all": Interval(value, value, value)}  # computed, and exact
 
 
 @measure

@@ -1,0 +1,32 @@
+"""``bprr theory``: bounds, sizes and capacities that the paper states."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bprr.commands.arguments import add_config
+
+__all__ = ["add_command"]
+
+
+def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    command = subparsers.add_parser("theory", help="compute bounds and sizes that the paper states")
+    add_config(command)
+    command.add_argument("-o", "--output", type=Path, help="Parquet file of the checks")
+    command.set_defaults(run=_theory)
+
+
+def _theory(arguments: argparse.Namespace) -> int:
+    from bprr.ground.source import source_hash
+    from bprr.ground.storage import write_table
+    from bprr.study.slices import settings_at
+    from bprr.study.theory import theory
+
+    settings = settings_at(arguments.config)
+    checks = theory(settings)
+    output = arguments.output or Path(settings.results_dir, "theory", "checks.parquet")
+    write_table(checks, output, {"seed": settings.seed}, source_hash("bprr.study.theory"))
+    print(f"{len(checks)} checks in {output}")
+    return 0
