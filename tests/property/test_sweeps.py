@@ -6,8 +6,8 @@ import multiprocessing
 import pytest
 
 from bprr.ground.storage import read_provenance, read_table, write_table
+from bprr.study.planned import planned_sweep
 from bprr.study.slices import sweep_slice
-from bprr.study.status import planned_sweep
 from bprr.study.sweep import run_sweep
 
 JOBS = [("fig7", "abovenet"), ("fig9", "bellcanada"), ("table3", "cluster1")]

@@ -24,9 +24,9 @@ def _sweep(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from bprr.ground.storage import write_table
+    from bprr.study.planned import planned_sweep
     from bprr.study.points import sweep_points
     from bprr.study.slices import settings_at
-    from bprr.study.status import planned_sweep
     from bprr.study.sweep import run_sweep
 
     settings = settings_at(arguments.config)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from bprr.fit.findings import INFLUENCES, Finding, influence, linearity, steadiness
 from bprr.fit.line import LinearModel, fit_line
@@ -62,6 +61,8 @@ def _slope_gb(rows: pd.DataFrame, amount: pd.Series) -> Interval | None:
     """Theil–Sen slope of a memory (bytes) against an amount: GB per unit of it."""
     if amount.nunique() < 2:
         return None
+    from scipy import stats  # takes a second to import: not for whoever only reads a fit
+
     found = stats.theilslopes(rows["value"].to_numpy(), amount.to_numpy(), alpha=CONFIDENCE)
     ends = (found.slope, found.low_slope, found.high_slope)
     return Interval(*(float(end) / BYTES_PER_GB for end in ends))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from bprr.ground.intervals import Interval
 from bprr.ground.swarm import FloatArray
@@ -23,7 +23,7 @@ CONFIDENCE = 0.95
 _DRAWS = 1000
 _HUBER_TUNING = 1.345  # 95 % efficiency under normal errors
 _ITERATIONS = 50
-_NORMAL_QUARTILE = float(stats.norm.ppf(0.75))  # median of |standard normal|
+_NORMAL_QUARTILE = float(ndtri(0.75))  # median of |standard normal|
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def robust_fit(
     resampled = huber_relative(design, np.nanmedian(table[:, chosen], axis=2).T)
     factor = np.nan  # one round says nothing about the variation between rounds
     if rounds > 1:
-        student = stats.t.ppf((1 + CONFIDENCE) / 2, rounds - 1)
+        student = stdtrit(rounds - 1, (1 + CONFIDENCE) / 2)
         factor = float(student * np.sqrt(rounds / (rounds - 1)))
     return RobustFit(coefficients, resampled, factor, drift)
 

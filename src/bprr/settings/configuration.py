@@ -216,7 +216,14 @@ class Settings(Strict):
             known = sorted([*self.scenarios, *(each.stem for each in path.parent.glob("*.yaml"))])
             if name not in known:
                 raise InputError(self.where, "scenario", name, f"a file, or {', '.join(known)}")
-        return located(read_yaml(path), path.parent), str(path)
+        if path not in self._scenario_files:
+            self._scenario_files[path] = located(read_yaml(path), path.parent)
+        return self._scenario_files[path], str(path)
+
+    @cached_property
+    def _scenario_files(self) -> dict[Path, Mapping[str, Any]]:
+        """Content of the files that have been read."""
+        return {}
 
 
 def _check_axis(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,14 +12,12 @@ from bprr.ground.storage import files_hash, read_provenance
 from bprr.offline.experiments import EXPERIMENTS
 from bprr.settings.configuration import Settings
 from bprr.study.offline import MODULES, offline_inputs, offline_slice
-from bprr.study.slices import Slice, input_files, sweep_modules, sweep_slice
+from bprr.study.planned import Planned, planned_sweep
 
 __all__ = [
-    "Planned",
     "State",
     "differences",
     "planned_experiment",
-    "planned_sweep",
     "planned_tables",
     "state_of",
 ]
@@ -28,52 +25,11 @@ __all__ = [
 MOST_REASONS = 4
 
 
-@dataclass(frozen=True)
-class Planned:
-    """A table of results that a configuration asks for.
-
-    Parameters
-    ----------
-    path : Path
-        Where it is expected.
-    settings : Slice
-        What it is made from.
-    data, source : str
-        Hashes of the files that it reads and of the code that makes it.
-    """
-
-    path: Path
-    settings: Slice
-    data: str
-    source: str
-
-    def provenance(self) -> dict[str, Any]:
-        """What the table says of itself, beside the hash of its source."""
-        return {
-            "settings": self.settings.content,
-            "settings_hash": self.settings.digest,
-            "data": self.data,
-        }
-
-
 class State(NamedTuple):
     """``current``, ``stale``, ``foreign`` (not of this project) or ``missing``, and why."""
 
     word: str
     why: str = ""
-
-
-def planned_sweep(
-    settings: Settings, name: str, topology: str, path: Path | None = None
-) -> Planned:
-    """Table of a sweep on one topology."""
-    pair = (name, topology)
-    return Planned(
-        path or Path(settings.results_dir, "sweeps", f"{name}_{topology}.parquet"),
-        sweep_slice(settings, *pair),
-        files_hash(input_files(settings, pair)),
-        source_hash(*sweep_modules(settings, pair)),
-    )
 
 
 def planned_experiment(settings: Settings, name: str) -> Planned:
