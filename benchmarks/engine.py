@@ -20,6 +20,7 @@ from time import process_time
 from typing import Any, NamedTuple
 
 import numpy as np
+from bprr.simulation.events import Events, pop, push
 from simpy import Environment
 
 from benchmarks.measure import Row, call_in_fresh_process, row
@@ -35,7 +36,6 @@ from bprr.scenario.draw import draw
 from bprr.scenario.workload import Workload, poisson_arrivals_ms
 from bprr.settings.configuration import load_settings
 from bprr.simulation.engine import simulate
-from bprr.simulation.events import Events, pop, push
 from bprr.study.method import MethodRunner
 from bprr.study.points import catalogue, sweep_points
 from bprr.study.sweep import simulate_point

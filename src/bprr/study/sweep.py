@@ -134,6 +134,7 @@ def _simulated(
                     "design_load": np.nan if load is None else float(str(load)),
                     "status": "ok",
                     "engine": records.engine,
+                    **runner.capacities(method, placement, allocation_ms[name]),
                 }
                 yield _Part(shared, records.columns(), outcome)
                 yield from rejected

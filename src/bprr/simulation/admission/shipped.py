@@ -1,4 +1,4 @@
-"""Allocation as in shipped PETALS: server by server, keeping what there is while trying the rest."""
+"""Allocation as in shipped PETALS: server by server, keeping what it has while it tries again."""
 
 from __future__ import annotations
 
