@@ -89,10 +89,10 @@ def service_models(requests: pd.DataFrame, caption: SweepCaption) -> pd.DataFram
 def _points(
     means: pd.DataFrame, caption: SweepCaption
 ) -> Iterator[tuple[float, _Model, pd.DataFrame]]:
-    for x, point in means.groupby("x"):
-        changes = caption.changes.get(point["topology"].iloc[0])
+    changes = caption.changes.get(str(means["topology"].iloc[0]))
+    for x in means["x"].unique().tolist():
         value = changes[int(x)][1] if changes else None
-        yield float(x), _model(value), point
+        yield x, _model(value), means[means["x"] == x]
 
 
 def _model(service: Any) -> _Model:
