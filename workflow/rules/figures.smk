@@ -156,6 +156,27 @@ rule tables_sensitivity:
         " --published {input.published:q} -o {output.pdf:q} > {log:q} 2>&1"
 
 
+# The answer by how servers compute: sweeps under every service, beside those that they repeat.
+BY_SERVICE = [name for name in SETTINGS.sweeps if name.endswith("_service")]
+BY_SERVICE += [name.removesuffix("_service") for name in BY_SERVICE]
+SERVICE_CAPTION = caption("caption_service_models", BY_SERVICE, (*NOT_DRAWN, "title"))
+
+
+rule service_models:
+    input:
+        results_of(pair for pair in SWEPT if pair[0] in BY_SERVICE),
+    output:
+        f"{FIGURES}/service_models.csv",
+    params:
+        caption=lambda wildcards: SERVICE_CAPTION,
+        source=lambda wildcards: source_hash("bprr.figures.service_models"),
+    log:
+        f"{LOGS}/figure_service_models.log",
+    shell:
+        "bprr plot service-models {input:q} --caption {params.caption:q} -o {output:q}"
+        " > {log:q} 2>&1"
+
+
 rule table8:
     input:
         results=rules.running_times.output,
@@ -187,3 +208,4 @@ rule drawn:
         [f"{FIGURES}/{table}.pdf" for table in TABLES],
         rules.tables_found.output.pdf,
         rules.tables_sensitivity.output.pdf,
+        rules.service_models.output,

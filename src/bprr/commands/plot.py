@@ -37,6 +37,11 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     sensitivity = _kind(kinds, "sensitivity", _sensitivity, "how sharp the settings found are")
     sensitivity.add_argument("results", type=Path, nargs="+", help="files of the sweep")
 
+    services = _kind(
+        kinds, "service-models", _service_models, "times under every model of a server's computing"
+    )
+    services.add_argument("results", type=Path, nargs="+", help="files of the sweeps to show")
+
     running_times = _kind(kinds, "running-times", _running_times, "Table VIII")
     running_times.add_argument("results", type=Path, help="results/timing/table8.parquet")
 
@@ -109,6 +114,13 @@ def _sensitivity(arguments: argparse.Namespace) -> int:
 
     caption, stem = caption_from(arguments), arguments.output.with_suffix("")
     return _written(plot_sensitivity(arguments.results, caption, arguments.published, stem))
+
+
+def _service_models(arguments: argparse.Namespace) -> int:
+    from bprr.figures.service_models import write_service_models
+
+    caption = caption_from(arguments)
+    return _written(write_service_models(arguments.results, caption, arguments.output))
 
 
 def _running_times(arguments: argparse.Namespace) -> int:

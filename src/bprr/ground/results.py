@@ -36,6 +36,7 @@ REQUESTS = Schema(
         "requests": WHOLE,
         "status": TEXT,
         # A run that is infeasible has none of these, nor has a table of such runs alone.
+        "arrival_ms": NUMBER.optional,
         "input_tokens": WHOLE.optional,
         "per_token_ms": NUMBER.optional,
         "ttft_ms": NUMBER.optional,
@@ -43,6 +44,9 @@ REQUESTS = Schema(
         "wait_ms": NUMBER.optional,
         "max_concurrent": WHOLE.optional,
         "design_load": NUMBER.optional,
+        # Only where servers have queues.
+        "capacity_per_s": NUMBER.optional,
+        "memory_capacity_per_s": NUMBER.optional,
     },
 )
 

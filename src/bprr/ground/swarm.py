@@ -149,6 +149,7 @@ class Device(Strict):
             "tau_ms": self.tau_ms * in_bytes,
             "prefill_ms": self.prefill_ms * compute,
             "prefill_ms_per_token": self.prefill_ms_per_token * compute,
+            "inference_rps": self.inference_rps and self.inference_rps / in_bytes,
             "forward_rps": self.forward_rps and self.forward_rps / compute,
             "network_rps": self.network_rps and self.network_rps / width,
         }

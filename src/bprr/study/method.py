@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bprr.ground.performance import longest_session_tokens
-from bprr.ground.registry import PLACEMENT, Choice
+from bprr.ground.registry import PLACEMENT, SERVICE, Choice
 from bprr.placement.base import Placement, PlacementProblem
 from bprr.routing.base import RoutingPolicy
 from bprr.scenario.draw import Instance
 from bprr.settings.configuration import Method
 from bprr.simulation.engine import Delays, simulate
 from bprr.simulation.records import Records
+from bprr.study.capacity import capacity_per_s
 from bprr.study.design_load import design_load_of
 
 __all__ = ["MethodRunner"]
@@ -107,3 +108,19 @@ class MethodRunner:
             watch=watch,
         )
         return records, placement
+
+    def capacities(
+        self, method: Method, placement: Placement, allocation_ms: float
+    ) -> dict[str, float]:
+        """What a placement can carry where servers have queues, and if only memory were scarce."""
+        scenario, instance = self._instance.scenario, self._instance
+        delay_ms = scenario.overheads.initial_ms + allocation_ms
+        service = SERVICE.build(method.service or scenario.service, instance.swarm, delay_ms)
+        if service.ends_are_known:
+            return {}
+        free = SERVICE.build("independent", instance.swarm, delay_ms)
+        request = instance.design_request
+        return {
+            "capacity_per_s": capacity_per_s(placement, request, service),
+            "memory_capacity_per_s": capacity_per_s(placement, request, free),
+        }

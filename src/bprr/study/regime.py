@@ -7,8 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from bprr.ground.swarm import FloatArray
-from bprr.simulation.records import Records
+from bprr.ground.swarm import FloatArray, IntArray
 
 __all__ = ["Regime", "joint_regime", "regime_of"]
 
@@ -43,24 +42,27 @@ class Regime(NamedTuple):
         return "backlogged" if grows else "stable"
 
 
-def regime_of(records: Records, capacity_per_s: float = np.nan) -> Regime:
+def regime_of(
+    arrival_ms: FloatArray,
+    completion_ms: FloatArray,
+    output_tokens: IntArray,
+    capacity_per_s: float = np.nan,
+) -> Regime:
     """Regime of a run; of one with fewer than some hundred requests little can be said.
 
     Parameters
     ----------
-    records : Records
-        The run.
+    arrival_ms, completion_ms, output_tokens : ndarray, shape (N,)
+        When each request arrives, in order, how long it takes, and its tokens.
     capacity_per_s : float
         As `study.capacity` has it.
     """
-    arrival_ms = records.workload.arrival_ms
-    kept = slice(int(WARM_UP * len(records)), None)
-    per_token_ms = (records.completion_ms / records.workload.output_tokens)[kept]
-    present = _in_system(arrival_ms, records.end_ms)[kept]
+    kept = slice(int(WARM_UP * arrival_ms.size), None)
+    present = _in_system(arrival_ms, arrival_ms + completion_ms)[kept]
     return Regime(
-        _rate_per_s(arrival_ms) / capacity_per_s,
-        *_growth(per_token_ms),
-        float(present[-(present.size // BATCHES) :].mean() / present.mean()),
+        _rate_per_s(arrival_ms) / capacity_per_s if capacity_per_s else np.inf,
+        *_growth((completion_ms / output_tokens)[kept]),
+        float(present[-max(present.size // BATCHES, 1) :].mean() / present.mean()),
     )
 
 

@@ -137,6 +137,7 @@ def _simulated(
                     "design_load": np.nan if load is None else float(str(load)),
                     "status": "ok",
                     "engine": records.engine,
+                    **runner.capacities(method, placement, allocation_ms[name]),
                 }
                 columns = records.columns()
                 if len(records) < len(workload):

@@ -1,0 +1,145 @@
+"""Times under every model of a server's computing: the answer by service, order and belief.
+
+Sweeps whose points are repeated under one service after another are laid beside the same sweeps
+under the paper's servers (docs/service.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bprr.figures.caption import StudyCaption, SweepCaption
+from bprr.ground.results import REQUESTS
+from bprr.ground.storage import replacing
+from bprr.ground.tables import read_table
+from bprr.study.regime import Regime, joint_regime, regime_of
+from bprr.study.summary import CONDITIONS, mean_interval, paired_ratio, run_means
+
+__all__ = ["service_models", "write_service_models"]
+
+SUFFIX = "_service"  # of the sweeps; before it stands the name of the one that they repeat
+
+
+class _Model(NamedTuple):
+    """How servers compute, as the table names it."""
+
+    service: str
+    order: str = ""
+    belief: str = ""
+
+
+def service_models(requests: pd.DataFrame, caption: SweepCaption) -> pd.DataFrame:
+    """Rows of one sweep on one topology, under every service that it runs.
+
+    Returns
+    -------
+    DataFrame
+        ``figure``, ``topology``, ``x`` (the value on the axis), ``delays``, ``service``, ``order``,
+        ``belief``, ``method``, ``per_token_ms``, ``low``, ``high``, ``ratio_to_petals``,
+        ``regime``, ``sessions`` (of a run), ``load`` (rate over capacity) and ``bound`` (what is
+        scarcer: computing or memory).
+    """
+    means = run_means(requests)
+    axis = _axis(means, caption)
+    baseline = caption.compared.baseline
+    changes = caption.changes.get(str(means["topology"].iloc[0]), [])
+    base = sum(not key for key, _ in changes) or np.inf
+    rows = []
+    for x, model, point in _points(means, caption):
+        for variant, runs in point.groupby("allocation_delays", sort=False):
+            petals = runs[runs["method"] == baseline].set_index("run")["per_token_ms"]
+            for method, own in runs.groupby("method", sort=False):
+                values = own.set_index("run")["per_token_ms"].dropna()
+                interval = mean_interval(values, caption.confidence)
+                both = values.index.intersection(petals.dropna().index)
+                ratio = paired_ratio(values[both], petals[both], caption.confidence)
+                asked = requests[
+                    (requests["x"] == x)
+                    & (requests["method"] == method)
+                    & (requests["allocation_delays"] == variant)
+                    & (requests["status"] == "ok")
+                ]
+                regime, bound = _regime(asked)
+                rows.append(
+                    {
+                        "figure": caption.name.removesuffix(SUFFIX),
+                        "topology": own["topology"].iloc[0],
+                        "x": own[axis].iloc[0] if axis else x % base,
+                        "delays": variant,
+                        **model._asdict(),
+                        "method": method,
+                        "per_token_ms": interval.value,
+                        "low": interval.low,
+                        "high": interval.high,
+                        "ratio_to_petals": ratio.value,
+                        "regime": regime.state if regime else "infeasible",
+                        "sessions": round(float(own["requests"].mean())),
+                        "load": regime.load if regime else None,
+                        "bound": bound,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def _points(
+    means: pd.DataFrame, caption: SweepCaption
+) -> Iterator[tuple[float, _Model, pd.DataFrame]]:
+    changes = caption.changes.get(str(means["topology"].iloc[0]))
+    for x in means["x"].unique().tolist():
+        value = changes[int(x)][1] if changes else None
+        yield x, _model(value), means[means["x"] == x]
+
+
+def _model(service: Any) -> _Model:
+    if not isinstance(service, Mapping):
+        return _Model(service or "independent")
+    ((name, options),) = service.items()
+    belief = options.get("belief", "re_estimated")
+    prompt = options.get("prompt", "whole")
+    pieces = "" if prompt == "whole" else f" {prompt}"
+    if name == "batched":
+        return _Model(f"{name} {options.get('beta_share', 0.1):g}", pieces.strip(), belief)
+    return _Model(name, options.get("order", "fifo") + pieces, belief)
+
+
+def _axis(means: pd.DataFrame, caption: SweepCaption) -> str | None:
+    """Condition that the axis is; none where x says it itself."""
+    if not caption.changes:
+        return None
+    varied = (name for name in CONDITIONS if means[name].nunique() > 1)
+    return next(varied, None)
+
+
+def _regime(requests: pd.DataFrame) -> tuple[Regime | None, str]:
+    found: list[Regime] = []
+    bounds = []
+    for _, run in requests.groupby("run"):
+        capacity = float(run["capacity_per_s"].iloc[0]) if "capacity_per_s" in run else float("nan")
+        columns = ("arrival_ms", "per_token_ms", "output_tokens")
+        arrival_ms, per_token_ms, tokens = (run[name].to_numpy() for name in columns)
+        found.append(regime_of(arrival_ms, per_token_ms * tokens, tokens, capacity))
+        if capacity == capacity:
+            bounds.append(float(run["memory_capacity_per_s"].iloc[0]) <= capacity * (1 + 1e-9))
+    if not found:
+        return None, ""
+    memory = sum(bounds) * 2 > len(bounds)
+    return joint_regime(found), ("memory" if memory else "computing") if bounds else ""
+
+
+def write_service_models(
+    sweep_parquets: Sequence[Path], study: StudyCaption, output: Path
+) -> list[Path]:
+    """Write the table of some sweeps, those with services and those that they repeat, as CSV."""
+    tables = []
+    for path in sweep_parquets:
+        requests = read_table(path, REQUESTS)
+        tables.append(service_models(requests, study.sweep_of(requests, path)))
+    table = pd.concat(tables, ignore_index=True)
+    with replacing(output) as unfinished:
+        table.to_csv(unfinished, index=False, float_format="%.9g", lineterminator="\n")
+    return [output]
