@@ -29,6 +29,8 @@ COMMANDS = (
     "solve",
     "offline",
     "plot_offline",
+    "wan",
+    "explain",
     "scorecard",
     "report",
     "manifest",
