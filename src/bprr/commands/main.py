@@ -31,6 +31,8 @@ COMMANDS = (
     "solve",
     "offline",
     "plot_offline",
+    "wan",
+    "explain",
     "scorecard",
     "report",
     "manifest",

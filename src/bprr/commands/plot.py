@@ -58,6 +58,11 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     fit.add_argument("-o", "--output", type=Path, required=True, help="PDF; the rest beside it")
     fit.set_defaults(run=_fit)
 
+    wan = kinds.add_parser("wan", help="models against measurements of real swarms")
+    wan.add_argument("results", type=Path, help="what bprr wan wrote: results/wan_swarms.csv")
+    wan.add_argument("-o", "--output", type=Path, required=True, help="PDF; the rest beside it")
+    wan.set_defaults(run=_wan)
+
     for kind in (table, found, sensitivity, running_times):
         kind.add_argument("--published", type=Path, default=PUBLISHED / "results.csv")
 
@@ -152,3 +157,9 @@ def _fit(arguments: argparse.Namespace) -> int:
     from bprr.figures.fit_time import plot_fit
 
     return _written(plot_fit(arguments.folder, arguments.output.with_suffix("")))
+
+
+def _wan(arguments: argparse.Namespace) -> int:
+    from bprr.figures.wan_swarms import plot_wan_swarms
+
+    return _written(plot_wan_swarms(arguments.results, arguments.output.with_suffix("")))

@@ -28,11 +28,14 @@ from bprr.ground.schema import Refused, Strict
 __all__ = [
     "ADMISSION",
     "CHARGING",
+    "FORWARDING",
     "PLACEMENT",
     "POLICY_FILE",
     "REGISTRIES",
     "ROUTING",
     "SERVICE",
+    "SPECULATION",
+    "WINDOW",
     "Choice",
     "ChoiceOf",
     "Policy",
@@ -234,4 +237,8 @@ ROUTING = Registry("routing", "bprr.routing")
 ADMISSION = Registry("admission", "bprr.simulation.admission")
 CHARGING = Registry("charging", "bprr.simulation.charging")
 SERVICE = Registry("service", "bprr.service")
-REGISTRIES = {each.kind: each for each in (PLACEMENT, ROUTING, ADMISSION, CHARGING, SERVICE)}
+FORWARDING = Registry("forwarding", "bprr.forwarding")
+WINDOW = Registry("window", "bprr.window")
+SPECULATION = Registry("speculation", "bprr.speculation")
+_ALL = (PLACEMENT, ROUTING, ADMISSION, CHARGING, SERVICE, FORWARDING, WINDOW, SPECULATION)
+REGISTRIES = {each.kind: each for each in _ALL}

@@ -16,6 +16,7 @@ __all__ = [
     "STOPPING",
     "THEOREM_2",
     "THEORY",
+    "WAN_SWARMS",
 ]
 
 # What a solver proves may be nothing at all, and an excess over no plan is none.
@@ -140,5 +141,13 @@ DECOMPOSITION = Schema(
         "share": NUMBER.with_gaps,
         "ratio": NUMBER.with_gaps,
         "runs": WHOLE,
+    },
+)
+WAN_SWARMS = Schema(
+    "models against measurements of real swarms (bprr wan)",
+    {
+        **dict.fromkeys(("group", "ring", "quantity", "model"), TEXT),
+        **dict.fromkeys(("run", "arm", "fitted_on"), TEXT.with_gaps),
+        **dict.fromkeys(("measured", "predicted", "error"), NUMBER.with_gaps),
     },
 )

@@ -1,0 +1,42 @@
+"""``bprr explain SWARM``: where the time of a swarm goes, and what would help."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+__all__ = ["add_command"]
+
+
+def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    command = subparsers.add_parser("explain", help="why a swarm is slow, and what would help")
+    command.add_argument("swarm", type=Path, help="its description, e.g. config/swarms/ring.yaml")
+    command.set_defaults(run=_explain)
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from bprr.wan.swarm import pace, prefill_ms, read_swarm
+    from bprr.wan.what_ifs import what_ifs
+
+    swarm = read_swarm(arguments.swarm)
+    slow, fast = pace(swarm), pace(swarm, from_above=False)
+    print(
+        f"{arguments.swarm}: {slow.tokens_per_s:.2f} tokens/s; a round of {slow.round_ms:.0f} ms:"
+    )
+    for term, part_ms in slow.terms().items():
+        if part_ms:
+            print(f"  {term:22} {part_ms:6.0f} ms {100 * part_ms / slow.round_ms:4.0f} %")
+    if fast.tokens_per_s > slow.tokens_per_s:
+        print(f"  or {fast.tokens_per_s:.2f} tokens/s while rounds take {fast.round_ms:.0f} ms")
+    if swarm.prompt is not None:
+        print(f"  first token after {prefill_ms(swarm.prompt) / 1000:.1f} s")
+    print(f"{'change':40} {'before':>7} {'after':>7}  times  what changes most")
+    for each in what_ifs(swarm):
+        gain = each.pace.tokens_per_s / slow.tokens_per_s
+        rates = f"{slow.tokens_per_s:7.2f} {each.pace.tokens_per_s:7.2f} {gain:6.2f}"
+        best = pace(each.swarm, from_above=False).tokens_per_s
+        state = f"; {best:.2f} in its fast state" if best > 1.01 * each.pace.tokens_per_s else ""
+        print(f"{each.change:40} {rates}  {each.term}{state}")
+    print("* with legs that were not measured, as long as the median of the others")
+    return 0

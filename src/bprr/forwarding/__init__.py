@@ -1,0 +1,1 @@
+"""Ways of a frame through the stages of a swarm, a policy each."""

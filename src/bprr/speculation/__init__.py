@@ -1,0 +1,1 @@
+"""How many tokens a traversal yields, a policy each."""

@@ -1,0 +1,32 @@
+"""Frames of one position each, drafted in blocks by the last stage."""
+
+from __future__ import annotations
+
+from bprr.ground.schema import Count, Positive, Strict
+from bprr.speculation.base import SpeculationPolicy
+
+__all__ = ["SingleFrames"]
+
+
+class SingleFrames(SpeculationPolicy, name="single_frames"):
+    """Drafts leave one by one; the last stage drafts a block of them (its time is that stage's)."""
+
+    class Options(Strict):
+        """Measured with blocks of eight of DeepSeek-V4's own drafter."""
+
+        block: Count = 8
+        most_frames: Count = 9  # allowed under way
+        mean_frames: Positive | None = None  # under way on average, if measured
+        frames_per_token: Positive = 1.57  # more than 1: dropped frames
+
+    @property
+    def frames(self) -> int:
+        """Frames under way; a block and the one before it at most."""
+        return min(int(self.options.most_frames), int(self.options.block) + 1)
+
+    def tokens_per_s(self, traversal_ms: float, slowest_ms: float) -> float:
+        """Frames under way over their latency; the burst of a block queues at the slowest stage."""
+        under_way = float(self.options.mean_frames or self.frames)
+        latency_ms = traversal_ms + float(self.options.block) * slowest_ms / 2
+        per_ms = min(under_way / latency_ms, 1.0 / slowest_ms if slowest_ms else float("inf"))
+        return 1000.0 * per_ms / float(self.options.frames_per_token)
