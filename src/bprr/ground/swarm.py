@@ -268,7 +268,9 @@ class Swarm:
         if self.raw_rtt_ms is None:
             object.__setattr__(self, "raw_rtt_ms", self.token_rtt_ms)
         if self.inference_rps is None:
-            object.__setattr__(self, "inference_rps", 1000.0 / np.asarray(self.tau_ms, dtype=float))
+            with np.errstate(divide="ignore"):  # servers of a bare example may take no time
+                rate = 1000.0 / np.asarray(self.tau_ms, dtype=float)
+            object.__setattr__(self, "inference_rps", rate)
         for name, shape in shapes.items():
             value = getattr(self, name)
             if value is None:

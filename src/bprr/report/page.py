@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -25,6 +25,7 @@ from bprr.ground.source import source_hash
 from bprr.ground.storage import package_versions, read_provenance, replacing
 from bprr.report.claims import Kind
 from bprr.report.discrepancies import Register
+from bprr.report.findings import finding
 from bprr.report.results import Results
 from bprr.report.scorecard import Scorecard
 from bprr.report.texts import claims_text, decomposition_text, effects_text, with_interval
@@ -32,11 +33,9 @@ from bprr.study.summary import summarize
 
 __all__ = ["write_page"]
 
-PICTURE_WIDTH = 1200  # pixels: sharp on a laptop, small enough for one file
 COLORS = 96
 PROVENANCE = (
-    "settings_hash", "scenario_hash", "seed", "runs", "source", "packages", "solver", "device",
-    "measured_utc",
+    "settings_hash", "data", "source", "packages", "solver", "device", "measured_utc",
 )  # fmt: skip
 
 # Exhibits that are no sweep: caption, and where their numbers come from.
@@ -76,37 +75,55 @@ NUMBERS = {str(kind) for kind in (Kind.PRINTED, Kind.MEASURED, Kind.RUNNING_TIME
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A figure or table of the report with all that stands beside it."""
+    """A figure, or a table instead of one, with all that stands beside it."""
 
     name: str
     caption: str
+    finding: str
     picture: str
-    data: str
+    size: tuple[int, int]
+    table: dict[str, Any]
+    numbers: str
     command: str
     settings: str
     provenance: str
     group: str
 
 
-def picture_uri(png: Path) -> str:
-    """Picture as a data URI, no wider than needed and with few colours."""
+def picture_uri(png: Path) -> tuple[str, tuple[int, int]]:
+    """Picture as a data URI, with few colours, and its size (pixels)."""
     with Image.open(png) as image:
-        width = min(PICTURE_WIDTH, image.width)
-        small = image.convert("RGB").resize(
-            (width, round(image.height * width / image.width)), Image.Resampling.LANCZOS
-        )
         buffer = io.BytesIO()
-        small.quantize(COLORS, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+        few = image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
+        few.save(buffer, "PNG", optimize=True)
+        return f"data:image/png;base64,{_base64(buffer.getvalue())}", image.size
 
 
-def exhibit(png: Path, results: Results, folder: Path) -> Exhibit:
-    """A picture with caption, data (relative to a folder), command, settings, provenance."""
-    name = png.stem
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def table_of(markdown: Path) -> dict[str, Any]:
+    """Table of a Markdown file as `bprr.figures.text_table` writes it: rows under what they share.
+
+    All but the last of the leading columns, which say the same over several rows, become headings.
+    """
+    _, lines, note = markdown.read_text(encoding="utf-8").split("\n\n", 2)
+    header, ruler, *rows = (line.strip("| ").split(" | ") for line in lines.split("\n"))
+    named = ruler.index("---:") - 1  # the column that names a row
+    groups: dict[str, list[list[str]]] = {}
+    for row in rows:
+        groups.setdefault(" · ".join(row[:named]), []).append(row[named:])
+    return {"header": header[named:], "groups": groups, "note": note.strip()}
+
+
+def exhibit(png: Path, results: Results) -> Exhibit:
+    """A picture, or its table, with caption, finding, command, settings, provenance."""
+    name, study = png.stem, results.caption
     details, (caption, source) = "", OTHERS.get(name, ("", ""))
     words, group = next(FAMILIES[key] for key in FAMILIES if name.startswith(key))
-    for sweep in results.caption.sweeps.values():
-        if name == sweep.name:  # a table of all its networks
+    for sweep in study.sweeps.values():
+        if name == sweep.name and not caption:  # a table of all its networks
             caption = f"{sweep.heading}, published beside ours"
             source = f"sweeps/{sweep.name}_{next(iter(sweep.topologies))}.parquet"
             details = _details(sweep)
@@ -116,12 +133,18 @@ def exhibit(png: Path, results: Results, folder: Path) -> Exhibit:
             group = "The paper's figures" if sweep.paper else "Further sweeps"
     if not caption:
         rest = name.removeprefix(next(key for key in FAMILIES if name.startswith(key)))
-        caption = words.format(results.caption.topology(rest).replace("_", " "))
+        caption = words.format(study.topology(rest).replace("_", " "))
+    csv, markdown = png.with_suffix(".csv"), png.with_suffix(".md")
+    as_table = group in ("Tables", "Testbed") and markdown.exists()
+    picture, size = ("", (0, 0)) if as_table else picture_uri(png)
     return Exhibit(
         name=name,
         caption=caption,
-        picture=picture_uri(png),
-        data=Path(os.path.relpath(png.with_suffix(".csv"), folder)).as_posix(),
+        finding=finding(name, pd.read_csv(csv), study) if csv.exists() else "",
+        picture=picture,
+        size=size,
+        table=table_of(markdown) if as_table else {},
+        numbers=_base64(gzip.compress(csv.read_bytes(), mtime=0)) if csv.exists() else "",
         command=f"snakemake --cores all {png.with_suffix('.pdf').as_posix()}",
         settings=details,
         provenance=_provenance(results.path(source)) if source else "",
@@ -138,6 +161,8 @@ def _provenance(path: Path) -> str:
         record = read_provenance(path)
     except BprrError:
         return ""
+    if "settings_hash" not in record:
+        return "Its table does not say what settings it was made from."
     return json.dumps({key: record[key] for key in PROVENANCE if key in record}, indent=1)
 
 
@@ -165,6 +190,7 @@ def explorer_data(results: Results) -> dict[str, Any]:
         "sweeps": sweeps,
         "networks": study.topologies,
         "metrics": {name: label for name, (label, _) in METRIC_LABELS.items()},
+        "baseline": study.pair[1],
         "methods": {
             name: {"label": label, "color": looks[name].color}
             for name, label in study.methods.items()
@@ -173,16 +199,19 @@ def explorer_data(results: Results) -> dict[str, Any]:
 
 
 def _curves(means: pd.DataFrame, sweep: SweepCaption) -> dict[str, Any]:
-    """Points of every curve, by variant, metric and method.
+    """Points of every curve by variant, metric and method: x, mean, ratio to the baseline.
 
-    Four significant digits: the curves need no more, and the file stays small.
+    Mean and ratio come with their intervals. Four significant digits: the curves need no more, and
+    the file stays small.
     """
     curves: dict[str, Any] = {}
     table = summarize(means, sweep.confidence, sweep.compared.baseline, list(METRIC_LABELS))
+    values = ["mean", "ci_low", "ci_high"]
+    ratios = [f"ratio_to_{sweep.compared.baseline}", "ratio_ci_low", "ratio_ci_high"]
     for key, rows in table.groupby(["allocation_delays", "metric", "method"]):
         variant, metric, method = map(str, key)
-        points = rows.sort_values("x")[["x", "mean", "ci_low", "ci_high"]]
-        points[["mean", "ci_low", "ci_high"]] /= METRIC_LABELS[metric][1]
+        points = rows.sort_values("x").reindex(columns=["x", *values, *ratios])
+        points[values] /= METRIC_LABELS[metric][1]
         curves.setdefault(variant, {}).setdefault(metric, {})[method] = [
             [None if pd.isna(value) else float(f"{value:.4g}") for value in row]
             for row in points.to_numpy()
@@ -198,6 +227,31 @@ def sentences(pictures: Sequence[Path], study: StudyCaption) -> list[str]:
     return four_sentences(
         pd.read_csv(tables["headline"]), *found_tables(tables["tables_found"]), study
     )
+
+
+def glance(pictures: Iterable[Path], results: Results) -> list[dict[str, Any]]:
+    """Picture of the first screen: ratios of the headline by network and variant, in percent."""
+    study = results.caption
+    csv = next((png.with_suffix(".csv") for png in pictures if png.stem == "headline"), None)
+    if csv is None or not csv.exists():
+        return []
+    table = pd.read_csv(csv).dropna(subset="ratio")
+    table["percent"] = (100 * table["ratio"]).round(1)
+    return [
+        {
+            "network": study.topology(network),
+            "variant": study.variants[variant].label,
+            "free": variant == study.undelayed,
+            "low": rows["percent"].min(),
+            "middle": rows["percent"].median(),
+            "high": rows["percent"].max(),
+        }
+        for network in study.topologies
+        for variant in study.variants
+        if len(
+            rows := table[table["topology"].eq(network) & table["allocation_delays"].eq(variant)]
+        )
+    ]
 
 
 def answer(card: Scorecard, claim: str) -> dict[str, str]:
@@ -222,9 +276,10 @@ def write_page(
     """Write the report; pictures are PNGs in their order, ``answered`` the first screen's claim."""
     study = card.results.caption
     method, baseline = study.pair
+    pictures = list(pictures)
     shown: dict[str, list[Exhibit]] = {}
     for png in pictures:
-        item = exhibit(png, card.results, output.parent)
+        item = exhibit(png, card.results)
         shown.setdefault(item.group, []).append(item)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(
@@ -233,6 +288,7 @@ def write_page(
     text = template.render(
         answer=answer(card, answered),
         sentences=sentences(pictures, study),
+        glance=glance(pictures, card.results),
         counts=card.counts,
         kinds=_texts(card.by_kind.reset_index()),
         total=len(card.claims),
