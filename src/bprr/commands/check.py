@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 __all__ = ["add_command"]
@@ -35,6 +36,8 @@ def _check(arguments: argparse.Namespace) -> int:
         settings = load_settings()
         drawn = draw(load_scenario(path), catalogue(settings), settings.seed, 0)
         drawn.check_lengths()
+        for remark in drawn.remarks:
+            print(f"note: {remark}", file=sys.stderr)
         swarm = f"{drawn.swarm.servers} servers, {len(drawn.workload)} requests"
         print(f"{path}: a sound scenario: {swarm} on {drawn.network.name}")
         return 0
