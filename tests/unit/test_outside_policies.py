@@ -159,7 +159,7 @@ def test_they_are_known_by_name_options_and_source(python, place):
     own_file = place / "work" / "mine" / "delegating.py"
     assert {"elsewhere.fixed_load", str(own_file), "bprr.routing.petals"} <= set(modules)
     assert {str(own_file), str(place / "elsewhere" / "least.py")} <= set(files)
-    assert not any(name.endswith(("routing/exact.py", "placement/gsa.py")) for name in files)
+    assert not any(name.endswith(("routing/ws_rr.py", "placement/gsa.py")) for name in files)
 
 
 REFUSED = {

@@ -10,6 +10,7 @@ __all__ = [
     "EQUAL_BLOCKS",
     "OPTIMALITY",
     "PUBLISHED",
+    "REJECTED",
     "REQUESTS",
     "RUNNING_TIMES",
     "SOLVER_RACE",
@@ -18,6 +19,8 @@ __all__ = [
     "THEORY",
     "WAN_SWARMS",
 ]
+
+REJECTED = "rejected"  # begins the status of a request that was refused as it arrived
 
 # What a solver proves may be nothing at all, and an excess over no plan is none.
 PROVEN = Column("number", gaps=True, infinite=True)

@@ -187,7 +187,7 @@ def read_table(path: Path, schema: Schema | None = None) -> pd.DataFrame:
     path : Path
         The file.
     schema : Schema, optional
-        What it must hold.
+        What it must hold; no other columns are read.
 
     Raises
     ------
@@ -202,7 +202,9 @@ def read_table(path: Path, schema: Schema | None = None) -> pd.DataFrame:
             allowed = f"at most {MOST_ROWS:,} rows, {LARGEST_UNPACKED:,} bytes"
             raise InputError(path, "file", size, allowed)
         # Without partitioning: a folder named `a=b` would add a column.
-        table = pd.read_parquet(path, partitioning=None)
+        names = about.schema.to_arrow_schema().names
+        read = None if schema is None else [name for name in names if name in schema.columns]
+        table = pd.read_parquet(path, columns=read, partitioning=None)
     except InputError:
         raise
     except Exception as error:  # a damaged file makes pyarrow raise almost anything

@@ -13,11 +13,12 @@ import pandas as pd
 
 from bprr.ground.performance import max_design_load
 from bprr.ground.registry import Choice
+from bprr.ground.results import REJECTED
 from bprr.ground.swarm import FloatArray
 from bprr.placement.base import Placement
 from bprr.scenario.draw import Instance
 from bprr.simulation.records import Records
-from bprr.study.summary import REJECTED, mean_interval
+from bprr.study.summary import mean_interval
 
 __all__ = ["Account", "Objective", "Usage"]
 

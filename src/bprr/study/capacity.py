@@ -11,8 +11,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linprog
-from scipy.sparse import coo_array
 
 from bprr.ground.request import Request
 from bprr.ground.swarm import FloatArray, IntArray, Swarm
@@ -49,6 +47,9 @@ def capacity_per_s(placement: Placement, request: Request, service: ServicePolic
     service : ServicePolicy
         How servers compute.
     """
+    from scipy.optimize import linprog  # as long to import as all else of a job
+    from scipy.sparse import coo_array
+
     links = _links(placement, request, service.delay_ms)
     if not links.server.size:
         return 0.0

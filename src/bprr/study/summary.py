@@ -16,12 +16,12 @@ from scipy.special import stdtrit
 
 from bprr.ground.errors import InputError
 from bprr.ground.intervals import Interval
+from bprr.ground.results import REJECTED
 
 __all__ = [
     "CONDITIONS",
     "METRICS",
     "POINT",
-    "REJECTED",
     "mean_interval",
     "paired_difference",
     "paired_ratio",
@@ -29,7 +29,6 @@ __all__ = [
     "summarize",
 ]
 
-REJECTED = "rejected"  # begins the status of a request that was refused as it arrived
 METRICS = ("per_token_ms", "ttft_ms", "remaining_per_token_ms", "wait_ms", "max_concurrent")
 CONDITIONS = ("servers", "eta", "rate_per_s", "output_tokens", "requests")
 # Metrics that are times per token, and how many output tokens of a request they leave out.
@@ -63,17 +62,21 @@ def run_means(requests: pd.DataFrame) -> pd.DataFrame:
     required = [*POINT, "run", "status", *CONDITIONS]
     if missing := [name for name in required if name not in requests]:
         raise InputError("requests", "columns", f"no {', '.join(missing)}", ", ".join(required))
-    requests = requests[~requests["status"].astype(str).str.startswith(REJECTED)]
+    status = requests["status"].astype("category")  # few words, many rows
+    refused = [word for word in status.cat.categories if str(word).startswith(REJECTED)]
+    requests = requests[~status.isin(refused)] if refused else requests
     # A table of infeasible runs alone has no metrics at all.
-    known = requests.reindex(columns=[*POINT, "run", *METRICS, *constant, "status"])
-    keyed = known.assign(feasible=known["status"].astype(str) == "ok")
-    tokens = keyed.groupby([*POINT, "run"], observed=True)["output_tokens"].transform("mean")
+    known = requests.reindex(columns=[*METRICS, *constant])
+    keyed = known.assign(feasible=requests["status"].to_numpy() == "ok")
+    keys = [*POINT, "run"]
+    run = requests.groupby(keys, observed=True).ngroup().to_numpy()  # numbers group in one pass
+    tokens = keyed.groupby(run)["output_tokens"].transform("mean")
     for name, skipped in SKIPPED_TOKENS.items():
         # Exactly 1 where all requests are of one length, so that nothing is rounded there.
         weight = (known["output_tokens"] - skipped) / (tokens - skipped)
         keyed[f"{name}_weight"] = weight.where(known[name].notna())
         keyed[name] = known[name] * weight
-    grouped = keyed.groupby([*POINT, "run"], observed=True)
+    grouped = keyed.groupby(run)
     parts = (grouped[list(METRICS)].mean(), grouped[constant].first(), grouped["feasible"].all())
     table = pd.concat(parts, axis=1)
     for name in SKIPPED_TOKENS:
@@ -81,7 +84,8 @@ def run_means(requests: pd.DataFrame) -> pd.DataFrame:
         table[name] = grouped[name].sum(min_count=1) / weights.where(weights > 0)
     table.loc[~table["feasible"], list(METRICS)] = np.nan
     table["output_tokens"] = grouped["output_tokens"].mean().round()
-    table = table.reset_index()
+    _, first = np.unique(run, return_index=True)
+    table = pd.concat([requests[keys].iloc[first].reset_index(drop=True), table], axis=1)
     return table.astype(dict.fromkeys(("figure", "topology", "allocation_delays", "method"), str))
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bprr.ground.errors import InfeasibleError
+from bprr.ground.results import REJECTED
 from bprr.placement.base import Placement
 from bprr.scenario.draw import Catalogue, Instance, draw
 from bprr.scenario.workload import Workload
@@ -21,7 +22,6 @@ from bprr.settings.configuration import Settings
 from bprr.simulation.records import Records
 from bprr.study.method import MethodRunner
 from bprr.study.points import SweepPoint, catalogue, sweep_points
-from bprr.study.summary import REJECTED
 
 __all__ = ["run_sweep", "simulate_point"]
 
