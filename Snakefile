@@ -18,6 +18,7 @@ include: "workflow/rules/fit.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/offline.smk"
 include: "workflow/rules/testbed.smk"
+include: "workflow/rules/wan.smk"
 include: "workflow/rules/report.smk"
 
 

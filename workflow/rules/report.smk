@@ -129,6 +129,7 @@ EXHIBITS = [
     *(f"{FIGURES}/{name}_{topology}.pdf" for name, topology in DRAWN if (name, topology) not in IN_HEADLINE),
     *rules.offline.input,
     *rules.fitted.input,
+    rules.wan_figure.output.pdf,
     rules.testbed_report.output.table,
     rules.testbed_report.output.scatter,
     rules.testbed_report.output.cdf,

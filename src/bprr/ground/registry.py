@@ -34,6 +34,7 @@ __all__ = [
     "REGISTRIES",
     "ROUTING",
     "SERVICE",
+    "SIMULATED",
     "SPECULATION",
     "WINDOW",
     "Choice",
@@ -240,5 +241,7 @@ SERVICE = Registry("service", "bprr.service")
 FORWARDING = Registry("forwarding", "bprr.forwarding")
 WINDOW = Registry("window", "bprr.window")
 SPECULATION = Registry("speculation", "bprr.speculation")
-_ALL = (PLACEMENT, ROUTING, ADMISSION, CHARGING, SERVICE, FORWARDING, WINDOW, SPECULATION)
-REGISTRIES = {each.kind: each for each in _ALL}
+
+# Kinds that methods and scenarios of the simulator name, and those that swarms of `bprr explain` do.
+SIMULATED = {each.kind: each for each in (PLACEMENT, ROUTING, ADMISSION, CHARGING, SERVICE)}
+REGISTRIES = SIMULATED | {each.kind: each for each in (FORWARDING, WINDOW, SPECULATION)}

@@ -54,6 +54,7 @@ OTHERS = {
         "What stopping before the end of a range would gain",
         "offline/relaxed_stopping.parquet",
     ),
+    "wan_swarms": ("Swarms as they run today, models against measurements", "wan_swarms.csv"),
     "offline_equal_blocks": ("Servers of equal memory", "offline/equal_blocks.parquet"),
 }
 # Families of exhibits: caption and group by the beginning of the name.
@@ -65,6 +66,7 @@ FAMILIES = {
     "swarm_": ("Map of the swarm on {}", "Swarm maps"),
     "fit_": ("Performance model fitted to {}", "Measured devices"),
     "measured_": ("The paper's sweep with a measured device: {}", "Measured devices"),
+    "wan_": ("{}", "Validation by others' measurements"),
     "testbed_": ("Genuine PETALS beside the simulator: {}", "Testbed"),
     "": ("{}", "Further studies"),
 }

@@ -15,7 +15,7 @@ from typing import Any
 
 from bprr.ground.errors import InputError
 from bprr.ground.files import read_json
-from bprr.ground.registry import POLICY_FILE, REGISTRIES
+from bprr.ground.registry import POLICY_FILE, SIMULATED
 from bprr.ground.schema import Strict
 from bprr.ground.storage import replacing
 from bprr.ground.swarm import Device, LanguageModel
@@ -168,7 +168,7 @@ def _axes_on(axes: Mapping[str, Any], topologies: Sequence[str]) -> dict[str, An
 def _policies(method: Method) -> dict[str, Any]:
     return {
         kind: choice.content()
-        for kind in REGISTRIES
+        for kind in SIMULATED
         if (choice := getattr(method, kind)) is not None
     }
 
@@ -194,13 +194,13 @@ def policy_modules(
 ) -> set[str | Path]:
     """Modules of the policies that methods (all if none are named) and scenarios name, or files."""
     chosen = {
-        REGISTRIES[kind][choice.name].__module__
+        SIMULATED[kind][choice.name].__module__
         for point in points
         for owner in [
             point.scenario,
             *(each for name, each in point.methods.items() if methods is None or name in methods),
         ]
-        for kind in REGISTRIES
+        for kind in SIMULATED
         if (choice := getattr(owner, kind, None)) is not None
     }
     return {

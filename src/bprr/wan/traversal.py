@@ -49,7 +49,7 @@ def aux_states(stages: int, read_at: tuple[float, ...] = (0.03, 0.5, 0.95)) -> F
 
 def traversal(
     rtt_ms: FloatArray,
-    frame_kb: FloatArray,
+    frame_kb: FloatArray | float,
     overhead_ms_per_leg: float,
     stages_ms: float,
     window: WindowPolicy,
@@ -63,7 +63,7 @@ def traversal(
 
     Parameters
     ----------
-    rtt_ms, frame_kb : ndarray
+    rtt_ms, frame_kb : ndarray, or one size
         Round trip of each leg, and what crosses it.
     overhead_ms_per_leg, stages_ms : float
         What a leg costs besides distance; all stages together.
@@ -77,20 +77,20 @@ def traversal(
         Near a timeout a swarm has a slow and a fast state; the slow one is returned, or the other.
     """
     rtt_ms = np.asarray(rtt_ms, dtype=float)
-    frame_kb = np.broadcast_to(np.asarray(frame_kb, dtype=float), rtt_ms.shape)
+    sizes_kb = np.broadcast_to(np.asarray(frame_kb, dtype=float), rtt_ms.shape)
     rest = Traversal(
         float(rtt_ms.sum() / 2),
         overhead_ms_per_leg * rtt_ms.size,
         0.0,
-        float((frame_kb * 8.0 / uplink_mbit_per_s).sum()),
+        float((sizes_kb * 8.0 / uplink_mbit_per_s).sum()),
         stages_ms,
     )
     first, bound = (np.inf, np.minimum) if from_above else (0.0, np.maximum)
-    lost = window.lost_round_trips(np.full(rtt_ms.shape, first), rtt_ms, frame_kb)
+    lost = window.lost_round_trips(np.full(rtt_ms.shape, first), rtt_ms, sizes_kb)
     for _ in range(STEPS):
         total_ms = rest.total_ms + float((lost * rtt_ms).sum())
         idle_ms = (total_ms + draft_ms) / frames - lost * rtt_ms
-        found = bound(lost, window.lost_round_trips(idle_ms, rtt_ms, frame_kb))
+        found = bound(lost, window.lost_round_trips(idle_ms, rtt_ms, sizes_kb))
         if np.array_equal(found, lost):
             break
         lost = found

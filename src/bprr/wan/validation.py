@@ -107,8 +107,9 @@ def _ladder(measured: Measured, run: Any) -> Iterator[Row]:
     tokens, draft_ms = _drafting(measured, run)
 
     def total_ms(window: WindowPolicy, frames: int = 1) -> float:
-        waiting = {"draft_ms": draft_ms, "frames": frames}
-        return traversal(rtt_ms, kb, OVERHEAD_MS, stages_ms, window, **waiting).total_ms
+        return traversal(
+            rtt_ms, kb, OVERHEAD_MS, stages_ms, window, draft_ms=draft_ms, frames=frames
+        ).total_ms
 
     rungs = {
         "hub": float(rtt_ms.sum()) + stages_ms,

@@ -26,6 +26,9 @@ WHAT_IFS = Schema(
 )
 
 
+Change = tuple[str, str, WanSwarm]  # what, at which stage, and the swarm after it
+
+
 class WhatIf(NamedTuple):
     """A change and what it does; a star after it: with a distance that nobody measured."""
 
@@ -42,21 +45,24 @@ def _changed(swarm: WanSwarm, **changes: Any) -> WanSwarm:
 def what_ifs(swarm: WanSwarm) -> list[WhatIf]:
     """Changes that apply to a swarm, the best first.
 
-    Distances that nobody measured are taken to be the median of those that somebody did.
+    Distances that nobody measured are taken to be the median of those that somebody did. Of the
+    stages that could host the coordinator, or be left out, the best one is named.
     """
     now, between = pace(swarm), swarm.between_rtt_ms()
     apart = between[np.isfinite(between) & (between > 0)]
     usual_ms = float(np.median(apart)) if apart.size else float("nan")
-    found = []
-    for change, changed in _changes(swarm, usual_ms):
+    found: dict[str, WhatIf] = {}
+    for change, stage, changed in _changes(swarm, usual_ms):
         then = pace(changed)
         if np.isnan(then.tokens_per_s):
             filled = np.nan_to_num(changed.between_rtt_ms(), nan=usual_ms)
             changed = _changed(changed, rtt_ms=_rows(filled), ring_rtt_ms=None)
-            change, then = f"{change} *", pace(changed)
-        if not np.isnan(then.tokens_per_s):
-            found.append(WhatIf(change, changed, then, _term(now, then)))
-    return sorted(found, key=lambda each: -each.pace.tokens_per_s)
+            stage, then = f"{stage} *", pace(changed)
+        if np.isnan(then.tokens_per_s):
+            continue
+        if change not in found or then.tokens_per_s > found[change].pace.tokens_per_s:
+            found[change] = WhatIf(f"{change}{stage}", changed, then, _term(now, then))
+    return sorted(found.values(), key=lambda each: -each.pace.tokens_per_s)
 
 
 def _term(now: Pace, then: Pace) -> str:
@@ -70,39 +76,39 @@ def _term(now: Pace, then: Pace) -> str:
     return f"{term} {moved:+.0f} ms"
 
 
-def _changes(swarm: WanSwarm, usual_ms: float) -> Iterator[tuple[str, WanSwarm]]:
+def _changes(swarm: WanSwarm, usual_ms: float) -> Iterator[Change]:
     for name in FORWARDING:
         if name != swarm.forwarding.name:
-            yield f"forwarding: {name}", _changed(swarm, forwarding=name)
+            yield f"forwarding: {name}", "", _changed(swarm, forwarding=name)
     if swarm.window.name == "idle_restart":
-        yield "connections kept warm", _changed(swarm, window="warm")
+        yield "connections kept warm", "", _changed(swarm, window="warm")
     if swarm.wire_bytes == 2:
-        yield "8 bits on the wire", _changed(swarm, wire_bytes=1)
+        yield "8 bits on the wire", "", _changed(swarm, wire_bytes=1)
     own = swarm.speculation
     if own.name == "none":
-        yield "8 drafts a round, 74 % accepted", _changed(swarm, speculation="chain")
+        yield "8 drafts a round, 74 % accepted", "", _changed(swarm, speculation="chain")
         sent_ahead: dict[str, Any] = {}
     else:
-        yield "no drafts", _changed(swarm, speculation="none")
+        yield "no drafts", "", _changed(swarm, speculation="none")
         sent_ahead = own.options.model_dump(mode="json") if own.name == "chain" else {}
     if own.name in ("none", "chain"):
         speculation = {"chunks": {**sent_ahead, "frames": 4}}
-        yield "4 frames of drafts in flight", _changed(swarm, speculation=speculation)
+        yield "4 frames of drafts in flight", "", _changed(swarm, speculation=speculation)
     yield from _moves(swarm)
     yield from _nodes(swarm, usual_ms)
     if swarm.streams == 1:
         for streams in (4, 8):
             what = f"{streams} streams, own frames"
-            yield what, _changed(swarm, streams=streams, batch="own_frames")
+            yield what, "", _changed(swarm, streams=streams, batch="own_frames")
     elif swarm.batch == "lockstep":
-        yield "own frames instead of lockstep", _changed(swarm, batch="own_frames")
+        yield "own frames instead of lockstep", "", _changed(swarm, batch="own_frames")
 
 
 def _rows(between: np.ndarray) -> list[list[float | None]]:
     return [[None if np.isnan(value) else float(value) for value in row] for row in between]
 
 
-def _moves(swarm: WanSwarm) -> Iterator[tuple[str, WanSwarm]]:
+def _moves(swarm: WanSwarm) -> Iterator[Change]:
     """The coordinator on the host of a stage, where it is not yet."""
     between = swarm.between_rtt_ms()
     for stage in range(1, len(swarm.stages_ms) + 1):
@@ -111,11 +117,11 @@ def _moves(swarm: WanSwarm) -> Iterator[tuple[str, WanSwarm]]:
         moved = between.copy()
         moved[0, :] = moved[:, 0] = between[stage, :]
         moved[0, 0] = 0.0
-        what = f"coordinator moved to stage {stage}"
-        yield what, _changed(swarm, rtt_ms=_rows(moved), ring_rtt_ms=None)
+        changed = _changed(swarm, rtt_ms=_rows(moved), ring_rtt_ms=None)
+        yield "coordinator moved", f" to stage {stage}", changed
 
 
-def _nodes(swarm: WanSwarm, usual_ms: float) -> Iterator[tuple[str, WanSwarm]]:
+def _nodes(swarm: WanSwarm, usual_ms: float) -> Iterator[Change]:
     """A stage less, its layers spread over the others; a stage more, with its share of the layers.
 
     The new node stands behind the last one, as far from all hosts as hosts are from each other.
@@ -126,18 +132,19 @@ def _nodes(swarm: WanSwarm, usual_ms: float) -> Iterator[tuple[str, WanSwarm]]:
     for stage in range(count) if count > 1 else ():
         kept = np.delete(np.delete(between, stage + 1, 0), stage + 1, 1)
         faster = np.delete(stages, stage)
-        what = f"one node less: without stage {stage + 1}"
         less = faster * work_ms / faster.sum()
         fewer = states[: stage + 1] + states[stage + 2 :]
         changed = {"stages_ms": less.tolist(), "rtt_ms": _rows(kept), "states": fewer}
-        yield what, _changed(swarm, **changed, ring_rtt_ms=None)
+        what = f": without stage {stage + 1}"
+        yield "one node less", what, _changed(swarm, **changed, ring_rtt_ms=None)
     if not np.isnan(usual_ms):
         more = np.full((count + 2, count + 2), usual_ms)
         more[:-1, :-1] = between
         more[-1, -1] = 0.0
         shared = [*(stages * count / (count + 1)).tolist(), work_ms / (count + 1)]
         changed = {"stages_ms": shared, "rtt_ms": _rows(more), "states": states + states[-1:]}
-        yield "one node more, as far as the others", _changed(swarm, **changed, ring_rtt_ms=None)
+        what = ", as far as the others"
+        yield "one node more", what, _changed(swarm, **changed, ring_rtt_ms=None)
 
 
 class MeasuredChange(Strict):
