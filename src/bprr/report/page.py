@@ -29,7 +29,6 @@ from bprr.report.findings import finding
 from bprr.report.results import Results
 from bprr.report.scorecard import Scorecard
 from bprr.report.texts import claims_text, decomposition_text, effects_text, with_interval
-from bprr.study.summary import summarize
 
 __all__ = ["write_page"]
 
@@ -168,16 +167,15 @@ def _provenance(path: Path) -> str:
     return json.dumps({key: record[key] for key in PROVENANCE if key in record}, indent=1)
 
 
-def explorer_data(results: Results) -> dict[str, Any]:
-    """Means of every sweep with one numeric axis, for the curves that a reader picks."""
-    study = results.caption
+def explorer_data(pictures: Sequence[Path], study: StudyCaption) -> dict[str, Any]:
+    """Means of every sweep that a figure shows, for the curves that a reader picks."""
     sweeps: dict[str, Any] = {}
+    csv = {png.stem: png.with_suffix(".csv") for png in pictures}
     for name, sweep in study.sweeps.items():
         curves = {
-            topology: _curves(results.means(file), sweep)
+            topology: _curves(pd.read_csv(file), sweep)
             for topology in sweep.topologies
-            for file in [f"sweeps/{name}_{topology}.parquet"]
-            if sweep.x_label and results.path(file).exists()
+            if sweep.x_label and (file := csv.get(f"{name}_{topology}"))
         }
         if curves:
             sweeps[name] = {
@@ -200,16 +198,16 @@ def explorer_data(results: Results) -> dict[str, Any]:
     }
 
 
-def _curves(means: pd.DataFrame, sweep: SweepCaption) -> dict[str, Any]:
+def _curves(table: pd.DataFrame, sweep: SweepCaption) -> dict[str, Any]:
     """Points of every curve by variant, metric and method: x, mean, ratio to the baseline.
 
     Mean and ratio come with their intervals. Four significant digits: the curves need no more, and
     the file stays small.
     """
     curves: dict[str, Any] = {}
-    table = summarize(means, sweep.confidence, sweep.compared.baseline, list(METRIC_LABELS))
     values = ["mean", "ci_low", "ci_high"]
     ratios = [f"ratio_to_{sweep.compared.baseline}", "ratio_ci_low", "ratio_ci_high"]
+    table = table[table["metric"].isin(list(METRIC_LABELS))]
     for key, rows in table.groupby(["allocation_delays", "metric", "method"]):
         variant, metric, method = map(str, key)
         points = rows.sort_values("x").reindex(columns=["x", *values, *ratios])
@@ -231,9 +229,8 @@ def sentences(pictures: Sequence[Path], study: StudyCaption) -> list[str]:
     )
 
 
-def glance(pictures: Iterable[Path], results: Results) -> list[dict[str, Any]]:
+def glance(pictures: Sequence[Path], study: StudyCaption) -> list[dict[str, Any]]:
     """Picture of the first screen: ratios of the headline by network and variant, in percent."""
-    study = results.caption
     csv = next((png.with_suffix(".csv") for png in pictures if png.stem == "headline"), None)
     if csv is None or not csv.exists():
         return []
@@ -290,7 +287,7 @@ def write_page(
     text = template.render(
         answer=answer(card, answered),
         sentences=sentences(pictures, study),
-        glance=glance(pictures, card.results),
+        glance=glance(pictures, study),
         counts=card.counts,
         kinds=_texts(card.by_kind.reset_index()),
         total=len(card.claims),
@@ -302,7 +299,7 @@ def write_page(
             for entry in register.discrepancies
         ],
         groups=shown,
-        explorer=_script_json(explorer_data(card.results)),
+        explorer=_script_json(explorer_data(pictures, study)),
         provenance={"source": source_hash("bprr"), **package_versions()},
         study=study,
         method=method,
