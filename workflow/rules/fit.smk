@@ -74,8 +74,9 @@ MEASURED_KNOWN = MEASURED_SETTINGS.model_copy(
 )
 MEASURED_CONTENT = or_stop(sweep_slice, MEASURED_KNOWN, *MEASURED_PAIR).content
 MEASURED_SLICE = settings_slice(Slice("measured_sweep", MEASURED_CONTENT | FITTED))
+# What the sweep is made from is known only once the device is fitted.
 MEASURED_CAPTION = settings_slice(
-    or_stop(caption_slice, MEASURED_KNOWN, "caption_measured_sweep", MEASURED_PAIR[:1])
+    or_stop(caption_slice, MEASURED_KNOWN, "caption_measured_sweep", MEASURED_PAIR[:1], ("made",))
 )
 MEASURED_INPUTS = or_stop(input_files, MEASURED_KNOWN, MEASURED_PAIR)
 

@@ -6,7 +6,7 @@ import base64
 import gzip
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -275,7 +275,6 @@ def write_page(
     """Write the report; pictures are PNGs in their order, ``answered`` the first screen's claim."""
     study = card.results.caption
     method, baseline = study.pair
-    pictures = list(pictures)
     shown: dict[str, list[Exhibit]] = {}
     for png in pictures:
         item = exhibit(png, card.results)
