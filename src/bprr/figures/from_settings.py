@@ -8,9 +8,9 @@ from typing import Any
 
 from bprr.figures.caption import Compared, Made, StudyCaption, SweepCaption, Variant
 from bprr.settings.configuration import Settings, Sweep
+from bprr.study.planned import planned_sweep
 from bprr.study.points import sweep_points
 from bprr.study.slices import Slice, input_files
-from bprr.study.status import planned_sweep
 from bprr.study.timing import SETTINGS_TIMED
 
 __all__ = ["caption_slice", "study_caption"]
