@@ -62,7 +62,7 @@ TESTS = {
     "commands": "unit/door unit/fit_command unit/offline_slices unit/policy_options unit/reading"
     " workflow/odd_places unit/bad_input unit/api unit/offline_optimum",
 }
-LONGEST_S = 240
+LONGEST_S, TIMES_AS_LONG = 60, 10  # that tests may take, beside what they take without a change
 
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
@@ -188,7 +188,7 @@ def tests_of(mutant: Mutant) -> set[str]:
     return {test for test, text in texts().items() if named in text or test in room}
 
 
-def tried(folder: Path, tests: list[str]) -> str:
+def tried(folder: Path, tests: list[str], seconds: float) -> str:
     """``passed``, ``failed`` or ``late``: what tests say in a folder, in a process of their own."""
     child = os.fork()
     if child == 0:
@@ -202,7 +202,7 @@ def tried(folder: Path, tests: list[str]) -> str:
         import pytest
 
         os._exit(int(pytest.main(["-qx", "-p", "no:cacheprovider", "-p", "no:xdist", *tests])))
-    deadline = time.monotonic() + LONGEST_S
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
@@ -237,15 +237,19 @@ def start_worker(parent: str) -> None:
 def clean(test: str) -> float | None:
     """Seconds that a test takes without any change; None if it fails."""
     start = time.monotonic()
-    return time.monotonic() - start if tried(FOLDER, [test]) == "passed" else None
+    return (
+        time.monotonic() - start
+        if tried(FOLDER, [test], TIMES_AS_LONG * LONGEST_S) == "passed"
+        else None
+    )
 
 
-def survives(mutant: Mutant, tests: list[str]) -> tuple[Mutant, bool]:
+def outcome(mutant: Mutant, tests: list[str], seconds: float) -> tuple[Mutant, str]:
     path = FOLDER / "src/bprr" / mutant.path
     source, dates = path.read_bytes(), path.stat()
     try:
         path.write_bytes(mutant.of(source))
-        return mutant, tried(FOLDER, tests) == "passed"
+        return mutant, tried(FOLDER, tests, LONGEST_S + TIMES_AS_LONG * seconds)
     finally:
         path.write_bytes(source)
         os.utime(path, ns=(dates.st_atime_ns, dates.st_mtime_ns))
@@ -278,12 +282,13 @@ def main() -> int:
             del seconds[test]
         # The quick ones first.
         jobs = [(m, sorted(seconds.keys() & tests_of(m), key=seconds.__getitem__)) for m in chosen]
+        jobs = [(m, tests, sum(map(seconds.__getitem__, tests))) for m, tests in jobs]
         try:
-            for done in as_completed([pool.submit(survives, *job) for job in jobs]):
-                mutant, alive = done.result()
-                rooms[mutant.room].append(alive)
-                if alive:
-                    print(f"survives {mutant}", flush=True)
+            for done in as_completed([pool.submit(outcome, *job) for job in jobs]):
+                mutant, word = done.result()
+                rooms[mutant.room].append(word == "passed")
+                if word != "failed":  # an endless loop, or a busy machine
+                    print(f"{'survives' if word == 'passed' else word} {mutant}", flush=True)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             print("interrupted; so far:")

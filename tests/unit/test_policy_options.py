@@ -1,7 +1,6 @@
 """Options of policies: refused by their full key, and reached by --set and by axes."""
 
 import copy
-import json
 
 import pytest
 import yaml
@@ -269,11 +268,6 @@ def test_the_command_line_refuses_by_the_full_key(at_root, capsys):
     assert "delays.published.all_ms: got 3; allowed: delays.NAME of none" in text
     text = printed("--delays", "publishd")
     assert "delays: got 'publishd'; allowed: published, none" in text
-
-
-def test_the_schema_in_the_repository_is_this_one(root):
-    """If not: ``bprr check --schema > config/schema.json``."""
-    assert json.loads((root / "config/schema.json").read_text()) == json_schema()
 
 
 def test_options_are_in_the_schema():

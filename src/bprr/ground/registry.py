@@ -242,6 +242,6 @@ FORWARDING = Registry("forwarding", "bprr.forwarding")
 WINDOW = Registry("window", "bprr.window")
 SPECULATION = Registry("speculation", "bprr.speculation")
 
-# Kinds that methods and scenarios of the simulator name, and those that swarms of `bprr explain` do.
+# Kinds that methods and scenarios of the simulator name, and those that `bprr explain` reads.
 SIMULATED = {each.kind: each for each in (PLACEMENT, ROUTING, ADMISSION, CHARGING, SERVICE)}
 REGISTRIES = SIMULATED | {each.kind: each for each in (FORWARDING, WINDOW, SPECULATION)}
