@@ -128,7 +128,7 @@ EXHIBITS = [
     *(f"{FIGURES}/swarm_{topology}.pdf" for _, topology in MAPS),
     *(f"{FIGURES}/{name}_{topology}.pdf" for name, topology in DRAWN if (name, topology) not in IN_HEADLINE),
     *rules.offline.input,
-    *rules.fitted.input,
+    *(str(path) for path in rules.fitted.input if str(path).endswith(".pdf")),
     rules.wan_figure.output.pdf,
     rules.testbed_report.output.table,
     rules.testbed_report.output.scatter,
