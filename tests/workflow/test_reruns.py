@@ -128,7 +128,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "one more network for a sweep": (
         setting(sweeps={"fig7": {"topologies": ["abovenet", "gts_ce"], "axes": {
             "fleet.servers": {"default": [10]}}}}),
-        "sweep fig7 gts_ce, figure fig7 *, headline, scorecard"),
+        "sweep fig7 gts_ce, figure fig7 gts_ce, headline, scorecard"),
     "one more method in a sweep": (
         setting(sweeps={"fig9_retry": {"methods": ["petals", "proposed"]}}), "sweep fig9_retry *"),
     "a method of a policy file in a sweep": (
