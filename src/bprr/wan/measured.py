@@ -103,6 +103,10 @@ class Measured(NamedTuple):
         same = (self.runs["ring"] == run.ring) & (self.runs["draft_tokens_K"] == run.draft_tokens_K)
         if not np.isnan(stamped := self.runs[same]["stage_ms_per_traversal"].median()):
             return float(stamped)
+        spans = self.stages[self.stages["ring"] == run.ring].dropna(subset=["stage_span_ms"])
+        for _, ring in spans.groupby("arm", sort=False):
+            if len(ring) == run.stages_count:
+                return float(ring["stage_span_ms"].sum())
         family = self.runs[self.runs["model"] == run.model]["ring"].unique()
         rows = self.stages[self.stages["ring"].isin(family) & (self.stages["arm"] == GRAPHED)]
         if run.cuda_graph != "on" or not np.isnan(run.context_tokens) or rows.empty:
@@ -120,13 +124,12 @@ class Measured(NamedTuple):
             return kb
         return kb * aux_states(int(run.stages_count))[-legs:]
 
-    def alike(self, run: Any, column: str) -> float:
-        """Median of what runs of the same model, drafts, and first word of text report."""
-        kind = re.split(r"\W", str(run.workload))[0]
+    def alike(self, run: Any, column: str, text: str = "") -> float:
+        """Median of what runs of the same model and drafts report, on texts that begin so."""
         rows = self.runs[
             (self.runs["model"] == run.model)
             & (self.runs["draft_tokens_K"] == run.draft_tokens_K)
-            & self.runs["workload"].fillna("").str.startswith(kind)
+            & self.runs["workload"].fillna("").str.startswith(text)
         ]
         return float(rows[column].median())
 

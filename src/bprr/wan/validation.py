@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -150,7 +151,8 @@ def _drafting(measured: Measured, run: Any) -> tuple[float, float]:
         return 1.0, 0.0
     tokens, draft_ms = run.g_tokens_per_round, run.draft_ms_per_round
     if np.isnan(tokens):
-        tokens = measured.alike(run, "g_tokens_per_round")
+        kind = re.split(r"\W", str(run.workload))[0]
+        tokens = measured.alike(run, "g_tokens_per_round", kind)
     if np.isnan(tokens) and run.arm.startswith("n-gram") and "copy" in str(run.workload):
         tokens = COPIED_TOKENS
     if np.isnan(draft_ms):  # n-grams are looked up, in no time
