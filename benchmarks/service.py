@@ -11,7 +11,7 @@ from benchmarks.measure import Row, row
 from bprr.ground.request import Request, Route
 from bprr.scenario.draw import Instance, draw
 from bprr.scenario.scenario import load_scenario
-from bprr.service.tokens import Discipline, TokenLoop
+from bprr.service.token_loop import Discipline, TokenLoop
 from bprr.settings.configuration import load_settings
 from bprr.study.method import MethodRunner
 from bprr.study.points import catalogue

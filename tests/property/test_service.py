@@ -14,7 +14,7 @@ from bprr.ground.errors import InfeasibleError, InputError
 from bprr.ground.registry import ROUTING, SERVICE, Choice
 from bprr.ground.request import Request, Route
 from bprr.ground.swarm import LanguageModel, Swarm
-from bprr.service.tokens import Discipline, TokenLoop
+from bprr.service.token_loop import Discipline, TokenLoop
 from bprr.simulation import Delays, simulate
 
 PROMPTS = ["whole", "block", "token"]

@@ -6,16 +6,21 @@ from simpy import Environment
 
 from bprr.ground.caches import Caches
 from bprr.ground.errors import InfeasibleError, InputError
-from bprr.ground.registry import CHARGING, SERVICE, Choice
+from bprr.ground.registry import CHARGING, PLACEMENT, SERVICE, Choice
 from bprr.ground.request import Request
 from bprr.ground.swarm import LanguageModel, Swarm
 from bprr.placement.base import Placement
+from bprr.placement.petals import block_gain
 from bprr.routing.base import RoutingContext
 from bprr.routing.petals_shipped import PetalsShipped
+from bprr.scenario.draw import draw
+from bprr.scenario.scenario import load_scenario
 from bprr.scenario.workload import Workload
 from bprr.simulation import simulate
 from bprr.simulation.admission.base import AdmissionContext
 from bprr.simulation.admission.shipped import Shipped
+from bprr.study.method import MethodRunner
+from bprr.study.points import catalogue
 
 TOKENS = 10  # of cache for every session
 
@@ -214,3 +219,31 @@ def test_memory_is_never_oversubscribed_by_sessions_of_queued_servers():
             units = int(blocks[chain == server].sum()) * TOKENS
             held += [(records.start_ms[i] + 1e-6, units), (records.end_ms[i], -units)]
         assert np.cumsum([units for _, units in sorted(held)]).max() <= where.cache_tokens[server]
+
+
+@pytest.mark.parametrize("topology, run, least", [("abovenet", 7, 771.5), ("bellcanada", 4, 2646)])
+def test_servers_move_if_the_block_that_is_served_least_gains_enough(
+    configuration, topology, run, least
+):
+    """In the first of these draws three servers move, in the second nobody does."""
+    scenario = load_scenario("scattered", {"network.name": topology})
+    instance = draw(scenario, catalogue(configuration), configuration.seed, run)
+    runner = MethodRunner(instance)
+
+    def placed(name, **options):
+        policy = PLACEMENT[name]
+        return runner.placement(Choice(name, policy.Options(**options)), 0.0)
+
+    joined, moved = placed("petals"), placed("petals_rebalanced")
+    assert joined.details["block_throughput"].min() == pytest.approx(least, abs=1)
+    stays = topology == "bellcanada"
+    assert moved.details["moves"] == (0 if stays else 3)
+    assert (moved.first_block.tolist() == joined.first_block.tolist()) == stays
+    # What blocks are said to gain is what the servers that host them bring.
+    gain, blocks = block_gain(instance.swarm, moved.blocks), np.zeros(70)
+    for server, (first, count) in enumerate(zip(moved.first_block, moved.blocks, strict=True)):
+        blocks[first - 1 : first - 1 + count] += gain[server]
+    assert moved.details["block_throughput"] == pytest.approx(blocks)
+    assert blocks.min() >= least - 1
+    never = placed("petals_rebalanced", balance_quality=0.0)
+    assert never.first_block.tolist() == joined.first_block.tolist()

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from bprr.ground.schema import Positive, Refused
 from bprr.ground.swarm import FloatArray
 from bprr.service.queued import Queued, QueuedOptions
-from bprr.service.tokens import Discipline
+from bprr.service.token_loop import Discipline
 
 __all__ = ["Batched"]
 

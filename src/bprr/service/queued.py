@@ -18,7 +18,7 @@ from bprr.ground.schema import Strict
 from bprr.ground.swarm import FloatArray, IntArray, Swarm
 from bprr.routing.base import RoutingPolicy
 from bprr.service.base import ServicePolicy, ServiceTimes
-from bprr.service.tokens import Discipline, TokenLoop
+from bprr.service.token_loop import Discipline, TokenLoop
 
 __all__ = ["Belief", "Believing", "Queued", "QueuedOptions"]
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from bprr.ground.schema import Milliseconds
 from bprr.service.queued import Queued, QueuedOptions
-from bprr.service.tokens import Discipline
+from bprr.service.token_loop import Discipline
 
 __all__ = ["Serial"]
 
