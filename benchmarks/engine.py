@@ -20,7 +20,7 @@ from time import process_time
 from typing import Any, NamedTuple
 
 import numpy as np
-from bprr.simulation.events import Events, pop, push
+from bprr.ground.events import Events, pop, push
 from simpy import Environment
 
 from benchmarks.measure import Row, call_in_fresh_process, row
