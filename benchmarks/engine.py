@@ -20,12 +20,12 @@ from time import process_time
 from typing import Any, NamedTuple
 
 import numpy as np
-from bprr.simulation.events import Events, pop, push
 from simpy import Environment
 
 from benchmarks.measure import Row, call_in_fresh_process, row
 from benchmarks.swarms import earth, placed
 from bprr.ground.compiled import compiled, state_of
+from bprr.ground.events import Events, pop, push
 from bprr.ground.registry import ROUTING
 from bprr.ground.request import Request
 from bprr.ground.schema import Strict

@@ -9,7 +9,7 @@ from benchmarks.measure import Row, row
 from benchmarks.swarms import earth, problem
 from bprr.ground.registry import PLACEMENT
 
-BUDGET_S = 30
+BUDGET_S = 20
 SERVERS = 10_000
 REPEATS = 5
 TARGET_S = 10.0

@@ -21,7 +21,7 @@ from bprr.placement.cg_bp import cg_bp
 from bprr.simulation.engine import Delays, simulate
 from bprr.study.design_load import choose_design_load
 
-BUDGET_S = 170
+BUDGET_S = 90
 SERVERS, REQUESTS = 10_000, 100_000
 TARGET_S, TARGET_GB = 300.0, 2.0
 RATE_PER_S = {"earth": 100.0, "all hosting": 2_000.0}

@@ -39,7 +39,7 @@ def _checks() -> Iterator[tuple[str, bool | None, str, str]]:
     from bprr.ground.errors import BprrError
     from bprr.offline.backends.base import SolverSettings
     from bprr.offline.backends.solve import check_solver, installed_solvers
-    from bprr.placement.windows import petals_windows
+    from bprr.placement.windows import longest_waiting_window
     from bprr.testbed.swarm_process import what_is_missing
 
     version = ".".join(map(str, sys.version_info[:3]))
@@ -59,7 +59,7 @@ def _checks() -> Iterator[tuple[str, bool | None, str, str]]:
         except BprrError as error:
             good, found = False, str(error)
         yield name, good, found, "make setup" if needed else "make solvers-env"
-    cache = petals_windows.stats.cache_path
+    cache = longest_waiting_window.stats.cache_path
     found = f"cached in {cache}" if cache else "compiled in every process"
     yield "kernels", bool(cache), found, "set NUMBA_CACHE_DIR to a folder of yours"
     yield "locale", True, locale.getpreferredencoding(False), ""

@@ -148,14 +148,20 @@ def longest_session_tokens(
 
     Of every chain its tightest server counts, which holds k_j tokens of one block per token.
     """
-    end = first_block + blocks - 1
     best = np.zeros(model_blocks + 1, dtype=np.int64)  # blocks 1..p done
     best[0] = np.iinfo(np.int64).max
-    for done in range(model_blocks):
-        hosts = np.flatnonzero((blocks > 0) & (first_block <= done + 1) & (end > done))
-        held = np.minimum(best[done], cache_tokens[hosts] // (end[hosts] - done))
-        np.maximum.at(best, end[hosts], held)
+    _longest_sessions(first_block, blocks, cache_tokens, best)
     return int(best[model_blocks])
+
+
+@compiled
+def _longest_sessions(first_block, blocks, cache_tokens, best):  # type: ignore[no-untyped-def]
+    for done in range(best.shape[0] - 1):
+        for server in range(blocks.shape[0]):
+            end = first_block[server] + blocks[server] - 1
+            if blocks[server] > 0 and first_block[server] <= done + 1 and end > done:
+                held = min(best[done], cache_tokens[server] // (end - done))
+                best[end] = max(best[end], held)
 
 
 def session_capacity(swarm: Swarm, blocks: NDArray[np.integer], session_tokens: int) -> IntArray:

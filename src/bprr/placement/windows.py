@@ -5,34 +5,63 @@ Window starts are counted from 0 here.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from bprr.ground.compiled import compiled
+from bprr.ground.swarm import FloatArray, IntArray
 
 __all__ = ["greedy_windows", "least_served_window", "longest_waiting_window", "petals_windows"]
 
 TIE = 1e-9  # sums within this relative distance are equal: running sums differ by rounding
 
 
-@compiled(_nrt=True)  # makes arrays
-def least_served_window(service, width):  # type: ignore[no-untyped-def]
-    """Start of the window whose sorted service is lexicographically smallest; ties: first."""
+@compiled
+def _least_served(service, width, window, best):  # type: ignore[no-untyped-def]
+    """As `least_served_window`, with room for the values of two windows in increasing order."""
+    for i in range(width):
+        _placed(window, i, i + 1, service[i])
+    for i in range(width):
+        best[i] = window[i]
     best_start = 0
-    best = np.sort(service[:width])
     for start in range(1, service.shape[0] - width + 1):
-        # The leaving value stood in the window before; equal windows need no sorting.
-        if service[start - 1] == service[start + width - 1] and best_start == start - 1:
+        leaving, entering = service[start - 1], service[start + width - 1]
+        if leaving == entering:  # the same values as before
             continue
-        candidate = np.sort(service[start : start + width])
+        place = 0
+        while window[place] != leaving:
+            place += 1
+        _placed(window, place, width, entering)
         for i in range(width):
-            if candidate[i] != best[i]:
-                if candidate[i] < best[i]:
-                    best, best_start = candidate, start
+            if window[i] != best[i]:
+                if window[i] < best[i]:
+                    best_start = start
+                    for k in range(i, width):
+                        best[k] = window[k]
                 break
     return best_start
 
 
-@compiled(_nrt=True)  # makes arrays
+@compiled
+def _placed(window, place, width, value):  # type: ignore[no-untyped-def]
+    """Put a value in a place of a window, and move it to where it belongs."""
+    while place + 1 < width and window[place + 1] < value:
+        window[place] = window[place + 1]
+        place += 1
+    while place > 0 and window[place - 1] > value:
+        window[place] = window[place - 1]
+        place -= 1
+    window[place] = value
+
+
+def least_served_window(service: NDArray[Any], width: int) -> int:
+    """Start of the window whose sorted service is lexicographically smallest; ties: first."""
+    return int(_least_served(service, width, *np.empty((2, width), dtype=service.dtype)))
+
+
+@compiled
 def longest_waiting_window(time, capacity, load, width):  # type: ignore[no-untyped-def]
     """Start of the window with the largest summed time that holds an underserved block."""
     best_start, best = -1, -np.inf
@@ -46,8 +75,45 @@ def longest_waiting_window(time, capacity, load, width):  # type: ignore[no-unty
     return best_start
 
 
-@compiled(_nrt=True)  # makes arrays
-def greedy_windows(order, width, sessions, amortised_ms, blocks, load):  # type: ignore[no-untyped-def]
+@compiled
+def _greedy(  # type: ignore[no-untyped-def]
+    order, width, sessions, amortised_ms, load, start, capacity, time, window, best
+):
+    dummy = 0.0
+    for server in order:
+        dummy = max(dummy, amortised_ms[server])
+    dummy += 1.0
+    for block in range(time.shape[0]):
+        time[block] = load * dummy
+    needed = -1
+    for rank in range(order.shape[0]):
+        server = order[rank]
+        if needed < 0:
+            chosen = longest_waiting_window(time, capacity, load, width[server])
+        else:
+            chosen = _least_served(capacity, width[server], window, best)
+        start[server] = chosen
+        for block in range(chosen, chosen + width[server]):
+            served = min(max(load - capacity[block], 0), sessions[server])
+            time[block] -= (dummy - amortised_ms[server]) * served
+            capacity[block] += sessions[server]
+        if needed < 0:
+            least = capacity[0]
+            for served in capacity:
+                least = min(least, served)
+            if least >= load:
+                needed = rank + 1
+    return order.shape[0] if needed < 0 else needed
+
+
+def greedy_windows(
+    order: IntArray,
+    width: IntArray,
+    sessions: IntArray,
+    amortised_ms: FloatArray,
+    blocks: int,
+    load: int,
+) -> tuple[IntArray, IntArray, int]:
     """Windows of CG-BP (Algorithm 1, lines 5 to 13).
 
     Parameters
@@ -70,32 +136,24 @@ def greedy_windows(order, width, sessions, amortised_ms, blocks, load):  # type:
     needed : int
         K, servers placed when every block was first served R-fold; N if that never happens.
     """
-    start = np.zeros(width.shape[0], dtype=np.int64)
-    capacity = np.zeros(blocks, dtype=np.int64)
-    dummy = 0.0
+    start, (capacity, *room) = np.zeros_like(width), np.zeros((3, blocks), dtype=np.int64)
+    time = np.empty(blocks)
+    needed = _greedy(order, width, sessions, amortised_ms, load, start, capacity, time, *room)
+    return start, capacity, needed
+
+
+@compiled
+def _joining(order, width, gain, start, throughput, window, best):  # type: ignore[no-untyped-def]
     for server in order:
-        dummy = max(dummy, amortised_ms[server])
-    dummy += 1.0
-    time = np.full(blocks, load * dummy)
-    needed = -1
-    for rank in range(order.shape[0]):
-        server = order[rank]
-        if needed < 0:
-            chosen = longest_waiting_window(time, capacity, load, width[server])
-        else:
-            chosen = least_served_window(capacity, width[server])
+        chosen = _least_served(throughput, width[server], window, best)
         start[server] = chosen
         for block in range(chosen, chosen + width[server]):
-            served = min(max(load - capacity[block], 0), sessions[server])
-            time[block] -= (dummy - amortised_ms[server]) * served
-            capacity[block] += sessions[server]
-        if needed < 0 and capacity.min() >= load:
-            needed = rank + 1
-    return start, capacity, order.shape[0] if needed < 0 else needed
+            throughput[block] += gain[server]
 
 
-@compiled(_nrt=True)  # makes arrays
-def petals_windows(order, width, gain, blocks):  # type: ignore[no-untyped-def]
+def petals_windows(
+    order: IntArray, width: IntArray, gain: FloatArray, blocks: int
+) -> tuple[IntArray, FloatArray]:
     """Windows that servers choose as they join a PETALS swarm (docs/baselines.md).
 
     Parameters
@@ -116,10 +174,6 @@ def petals_windows(order, width, gain, blocks):  # type: ignore[no-untyped-def]
     throughput : ndarray, shape (L,)
         Summed throughput of every block.
     """
-    start = np.zeros(width.shape[0], dtype=np.int64)
-    throughput = np.zeros(blocks)
-    for server in order:
-        chosen = least_served_window(throughput, width[server])
-        start[server] = chosen
-        throughput[chosen : chosen + width[server]] += gain[server]
+    start, (throughput, *room) = np.zeros_like(width), np.zeros((3, blocks))
+    _joining(order, width, gain, start, throughput, *room)
     return start, throughput
