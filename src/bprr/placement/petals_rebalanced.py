@@ -13,7 +13,7 @@ from bprr.ground.compiled import compiled
 from bprr.ground.schema import Count, Share, Strict
 from bprr.placement.base import Placement, PlacementPolicy, PlacementProblem
 from bprr.placement.petals import block_gain, petals_blocks, petals_placement, pool_cache_tokens
-from bprr.placement.windows import least_served_window
+from bprr.placement.windows import least_served
 
 __all__ = ["PetalsRebalanced"]
 
@@ -27,7 +27,8 @@ def _moved(server, start, width, gain, throughput):  # type: ignore[no-untyped-d
     """Let a server leave, and join again; return whether it has chosen another window."""
     first = start[server]
     throughput[first : first + width[server]] -= gain[server]
-    chosen = least_served_window(throughput, width[server])
+    room = np.empty((2, width[server]))
+    chosen = least_served(throughput, width[server], room[0], room[1])
     throughput[chosen : chosen + width[server]] += gain[server]
     start[server] = chosen
     return chosen != first

@@ -13,13 +13,19 @@ from numpy.typing import NDArray
 from bprr.ground.compiled import compiled
 from bprr.ground.swarm import FloatArray, IntArray
 
-__all__ = ["greedy_windows", "least_served_window", "longest_waiting_window", "petals_windows"]
+__all__ = [
+    "greedy_windows",
+    "least_served",
+    "least_served_window",
+    "longest_waiting_window",
+    "petals_windows",
+]
 
 TIE = 1e-9  # sums within this relative distance are equal: running sums differ by rounding
 
 
 @compiled
-def _least_served(service, width, window, best):  # type: ignore[no-untyped-def]
+def least_served(service, width, window, best):  # type: ignore[no-untyped-def]
     """As `least_served_window`, with room for the values of two windows in increasing order."""
     for i in range(width):
         _placed(window, i, i + 1, service[i])
@@ -58,7 +64,7 @@ def _placed(window, place, width, value):  # type: ignore[no-untyped-def]
 
 def least_served_window(service: NDArray[Any], width: int) -> int:
     """Start of the window whose sorted service is lexicographically smallest; ties: first."""
-    return int(_least_served(service, width, *np.empty((2, width), dtype=service.dtype)))
+    return int(least_served(service, width, *np.empty((2, width), dtype=service.dtype)))
 
 
 @compiled
@@ -91,7 +97,7 @@ def _greedy(  # type: ignore[no-untyped-def]
         if needed < 0:
             chosen = longest_waiting_window(time, capacity, load, width[server])
         else:
-            chosen = _least_served(capacity, width[server], window, best)
+            chosen = least_served(capacity, width[server], window, best)
         start[server] = chosen
         for block in range(chosen, chosen + width[server]):
             served = min(max(load - capacity[block], 0), sessions[server])
@@ -145,7 +151,7 @@ def greedy_windows(
 @compiled
 def _joining(order, width, gain, start, throughput, window, best):  # type: ignore[no-untyped-def]
     for server in order:
-        chosen = _least_served(throughput, width[server], window, best)
+        chosen = least_served(throughput, width[server], window, best)
         start[server] = chosen
         for block in range(chosen, chosen + width[server]):
             throughput[block] += gain[server]
