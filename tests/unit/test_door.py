@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -127,7 +128,9 @@ sys.exit(main(["check"]))
 )
 def test_ctrl_c_during_an_import_is_no_traceback(name):
     command = [sys.executable, "-c", INTERRUPTED.format(name=name)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    # Ctrl-C as in a terminal, even where the tests run in the background and it is ignored.
+    heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=heeded)
     assert done.stderr == "bprr check: interrupted; nothing half-written is left\n"
     # Python itself leaves by the signal where it met a library's code made at run time.
     assert done.returncode in (130, -signal.SIGINT)

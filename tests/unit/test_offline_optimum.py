@@ -116,7 +116,7 @@ def test_a_class_that_cannot_be_packed_is_split(published: Catalogue) -> None:
 
 def test_time_limit_keeps_plan_and_bound(published: Catalogue) -> None:
     instance = uniform_instance(published, (20,), np.random.default_rng(0), 21, 5)
-    result = solve_offline(instance, "strong", SolverSettings("highs", 1.0, 1))
+    result = solve_offline(instance, "strong", SolverSettings("highs", 5.0, 1))
     assert result.status == "time_limit"
     assert result.verified
     assert 0.9 * result.objective_ms < result.bound_ms < result.objective_ms

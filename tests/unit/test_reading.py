@@ -212,7 +212,8 @@ def test_a_table_is_read_as_pandas_reads_it(tmp_path):
     path = tmp_path / "a=b" / "x.parquet"  # a folder that looks like a partition
     path.parent.mkdir()
     GOOD.to_parquet(path)
-    pd.testing.assert_frame_equal(read_table(path, KIND), GOOD)
+    known = GOOD[[name for name in GOOD if name in KIND.columns]]
+    pd.testing.assert_frame_equal(read_table(path, KIND), known)
     csv = tmp_path / "x.csv"
     GOOD.to_csv(csv, index=False)
     pd.testing.assert_frame_equal(read_csv(csv, KIND), GOOD)

@@ -77,7 +77,7 @@ def own_policy(**changed: Any) -> Change:
     return change
 
 
-ON_ABOVENET = "sweep * abovenet, measured_sweep, swarm_map abovenet, running_times"
+ON_ABOVENET = "sweep * abovenet, measured_sweep, swarm_map abovenet, running_times, theory"
 SIMULATED = "sweep *, measured_sweep, running_times, swarm_map *"
 OFFLINE = "offline_experiment *"
 EXACT = (  # sweeps with a method that routes exactly
@@ -112,17 +112,23 @@ CASES: dict[str, tuple[Change, str]] = {
             "label": "S", "source": "none", "all_ms": 1, "in_every_sweep": False}}), ""),
     "a policy file that no method names": (own_policy(), ""),
     # ---- settings
-    "the confidence": (setting(confidence=0.9), "figure *, headline, table *, scorecard"),
+    "the confidence": (setting(confidence=0.9),
+        "figure *, headline, table *, tables_found, tables_sensitivity, service_models, scorecard"),
     "the seed": (
         setting(seed=7),
-        "sweep *, running_times, offline_experiment *, swarm_map *"),
-    "the number of runs": (setting(runs=3), "sweep *, !sweep switch_length *"),
-    "the runs of a timed sweep": (setting(sweeps={"table3": {"runs": 5}}), "sweep table3 *"),
+        "sweep *, running_times, offline_experiment *, swarm_map *, theory"),
+    "the number of runs": (
+        setting(runs=3),
+        "sweep *, !sweep switch_length *, !sweep *_service *, !sweep tables_found *,"
+        "!sweep tables_sensitivity *, theory"),
+    "the runs of a timed sweep": (
+        setting(sweeps={"table3": {"runs": 5}}), "sweep table3 *, theory"),
     "the runs of one sweep": (setting(sweeps={"fig7": {"runs": 5}}), "sweep fig7 *"),
     "the title of a sweep": (setting(sweeps={"fig7": {"title": "Other"}}), "figure fig7 *"),
-    "the title of a table": (setting(sweeps={"table6": {"title": "Other"}}), "table table6"),
+    "the title of a table": (
+        setting(sweeps={"table6": {"title": "Other"}}), "table table6, tables_found"),
     "the label of an axis": (
-        setting(sweeps={"fig8": {"x_label": "Other"}}), "figure fig8 *, headline"),
+        setting(sweeps={"fig8": {"x_label": "Other"}}), "figure fig8 *, headline, service_models"),
     "the axis of a sweep": (
         setting(sweeps={"fig9": {"axes": {"workload.rate_per_s": [0.1, 0.6]}}}), "sweep fig9 *"),
     "one more network for a sweep": (
@@ -138,19 +144,21 @@ CASES: dict[str, tuple[Change, str]] = {
         "sweep fig9_retry *"),
     "the label of a method": (
         setting(methods={"optimized_rr": {"label": "Other"}}),
-        EXACT.replace("sweep ", "figure ") + ", headline, scorecard"),
+        EXACT.replace("sweep ", "figure ") + ", headline, service_models, scorecard"),
     "the label of a network": (
         setting(topologies={"abovenet": {"label": "Other"}}),
-        "figure * abovenet, swarm_map abovenet, headline, table table6, table8, scorecard"),
+        "figure * abovenet, swarm_map abovenet, headline, table table6, table8, tables_found,"
+        "tables_sensitivity, service_models, scorecard"),
     "the policy of a method": (
-        setting(methods={"optimized_rr": {"routing": "ws_rr"}}), EXACT),
+        setting(methods={"optimized_rr": {"routing": "ws_rr"}}),
+        f"{EXACT}, sweep switch_penalty *, theory"),
     "an option of a policy": (
         setting(methods={"offloading_ssd": {"placement": {"offloading": {
             "bandwidth_gb_per_s": 9}}}}),
-        "sweep table3 *, sweep table6 *"),
+        "sweep table3 *, sweep table6 *, theory"),
     "a delay": (
         setting(delays={"published": {"per_method_ms": {"offloading_ssd": 1}}}),
-        "sweep table3 *, sweep table6 *"),
+        "sweep table3 *, sweep table6 *, theory"),
     "the label of a delay variant": (
         setting(delays={"petals_for_all": {"label": "Other"}}), "scorecard"),
     "the solver": (
@@ -163,15 +171,18 @@ CASES: dict[str, tuple[Change, str]] = {
     "the delay of a link": (replaced(LINKS, "0,2,1457", "0,2,1458"), ON_ABOVENET),
     "the delay of a link, in an old file": (
         replaced(LINKS, "0,2,1457", "0,2,1458", older=True), ON_ABOVENET),
-    "a device": (replaced(DEVICES, "memory_gb: 84.973", "memory_gb: 85"), "sweep servers_26 *"),
+    "a device": (replaced(DEVICES, "memory_gb: 84.973", "memory_gb: 85"),
+        "sweep servers_26 *, sweep tables_sensitivity *"),
     "a device that a scenario only caps": (
-        replaced(DEVICES, "memory_gb: 10.2", "memory_gb: 10.3"), "sweep servers_26 *"),
+        replaced(DEVICES, "memory_gb: 10.2", "memory_gb: 10.3"),
+        "sweep servers_26 *, sweep tables_sensitivity *"),
     "a device of one scenario": (
         replaced(DEVICES, "memory_gb: 79.138427734375", "memory_gb: 79.2"),
-        "sweep table3 *, running_times"),
+        "sweep table3 *, running_times, sweep tables_found cluster0,"
+        "sweep tables_sensitivity *, theory"),
     "a scenario": (
         replaced("config/scenarios/clustered.yaml", "inter_rtt_ms: 100", "inter_rtt_ms: 101"),
-        "sweep table3 *, running_times"),
+        "sweep table3 *, running_times, theory"),
     "the scenario of the measured device": (
         replaced("config/scenarios/measured.yaml", "rate_per_s: 0.5", "rate_per_s: 0.6"),
         "measured_sweep"),
@@ -182,7 +193,7 @@ CASES: dict[str, tuple[Change, str]] = {
         lambda house: house.append("data/traces/testbed/requests.csv"), "testbed_report"),
     "a published number": (
         replaced("data/published/results.csv", "64,simulator,5.33", "64,simulator,5.34"),
-        "table *, table8, scorecard"),
+        "table *, table8, tables_found, tables_sensitivity, scorecard"),
     "the artefact's curves": (
         replaced("data/published/artefact_sweeps.csv", "1861.93", "1861.94"),
         "figure *, measured_sweep_figure, scorecard"),
@@ -193,11 +204,12 @@ CASES: dict[str, tuple[Change, str]] = {
     # ---- source, a file of each room
     "source: ground/caches": (source("ground/caches.py"), SIMULATED),
     "source: settings/overrides": (
-        source("settings/overrides.py"), f"{SIMULATED}, {OFFLINE}, testbed_report"),
+        source("settings/overrides.py"), f"{SIMULATED}, {OFFLINE}, testbed_report, theory"),
     "source: scenario/workload": (
-        source("scenario/workload.py"), f"{SIMULATED}, {OFFLINE}, testbed_report"),
+        source("scenario/workload.py"), f"{SIMULATED}, {OFFLINE}, testbed_report, theory"),
     "source: placement/offloading": (source("placement/offloading.py"), OFFLOADING),
-    "source: placement/cg_bp": (source("placement/cg_bp.py"), f"{SIMULATED}, {OFFLINE}"),
+    "source: placement/cg_bp": (
+        source("placement/cg_bp.py"), f"{SIMULATED}, {OFFLINE}, theory"),
     "source: routing/exact": (source("routing/exact.py"), EXACT),
     "source: routing/ws_rr": (source("routing/ws_rr.py"), SIMULATED),
     "source: simulation/engine": (source("simulation/engine.py"), SIMULATED),
@@ -206,8 +218,8 @@ CASES: dict[str, tuple[Change, str]] = {
     "source: study/timing": (source("study/timing.py"), "running_times"),
     "source: study/summary": (
         source("study/summary.py"), "figure *, headline, table *, table8, scorecard,"
-        "measured_sweep_figure"),
-    "source: offline/milp": (source("offline/milp.py"), OFFLINE),
+        "measured_sweep_figure, service_models, tables_found, tables_sensitivity"),
+    "source: offline/milp": (source("offline/milp.py"), f"{OFFLINE}, theory"),
     "source: offline/experiments/theorem_2": (
         source("offline/experiments/theorem_2.py"), f"offline_theorem_2 *, {OFFLINE}"),
     "source: fit/regression": (source("fit/regression.py"), "fit *"),

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from bprr.ground.compiled import state_of
-from bprr.routing.chains import Search, SearchRouting
-from bprr.routing.positions import shortest_with_worst_wait
+from bprr.routing.chains import SearchRouting
+from bprr.routing.positions import ExactSearch
 
 __all__ = ["ExactRouting"]
-
-
-@state_of(shortest_with_worst_wait)
-class ExactSearch(Search):
-    """State of the kernel."""
 
 
 class ExactRouting(SearchRouting, name="exact"):

@@ -17,10 +17,10 @@ from __future__ import annotations
 import numpy as np
 
 from bprr.ground.caches import drop_ended_at, first_entry_with_room, release_ms, units_before
-from bprr.ground.compiled import compiled
-from bprr.routing.chains import view_of
+from bprr.ground.compiled import compiled, state_of
+from bprr.routing.chains import Search, view_of
 
-__all__ = ["shortest_with_waits", "shortest_with_worst_wait"]
+__all__ = ["ExactSearch", "shortest_with_waits", "shortest_with_worst_wait"]
 
 TIE = 1e-12  # relative; path lengths closer than this are equal
 MARGIN = 1e-9  # relative; room for rounding and ties where a bound cuts the search short
@@ -210,6 +210,11 @@ def shortest_with_worst_wait(  # type: ignore[no-untyped-def]
         if start <= now:
             return best_length, best
         deadline = min(start, now + (best - path) + MARGIN * best)
+
+
+@state_of(shortest_with_worst_wait)
+class ExactSearch(Search):
+    """State of the kernel of exact routing, and of the shortest path."""
 
 
 @compiled

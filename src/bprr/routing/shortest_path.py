@@ -9,8 +9,7 @@ from bprr.ground.compiled import compiled, state_of
 from bprr.ground.schema import Strict
 from bprr.routing.base import RoutingContext
 from bprr.routing.chains import Search, SearchRouting
-from bprr.routing.exact import ExactSearch
-from bprr.routing.positions import shortest_with_worst_wait
+from bprr.routing.positions import ExactSearch, shortest_with_worst_wait
 
 __all__ = ["ShortestPath"]
 
