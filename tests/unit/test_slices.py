@@ -8,6 +8,7 @@ import yaml
 
 from bprr.ground.errors import InputError, InputErrors
 from bprr.settings.configuration import load_settings, settings_of
+from bprr.study.points import sweep_points
 from bprr.study.slices import Slice, settings_at, sweep_slice, sweeps_slice
 from bprr.study.sweep import run_sweep
 
@@ -212,3 +213,14 @@ def test_a_slice_holds_nothing_but_settings(configuration, tmp_path):
     part.write(str(tmp_path))
     with pytest.raises(InputErrors, match="colour: got 'red'"):
         settings_at(path_of(part, tmp_path))
+
+
+def test_a_copy_of_settings_forgets_what_was_derived(configuration):
+    before = sweep_points(configuration, "fig7", "abovenet")
+    configuration.all_devices  # noqa: B018
+    assert sweep_points(configuration, "fig7", "abovenet")[0] is before[0]
+    changed = configuration.model_copy(
+        update={"sweeps": {"fig7": configuration.sweeps["fig9"]}, "devices": {}}
+    )
+    assert sweep_points(changed, "fig7", "abovenet") != before
+    assert changed.derived is not configuration.derived

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -219,6 +219,17 @@ class Settings(Strict):
         if path not in self._scenario_files:
             self._scenario_files[path] = located(read_yaml(path), path.parent)
         return self._scenario_files[path], str(path)
+
+    @cached_property
+    def derived(self) -> dict[Any, Any]:
+        """What others have made of these settings, so that it is made once."""
+        return {}
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]  # a copy may be changed: what was derived goes
+        return copied
 
     @cached_property
     def _scenario_files(self) -> dict[Path, Mapping[str, Any]]:

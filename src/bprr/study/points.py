@@ -130,6 +130,13 @@ def sweep_points(settings: Settings, name: str, topology: str) -> list[SweepPoin
     InputError, InputErrors
         If a name is unknown or a scenario cannot be used.
     """
+    key = (sweep_points, name, topology)
+    if key not in settings.derived:
+        settings.derived[key] = _points(settings, name, topology)
+    return list(settings.derived[key])
+
+
+def _points(settings: Settings, name: str, topology: str) -> list[SweepPoint]:
     if name not in settings.sweeps:
         raise InputError(settings.where, "sweeps", name, ", ".join(settings.sweeps))
     sweep = settings.sweeps[name]
