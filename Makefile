@@ -38,7 +38,7 @@ ifneq ($(shell [ -w "$$HOME" ] && echo writable),writable)
 export HOME := $(CURDIR)/.cache
 endif
 
-.PHONY: help reproduce smoke dry-run readme test mutants bench agreement lint style types workflow-lint format lock \
+.PHONY: help reproduce study smoke dry-run readme test mutants bench agreement lint style types workflow-lint format lock \
         setup measure-env solvers-env testbed testbed-smoke clean
 
 help: ## list the doors
@@ -49,6 +49,9 @@ reproduce: $(READY) ## regenerate every result, figure and the scorecard
 	@if [ -f $(RESULTS)/report.html ]; then \
 	    cat $(RESULTS)/scorecard.txt; echo "Report: $$PWD/$(RESULTS)/report.html"; \
 	fi
+
+study: $(READY) ## the longer studies (servers that have queues), half an hour; resumable
+	$(SNAKEMAKE) study $(ARGS)
 
 smoke: $(READY) ## the whole workflow on small settings, in minutes
 	$(SNAKEMAKE) $(ARGS) --configfile config/smoke.yaml

@@ -113,13 +113,13 @@ CASES: dict[str, tuple[Change, str]] = {
     "a policy file that no method names": (own_policy(), ""),
     # ---- settings
     "the confidence": (setting(confidence=0.9),
-        "figure *, headline, table *, tables_found, tables_sensitivity, service_models, scorecard"),
+        "figure *, headline, table *, tables_found, tables_sensitivity, scorecard"),
     "the seed": (
         setting(seed=7),
         "sweep *, running_times, offline_experiment *, swarm_map *, theory"),
     "the number of runs": (
         setting(runs=3),
-        "sweep *, !sweep switch_length *, !sweep *_service *, !sweep tables_found *,"
+        "sweep *, !sweep switch_length *, !sweep tables_found *,"
         "!sweep tables_sensitivity *, theory"),
     "the runs of a timed sweep": (
         setting(sweeps={"table3": {"runs": 5}}), "sweep table3 *, theory"),
@@ -128,7 +128,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "the title of a table": (
         setting(sweeps={"table6": {"title": "Other"}}), "table table6, tables_found"),
     "the label of an axis": (
-        setting(sweeps={"fig8": {"x_label": "Other"}}), "figure fig8 *, headline, service_models"),
+        setting(sweeps={"fig8": {"x_label": "Other"}}), "figure fig8 *, headline"),
     "the axis of a sweep": (
         setting(sweeps={"fig9": {"axes": {"workload.rate_per_s": [0.1, 0.6]}}}), "sweep fig9 *"),
     "one more network for a sweep": (
@@ -144,11 +144,11 @@ CASES: dict[str, tuple[Change, str]] = {
         "sweep fig9_retry *"),
     "the label of a method": (
         setting(methods={"optimized_rr": {"label": "Other"}}),
-        EXACT.replace("sweep ", "figure ") + ", headline, service_models, scorecard"),
+        EXACT.replace("sweep ", "figure ") + ", headline, scorecard"),
     "the label of a network": (
         setting(topologies={"abovenet": {"label": "Other"}}),
         "figure * abovenet, swarm_map abovenet, headline, table table6, table8, tables_found,"
-        "tables_sensitivity, service_models, scorecard"),
+        "tables_sensitivity, scorecard"),
     "the policy of a method": (
         setting(methods={"optimized_rr": {"routing": "ws_rr"}}),
         f"{EXACT}, sweep switch_penalty *, theory"),
@@ -210,7 +210,8 @@ CASES: dict[str, tuple[Change, str]] = {
     "source: placement/offloading": (source("placement/offloading.py"), OFFLOADING),
     "source: placement/cg_bp": (
         source("placement/cg_bp.py"), f"{SIMULATED}, {OFFLINE}, theory"),
-    "source: routing/exact": (source("routing/exact.py"), EXACT),
+    "source: routing/exact": (
+        source("routing/exact.py"), f"{EXACT}, sweep switch_penalty *"),
     "source: routing/ws_rr": (source("routing/ws_rr.py"), SIMULATED),
     "source: simulation/engine": (source("simulation/engine.py"), SIMULATED),
     "source: simulation/admission/retry": (
@@ -218,7 +219,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "source: study/timing": (source("study/timing.py"), "running_times"),
     "source: study/summary": (
         source("study/summary.py"), "figure *, headline, table *, table8, scorecard,"
-        "measured_sweep_figure, service_models, tables_found, tables_sensitivity"),
+        "measured_sweep_figure, tables_found, tables_sensitivity"),
     "source: offline/milp": (source("offline/milp.py"), f"{OFFLINE}, theory"),
     "source: offline/experiments/theorem_2": (
         source("offline/experiments/theorem_2.py"), f"offline_theorem_2 *, {OFFLINE}"),

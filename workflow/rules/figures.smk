@@ -208,4 +208,9 @@ rule drawn:
         [f"{FIGURES}/{table}.pdf" for table in TABLES],
         rules.tables_found.output.pdf,
         rules.tables_sensitivity.output.pdf,
+
+
+# What takes longer than the main job: `snakemake study`.
+rule study:
+    input:
         rules.service_models.output,

@@ -85,4 +85,8 @@ rule theory:
 
 rule simulated:
     input:
-        [f"{RESULTS}/sweeps/{name}_{topology}.parquet" for name, topology in SWEPT],
+        [
+            f"{RESULTS}/sweeps/{name}_{topology}.parquet"
+            for name, topology in SWEPT
+            if not SETTINGS.sweeps[name].study
+        ],

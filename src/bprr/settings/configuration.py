@@ -101,6 +101,7 @@ class Sweep(Strict):
     methods: Annotated[list[str], Field(min_length=1)]
     delays: list[str] | None = Field(None, description="delay variants; if not all of the usual")
     runs: Count | None = None
+    study: bool = Field(False, description="a longer one: made by `make study`, not by default")
 
     def scenario_on(self, topology: str) -> str:
         """Scenario of a topology."""
