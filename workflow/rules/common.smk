@@ -114,6 +114,29 @@ def start():
     logger.info(f"Jobs: {about(SETTINGS, len(jobs), swept, experiments, workflow.cores or 1)}")
 
 
+def results_of(pairs):
+    """Tables of requests of some sweeps."""
+    return [f"{RESULTS}/sweeps/{name}_{topology}.parquet" for name, topology in pairs]
+
+
+def caption(name, sweeps=(), unsaid=(), topology=None):
+    """Path of what an exhibit of some sweeps says."""
+    return settings_slice(or_stop(caption_slice, SETTINGS, name, sweeps, unsaid, topology))
+
+
+def offline_cores(wildcards):
+    """Cores of an experiment.
+
+    The race's result is time: it takes all of them, so that nothing runs beside it. The others
+    keep one core busy with HiGHS and SCIP, whatever threads these may use. What is proven does not
+    depend on what runs beside; two instances of equal_blocks end at the time limit everywhere, and
+    their bounds are as far as one core comes.
+    """
+    if wildcards.experiment == "solver_race":
+        return ALL_CORES
+    return 1 if SETTINGS.solver in ("highs", "scip") else SETTINGS.offline.threads
+
+
 wildcard_constraints:
     sweep="|".join(map(re.escape, SETTINGS.sweeps)),
     topology="|".join(map(re.escape, SETTINGS.topologies)),

@@ -7,16 +7,6 @@ IN_HEADLINE = [pair for pair in DRAWN if SETTINGS.sweeps[pair[0]].paper]
 TABLES = ("table3", "table6")
 
 
-def results_of(pairs):
-    """Tables of requests of some sweeps."""
-    return [f"{RESULTS}/sweeps/{name}_{topology}.parquet" for name, topology in pairs]
-
-
-def caption(name, sweeps=(), unsaid=(), topology=None):
-    """Path of what an exhibit of some sweeps says."""
-    return settings_slice(or_stop(caption_slice, SETTINGS, name, sweeps, unsaid, topology))
-
-
 NOT_DRAWN = ("details", "seed", "runs")  # only the report says these
 CAPTIONS = {
     pair: caption("caption_{}_{}".format(*pair), [pair[0]], NOT_DRAWN, pair[1]) for pair in SWEPT

@@ -15,19 +15,6 @@ OFFLINE_INPUTS = {name: or_stop(offline_inputs, SETTINGS, name) for name in OFFL
 or_stop(check_solvers, SETTINGS)
 
 
-def offline_cores(wildcards):
-    """Cores of an experiment.
-
-    The race's result is time: it takes all of them, so that nothing runs beside it. The others
-    keep one core busy with HiGHS and SCIP, whatever threads these may use. What is proven does not
-    depend on what runs beside; two instances of equal_blocks end at the time limit everywhere, and
-    their bounds are as far as one core comes.
-    """
-    if wildcards.experiment == "solver_race":
-        return ALL_CORES
-    return 1 if SETTINGS.solver in ("highs", "scip") else SETTINGS.offline.threads
-
-
 wildcard_constraints:
     experiment="|".join(OFFLINE_SOLVED),
     offline_figure="|".join(OFFLINE_FIGURES),

@@ -56,7 +56,7 @@ rule scorecard:
         caption=lambda wildcards: SCORECARD_CAPTION,
         data=lambda wildcards: files_hash(JUDGED),
         source=lambda wildcards: source_hash("bprr.report.texts"),
-        results=RESULTS,
+        results=lambda wildcards, output: str(Path(output.csv).parent),
     log:
         f"{LOGS}/scorecard.log",
     shell:
@@ -152,7 +152,7 @@ rule report_page:
         caption=lambda wildcards: STUDY_CAPTION,
         data=lambda wildcards: files_hash(JUDGED),
         source=lambda wildcards: source_hash("bprr.report.page"),
-        results=RESULTS,
+        results=lambda wildcards, output: str(Path(output[0]).parent),
     log:
         f"{LOGS}/report_page.log",
     shell:

@@ -14,7 +14,7 @@ rule wan_swarms:
     params:
         data=lambda wildcards: files_hash(WAN_DATA),
         source=lambda wildcards: source_hash("bprr.commands.wan", *WAN_POLICIES),
-        folder="data/wan_swarms",
+        folder=lambda wildcards, input: str(Path(input[0]).parent),
     log:
         f"{LOGS}/wan_swarms.log",
     shell:
