@@ -97,9 +97,7 @@ def _draw_ratios(axes: Axes, table: pd.DataFrame) -> None:
         axis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
     axes.set_xlabel("Measured ratio, after to before")
     axes.set_ylabel("Predicted ratio")
-    axes.set_title(
-        f"Changes: {int(right.sum())} of {len(right)} in the right direction", loc="left"
-    )
+    axes.set_title(f"Right direction: {int(right.sum())} of {len(right)}", loc="left")
 
 
 def plot_wan_swarms(table_csv: Path, stem: Path) -> list[Path]:

@@ -5,10 +5,7 @@ Window starts are counted from 0 here.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from bprr.ground.compiled import compiled
 from bprr.ground.swarm import FloatArray, IntArray
@@ -16,7 +13,6 @@ from bprr.ground.swarm import FloatArray, IntArray
 __all__ = [
     "greedy_windows",
     "least_served",
-    "least_served_window",
     "longest_waiting_window",
     "petals_windows",
 ]
@@ -26,7 +22,10 @@ TIE = 1e-9  # sums within this relative distance are equal: running sums differ 
 
 @compiled
 def least_served(service, width, window, best):  # type: ignore[no-untyped-def]
-    """As `least_served_window`, with room for the values of two windows in increasing order."""
+    """Start of the window whose sorted service is lexicographically smallest; ties: first.
+
+    ``window`` and ``best`` are room for the values of two windows in increasing order.
+    """
     for i in range(width):
         _placed(window, i, i + 1, service[i])
     for i in range(width):
@@ -60,11 +59,6 @@ def _placed(window, place, width, value):  # type: ignore[no-untyped-def]
         window[place] = window[place - 1]
         place -= 1
     window[place] = value
-
-
-def least_served_window(service: NDArray[Any], width: int) -> int:
-    """Start of the window whose sorted service is lexicographically smallest; ties: first."""
-    return int(least_served(service, width, *np.empty((2, width), dtype=service.dtype)))
 
 
 @compiled
