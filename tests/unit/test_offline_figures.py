@@ -66,3 +66,12 @@ def test_excess_over_the_optimum() -> None:
     figure = draw_optimality(table.reset_index(), "gts_ce")
     assert "scattered: gts_ce." in figure.get_supxlabel()
     assert "scattered:" not in draw_optimality(table.reset_index()).get_supxlabel()
+
+
+def test_what_was_solved_goes_into_the_csv(tmp_path: Path) -> None:
+    solved = {"bound_ms": 13.0, "cg_bprr_ms": 10.0, "optimum_ms": 9.5}
+    path, output = tmp_path / "table.parquet", tmp_path / "drawn.pdf"
+    write_table(TABLES["theorem_2"].assign(**solved), path, SETTINGS, "")
+    assert main(["plot-offline", "theorem_2", str(path), "-o", str(output)]) == 0
+    written = pd.read_csv(output.with_suffix(".csv"))
+    assert written[list(solved)].iloc[0].to_dict() == solved

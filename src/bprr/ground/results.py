@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bprr.ground.tables import NUMBER, TEXT, WHOLE, Column, Schema
+from bprr.ground.tables import NUMBER, TEXT, TRUTH, WHOLE, Column, Schema
 
 __all__ = [
     "ARTEFACT",
@@ -68,6 +68,12 @@ RUNNING_TIMES = Schema(
     },
 )
 
+# What is drawn must be there; the rest goes into the figure's CSV.
+_SOLVED = {
+    "seconds": NUMBER.optional,
+    "solver": TEXT.optional,
+    "verified": TRUTH.optional,
+}
 OPTIMALITY = Schema(
     "plans beside the optimum (bprr offline optimality)",
     {
@@ -77,15 +83,23 @@ OPTIMALITY = Schema(
         "bound_ms": PROVEN,
         "above_optimum_percent": PROVEN,
         "status": TEXT,
+        **_SOLVED,
     },
 )
 EQUAL_BLOCKS = Schema(
     "plans on servers of equal memory (bprr offline equal_blocks)",
-    {**OPTIMALITY.columns, "memory_gb": NUMBER},
+    {**OPTIMALITY.columns, "blocks": WHOLE.optional, "memory_gb": NUMBER},
 )
 THEOREM_2 = Schema(
     "bounds of Theorem 2 (bprr offline theorem_2)",
-    {**_CASE, "bound_over_cg_bprr": PROVEN, "bound_over_optimum": PROVEN},
+    {
+        **_CASE,
+        "bound_ms": PROVEN.optional,
+        "cg_bprr_ms": PROVEN.optional,
+        "optimum_ms": PROVEN.optional,
+        "bound_over_cg_bprr": PROVEN,
+        "bound_over_optimum": PROVEN,
+    },
 )
 SOLVER_RACE = Schema(
     "progress of solvers (bprr offline solver_race)",
@@ -94,13 +108,26 @@ SOLVER_RACE = Schema(
         "formulation": TEXT,
         "solver": TEXT,
         "seconds": NUMBER.with_gaps,
+        "objective_ms": PROVEN.optional,
+        "bound_ms": PROVEN.optional,
         "gap": PROVEN,
         "status": TEXT,
+        "nodes": WHOLE.optional,
     },
 )
 STOPPING = Schema(
     "what stopping early gains (bprr offline relaxed_stopping)",
-    {**_CASE, "gain_percent": PROVEN, "most_gain_percent": PROVEN},
+    {
+        **_CASE,
+        "suffix_ms": PROVEN.optional,
+        "relaxed_ms": PROVEN.optional,
+        "relaxed_bound_ms": PROVEN.optional,
+        "gain_percent": PROVEN,
+        "most_gain_percent": PROVEN,
+        "suffix_status": TEXT.optional,
+        "relaxed_status": TEXT.optional,
+        "seconds": NUMBER.optional,
+    },
 )
 
 THEORY = Schema("bounds and sizes (bprr theory)", {"check": TEXT, "case": TEXT, "value": NUMBER})
