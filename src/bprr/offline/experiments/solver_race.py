@@ -17,7 +17,7 @@ from bprr.offline.solve import solve_offline
 __all__ = ["solver_race"]
 
 LOADS = {"smoke": (1,), "main": (1, 2, 3), "study": (1, 2, 3, 5, 8)}
-LIMIT_S = {"smoke": 0.5, "main": 10.0, "study": 200.0}  # of one run
+LIMIT_S = {"smoke": 0.5, "main": 5.0, "study": 200.0}  # of one run
 
 
 def solver_race(study: Study) -> pd.DataFrame:
