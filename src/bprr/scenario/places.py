@@ -15,6 +15,7 @@ from bprr.ground.errors import InputError
 from bprr.ground.schema import Milliseconds, Positive, Refused, Strict
 from bprr.ground.swarm import IntArray
 from bprr.scenario.fleet import Fleet, PinnedServers
+from bprr.scenario.graph_files import read_graph_file
 from bprr.scenario.measured import Missing, Unit, read_rtt
 from bprr.scenario.network import FIBRE_US_PER_KM, LinkNetwork, Network, clustered, geo
 from bprr.scenario.streams import Streams
@@ -165,6 +166,34 @@ class RepetitaNetwork(NodeNetwork):
         return [self.file]
 
 
+class GraphNetwork(NodeNetwork):
+    """A GML or GraphML file, e.g. of the Topology Zoo."""
+
+    kind: Literal["graph"]
+    file: Path = Field(description=".gml or .graphml")
+    delay: str | None = Field(
+        None, description="attribute of the edges with their one-way delay; their length if none"
+    )
+    delay_unit: Unit | None = Field(None, description="of that attribute; goes with `delay`")
+    us_per_km: Positive = Field(
+        FIBRE_US_PER_KM, description="where the delay is the length: light in fibre"
+    )
+
+    @model_validator(mode="after")
+    def _delay_has_a_unit(self) -> GraphNetwork:
+        if (self.delay is None) != (self.delay_unit is None):
+            raise Refused("delay_unit", self.delay_unit, "us, ms or s, beside `delay` alone")
+        return self
+
+    def build(self, streams: Streams, topology_dir: Path) -> Network:
+        """Network of the file."""
+        return _once(read_graph_file, self.file, self.delay, self.delay_unit, self.us_per_km)
+
+    def files(self, topology_dir: Path) -> list[Path]:
+        """The file."""
+        return [self.file]
+
+
 class RttNetwork(NodeNetwork):
     """Round trips as measured, e.g. between a cloud provider's regions."""
 
@@ -261,6 +290,12 @@ class ClusteredNetwork(Strict):
 _once = cache(lambda read, *arguments: read(*arguments))
 
 ScenarioNetwork = Annotated[
-    TopologyNetwork | RepetitaNetwork | RttNetwork | TopohubNetwork | GeoNetwork | ClusteredNetwork,
+    TopologyNetwork
+    | RepetitaNetwork
+    | GraphNetwork
+    | RttNetwork
+    | TopohubNetwork
+    | GeoNetwork
+    | ClusteredNetwork,
     Field(discriminator="kind"),
 ]
