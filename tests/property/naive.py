@@ -78,7 +78,8 @@ def chain_cost(
     later = request.output_tokens - 1
     for server, count in chain:
         prompt = swarm.prompt_rtt_ms[request.client, server]
-        prompt += swarm.prompt_rtt_ms_per_token * request.input_tokens
+        slope = swarm.prompt_rtt_ms_per_token[request.client, server]
+        prompt += slope * request.input_tokens
         block = swarm.prefill_ms[server]
         block += swarm.prefill_ms_per_token[server] * request.input_tokens
         token = swarm.token_rtt_ms[request.client, server] + count * swarm.tau_ms[server]

@@ -33,9 +33,9 @@ class Outcome(NamedTuple):
 def script(swarm, request, chain, prompt):
     """Tasks of a session over a chain of (server, blocks)."""
     servers = [server for server, _ in chain]
-    extra = swarm.prompt_rtt_ms_per_token * request.input_tokens
+    extra = swarm.prompt_rtt_ms_per_token[request.client] * request.input_tokens
     token = [float(swarm.token_rtt_ms[request.client, j]) / 2 for j in servers]
-    first = [float(swarm.prompt_rtt_ms[request.client, j] + extra) / 2 for j in servers]
+    first = [float(swarm.prompt_rtt_ms[request.client, j] + extra[j]) / 2 for j in servers]
     passes = ["token"] * (request.output_tokens - 1)
     passes = (["prompt"] if prompt != "token" else ["slow"] * request.input_tokens) + passes
     tasks, before = [], 0.0

@@ -53,7 +53,8 @@ def swarms(draw, max_blocks: int = 12, max_servers: int = 8, max_clients: int = 
         prefill_ms_per_token=_column(draw, servers, 0, 2) / 8,
         token_rtt_ms=raw + draw(st.integers(0, 10)),
         prompt_rtt_ms=raw + draw(st.integers(0, 10)),
-        prompt_rtt_ms_per_token=draw(st.integers(0, 4)) / 8,
+        # Of one overhead for all, or of links each of its own bandwidth.
+        prompt_rtt_ms_per_token=draw(st.integers(0, 4)) / 8 + draw(st.integers(0, 1)) * raw / 8,
         raw_rtt_ms=raw,
         server_rtt_ms=rtt[:servers, :servers],
         forward_rps=_column(draw, servers, 1, 9) * 100,
@@ -99,7 +100,7 @@ def crowded_placements(draw) -> Placement:
         prefill_ms_per_token=chance.integers(0, 3, servers) / 8.0,
         token_rtt_ms=raw + chance.integers(0, 10),
         prompt_rtt_ms=raw + chance.integers(0, 40, raw.shape),
-        prompt_rtt_ms_per_token=chance.integers(0, 5) / 8.0,
+        prompt_rtt_ms_per_token=chance.integers(0, 5, raw.shape if chance.integers(2) else ()) / 8,
         raw_rtt_ms=raw,
         server_rtt_ms=np.zeros((servers, servers)),
         forward_rps=np.ones(servers),

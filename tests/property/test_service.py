@@ -57,7 +57,7 @@ def cases(draw):
         prefill_ms_per_token=times(servers, high=2, factor=0.5),
         token_rtt_ms=times(clients, servers, high=2, factor=2.0),
         prompt_rtt_ms=times(clients, servers, high=2, factor=2.0),
-        prompt_rtt_ms_per_token=float(2 * draw(st.integers(0, 1))),
+        prompt_rtt_ms_per_token=times(clients, servers, high=1, factor=2.0),
     )
     sessions, start = [], 0.0
     for _ in range(draw(st.integers(1, 9))):

@@ -1,10 +1,14 @@
 """Networks and fleets of others: read right, or refused (tests/cases/networks, swarms)."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
 
 from bprr.ground.errors import InputError, InputErrors
+from bprr.ground.performance import chain_times_ms
+from bprr.ground.swarm import Device, LanguageModel, Overheads, Swarm
 from bprr.scenario.draw import draw
 from bprr.scenario.measured import read_rtt
 from bprr.scenario.scenario import load_scenario, scenario_of
@@ -233,3 +237,34 @@ def test_misspelt_names_get_suggestions(published):
         scenario = load_scenario("scattered", {"network": {"kind": kind, "name": network}})
         error = refusal(lambda scenario=scenario: draw(scenario, published, 1, 0))
         assert "did you mean" in error.allowed
+
+
+def test_bandwidth_of_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "home.csv"
+    lines = ["from,to,rtt_ms,bandwidth_mbps", "here,box,20,50", "box,here,22,10", "here,rack,30,"]
+    path.write_text("\n".join([*lines, "rack,here,30,", "box,rack,5,1000", "rack,box,5,1000"]))
+    network = read_rtt(path, None, "refuse")
+    assert network.mbit_per_s is not None
+    speed = network.mbit_per_s
+    assert (speed[0, 1], speed[1, 0]) == (50, 10)
+    assert np.isnan(speed[0, 2])
+    model = LanguageModel(name="m", blocks=4, d_model=8192, block_gb=1.0)
+    device = Device(name="d", tau_ms=1.0, memory_gb=24.0, prefill_ms=0.0, prefill_ms_per_token=0.0)
+    overheads = Overheads(token_ms=1.0, prompt_ms=2.0, prompt_ms_per_token=0.5, initial_ms=0.0)
+    home, servers = np.array([0]), np.array([1, 2])
+    pair = speed[np.ix_(home, servers)], speed[np.ix_(servers, home)].T
+    rtt_ms = network.rtt_ms(home, servers)
+    swarm = Swarm.of(model, [device, device], rtt_ms, overheads, pair)
+    # 8,192 values of 16 bits, there at 50 Mbit/s and back at 10; unknown to the rack.
+    expected = [131072 / 50e6 * 1000 + 131072 / 10e6 * 1000, 0.5]
+    np.testing.assert_allclose(swarm.prompt_rtt_ms_per_token, [expected])
+    first_ms, _ = chain_times_ms(swarm, 0, np.array([0]), np.array([4]), 1000, 2)
+    assert first_ms == pytest.approx(22 + 1000 * expected[0])
+
+
+@pytest.mark.parametrize("bandwidth", ["0", "-1", "fast", "1e9"])
+def test_bandwidth_refused(tmp_path: Path, bandwidth: str) -> None:
+    path = tmp_path / "home.csv"
+    path.write_text(f"from,to,rtt_ms,mbps\nhere,box,20,{bandwidth}\nbox,here,20,5\n")
+    with pytest.raises(InputError, match="line 2"):
+        read_rtt(path, None, "refuse")

@@ -64,7 +64,7 @@ def blocks_processed(
 
 @compiled
 def chain_times(  # type: ignore[no-untyped-def]
-    rtt_ms, prompt_rtt_ms, prompt_extra_ms, tau_ms, prefill_ms, prefill_ms_per_token,
+    rtt_ms, prompt_rtt_ms, prompt_rtt_ms_per_token, tau_ms, prefill_ms, prefill_ms_per_token,
     chain, processed, input_tokens, output_tokens,
 ):  # fmt: skip
     """Kernel of `chain_times_ms`."""
@@ -72,7 +72,8 @@ def chain_times(  # type: ignore[no-untyped-def]
     for i in range(chain.shape[0]):
         server, count = chain[i], processed[i]
         block_ms = prefill_ms[server] + prefill_ms_per_token[server] * input_tokens
-        first += prompt_rtt_ms[server] + prompt_extra_ms + count * block_ms
+        prompt_ms = prompt_rtt_ms[server] + prompt_rtt_ms_per_token[server] * input_tokens
+        first += prompt_ms + count * block_ms
         per_token += rtt_ms[server] + count * tau_ms[server]
     return first, (output_tokens - 1) * per_token
 
@@ -104,7 +105,7 @@ def chain_times_ms(
     first, remaining = chain_times(
         swarm.token_rtt_ms[client],
         swarm.prompt_rtt_ms[client],
-        swarm.prompt_rtt_ms_per_token * input_tokens,
+        swarm.prompt_rtt_ms_per_token[client],
         swarm.tau_ms,
         swarm.prefill_ms,
         swarm.prefill_ms_per_token,

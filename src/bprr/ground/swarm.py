@@ -18,6 +18,7 @@ from bprr.ground.schema import Count, MemoryGb, Milliseconds, Positive, Refused,
 
 __all__ = ["BYTES_PER_GB", "Device", "LanguageModel", "Overheads", "Swarm", "floor_ratio"]
 
+ACTIVATION_BYTES = 2  # of a value on its way between servers: 16 bits, as PETALS sends it
 BYTES_PER_GB = 1e9
 
 FloatArray = NDArray[np.float64]
@@ -165,6 +166,18 @@ class Overheads(Strict):
     initial_ms: Milliseconds
 
 
+def _prompt_ms_per_token(
+    model: LanguageModel, overheads: Overheads, mbit_per_s: tuple[FloatArray, FloatArray] | None
+) -> Any:
+    """What each input token adds to a round trip (ms): its activation, sent there and back."""
+    if mbit_per_s is None:
+        return overheads.prompt_ms_per_token
+    bits = 8 * ACTIVATION_BYTES * model.d_model
+    there, back = mbit_per_s
+    sent_ms = bits / 1000 * (1 / there + 1 / back)
+    return np.where(np.isnan(sent_ms), overheads.prompt_ms_per_token, sent_ms)
+
+
 @dataclass(frozen=True)
 class Swarm:
     """Servers and clients with the round-trip times between them.
@@ -179,8 +192,8 @@ class Swarm:
         t_cj: round trip for one token's activations, overhead included (ms).
     prompt_rtt_ms : ndarray, shape (C, S)
         t^I_cj at zero input tokens, overhead included (ms).
-    prompt_rtt_ms_per_token : float
-        What each input token adds to t^I_cj (ms).
+    prompt_rtt_ms_per_token : float or ndarray, shape (C, S)
+        What each input token adds to t^I_cj (ms); an array from here on.
     raw_rtt_ms : ndarray, shape (C, S), optional
         Client-server round trip of the bare network (ms); `token_rtt_ms` if not given.
     server_rtt_ms : ndarray, shape (S, S), optional
@@ -202,7 +215,7 @@ class Swarm:
     prefill_ms_per_token: FloatArray
     token_rtt_ms: FloatArray
     prompt_rtt_ms: FloatArray
-    prompt_rtt_ms_per_token: float = 0.0
+    prompt_rtt_ms_per_token: FloatArray = 0.0  # type: ignore[assignment]
     raw_rtt_ms: FloatArray = None  # type: ignore[assignment]
     server_rtt_ms: FloatArray | None = None
     forward_rps: FloatArray | None = None
@@ -218,6 +231,7 @@ class Swarm:
         devices: Sequence[Device],
         raw_rtt_ms: FloatArray,
         overheads: Overheads,
+        mbit_per_s: tuple[FloatArray, FloatArray] | None = None,
         **more: Any,
     ) -> Swarm:
         """Swarm of these devices, one server each.
@@ -230,6 +244,9 @@ class Swarm:
             Round trips of the bare network between clients and servers (ms).
         overheads : Overheads
             What is added to them.
+        mbit_per_s : pair of ndarray, shape (C, S), optional
+            Bandwidth from client to server and back. Where both are known, a prompt pays its bytes
+            over them, both ways, in the place of the overhead per token.
         more
             Other fields of the swarm.
         """
@@ -246,7 +263,7 @@ class Swarm:
             inference_rps=np.array([each.inference_rps or 1000 / each.tau_ms for each in devices]),
             token_rtt_ms=raw_rtt_ms + overheads.token_ms,
             prompt_rtt_ms=raw_rtt_ms + overheads.prompt_ms,
-            prompt_rtt_ms_per_token=overheads.prompt_ms_per_token,
+            prompt_rtt_ms_per_token=_prompt_ms_per_token(model, overheads, mbit_per_s),
             raw_rtt_ms=raw_rtt_ms,
             device=[device.name for device in devices],
             **profile,
@@ -262,11 +279,17 @@ class Swarm:
                 ("memory_gb", "tau_ms", "prefill_ms", "prefill_ms_per_token"), (servers,)
             ),
             **dict.fromkeys(("forward_rps", "network_rps", "inference_rps"), (servers,)),
-            **dict.fromkeys(("token_rtt_ms", "prompt_rtt_ms", "raw_rtt_ms"), (clients, servers)),
+            **dict.fromkeys(
+                ("token_rtt_ms", "prompt_rtt_ms", "prompt_rtt_ms_per_token", "raw_rtt_ms"),
+                (clients, servers),
+            ),
             "server_rtt_ms": (servers, servers),
         }
         if self.raw_rtt_ms is None:
             object.__setattr__(self, "raw_rtt_ms", self.token_rtt_ms)
+        if np.ndim(self.prompt_rtt_ms_per_token) == 0:
+            every = np.full((clients, servers), self.prompt_rtt_ms_per_token)
+            object.__setattr__(self, "prompt_rtt_ms_per_token", every)
         if self.inference_rps is None:
             with np.errstate(divide="ignore"):  # servers of a bare example may take no time
                 rate = 1000.0 / np.asarray(self.tau_ms, dtype=float)
@@ -314,5 +337,5 @@ class Swarm:
             prefill_ms=np.zeros(self.servers),
             prefill_ms_per_token=np.zeros(self.servers),
             prompt_rtt_ms=np.zeros((self.clients, self.servers)),
-            prompt_rtt_ms_per_token=0.0,
+            prompt_rtt_ms_per_token=np.zeros((self.clients, self.servers)),
         )

@@ -86,6 +86,7 @@ class ClientView(NamedTuple):
     server: IntArray  # index into the swarm
     rtt_ms: FloatArray  # t_cj, increasing within a group
     prompt_rtt_ms: FloatArray  # t^I_cj at zero input tokens
+    prompt_rtt_ms_per_token: FloatArray  # what each of them adds
     least_prompt_rtt_ms: FloatArray  # smallest of it and of the later ones in the group
 
 
@@ -94,7 +95,7 @@ class Search(NamedTuple):
 
     graph: ChainGraph
     views: ClientView
-    prompt_rtt_ms_per_token: float
+    least_prompt_rtt_ms_per_token: float  # of all links
     distance: FloatArray  # these and the next five have shape (L + 1,)
     value: FloatArray
     bound: FloatArray
@@ -110,12 +111,12 @@ class Search(NamedTuple):
         """State for a placement, of which no client has been met."""
         graph, swarm = ChainGraph.of(placement), placement.swarm
         positions, shape = swarm.model.blocks + 1, (swarm.clients, graph.server.size)
-        views = ClientView(np.empty(shape, dtype=np.int64), *np.empty((3, *shape)))
+        views = ClientView(np.empty(shape, dtype=np.int64), *np.empty((4, *shape)))
         return cls._make(
             (
                 graph,
                 views,
-                float(swarm.prompt_rtt_ms_per_token),
+                float(swarm.prompt_rtt_ms_per_token.min()),
                 *np.empty((3, positions)),
                 *np.empty((3, positions), dtype=np.int64),
                 np.empty(positions, dtype=np.bool_),
@@ -132,6 +133,7 @@ class Search(NamedTuple):
         server = views.server[client] = graph.server[np.lexsort(keys)]
         views.rtt_ms[client] = rtt_ms[server]
         views.prompt_rtt_ms[client] = views.least_prompt_rtt_ms[client] = prompt_rtt_ms[server]
+        views.prompt_rtt_ms_per_token[client] = swarm.prompt_rtt_ms_per_token[client][server]
         _least_of_later(views.least_prompt_rtt_ms[client], graph.group_first)
 
 
@@ -150,6 +152,7 @@ def view_of(search, client):  # type: ignore[no-untyped-def]
         views.server[client],
         views.rtt_ms[client],
         views.prompt_rtt_ms[client],
+        views.prompt_rtt_ms_per_token[client],
         views.least_prompt_rtt_ms[client],
     )
 

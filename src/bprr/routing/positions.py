@@ -98,7 +98,7 @@ def _shortest_before(  # type: ignore[no-untyped-def]
     are not shorter than ``best`` may be left out.
     """
     _, input_tokens, output_tokens, units_per_block = request
-    graph, extra = search.graph, search.prompt_rtt_ms_per_token * input_tokens
+    graph, extra = search.graph, search.least_prompt_rtt_ms_per_token * input_tokens
     distance, by, source = search.distance, search.by, search.source
     value, bound, best_from, moved = search.value, search.bound, search.best_from, search.moved
     moved[:] = False
@@ -139,7 +139,10 @@ def _shortest_before(  # type: ignore[no-untyped-def]
                     if not least < min(shortest, best) * (1 + MARGIN):
                         break
                     server = view.server[i]
-                    fixed = extra + view.prompt_rtt_ms[i] + token_ms
+                    prompt_ms = (
+                        view.prompt_rtt_ms_per_token[i] * input_tokens + view.prompt_rtt_ms[i]
+                    )
+                    fixed = prompt_ms + token_ms
                     i += 1
                     length = value[low] + fixed
                     # Less room can only lengthen the way.
@@ -226,7 +229,7 @@ def shortest_with_waits(  # type: ignore[no-untyped-def]
     A kernel of `RoutingPolicy`; the cost counts the waits of all links.
     """
     client, input_tokens, output_tokens, units_per_block = request
-    graph, extra = search.graph, search.prompt_rtt_ms_per_token * input_tokens
+    graph, extra = search.graph, search.least_prompt_rtt_ms_per_token * input_tokens
     distance, by, source = search.distance, search.by, search.source
     value, bound, best_from = search.value, search.bound, search.best_from
     view = view_of(search, client)
@@ -265,7 +268,9 @@ def shortest_with_waits(  # type: ignore[no-untyped-def]
                     server = view.server[i]
                     drop_ended_at(state, server, now)
                     if state.free[server] >= needed:
-                        length = value[low] + (extra + view.prompt_rtt_ms[i] + token_ms)
+                        per_token = view.prompt_rtt_ms_per_token[i]
+                        prompt_ms = per_token * input_tokens + view.prompt_rtt_ms[i]
+                        length = value[low] + (prompt_ms + token_ms)
                         if _better(length, server, shortest, chosen):
                             shortest, chosen, origin = length, server, best_from[low]
                     i += 1
@@ -274,7 +279,9 @@ def shortest_with_waits(  # type: ignore[no-untyped-def]
                     if state.free[server] >= needed:
                         continue
                     token_ms = (output_tokens - 1) * view.rtt_ms[near]
-                    fixed = extra + view.prompt_rtt_ms[near] + token_ms
+                    per_token = view.prompt_rtt_ms_per_token[near]
+                    prompt_ms = per_token * input_tokens + view.prompt_rtt_ms[near]
+                    fixed = prompt_ms + token_ms
                     least = value[low] + fixed
                     if state.free[server] < units_per_block:
                         least += state.next_end[server] - now

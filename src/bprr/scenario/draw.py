@@ -184,11 +184,15 @@ def draw(scenario: Scenario, catalogue: Catalogue, seed: int, run: int) -> Insta
         if said.memory_gb is not None:
             used[server] = used[server].model_copy(update={"memory_gb": said.memory_gb})
         caps[server] = said.block_cap or caps[server]
+    speed = network.mbit_per_s
     swarm = Swarm.of(
         model,
         used,
         network.rtt_ms(clients, servers),
         scenario.overheads,
+        None
+        if speed is None
+        else (speed[np.ix_(clients, servers)], speed[np.ix_(servers, clients)].T),
         server_rtt_ms=(
             network.rtt_ms(servers, servers)
             if len(servers) <= MOST_SERVERS_WITH_ALL_PAIRS

@@ -31,6 +31,11 @@ ABSENT = {"", "-", "n/a", "na", "nan", "none", "null", "inf", "*"}
 FROM = ("from", "source", "src", "from_region", "source_region", "probe", "origin")
 TO = ("to", "destination", "dst", "dest", "to_region", "destination_region", "target")
 RTT = ("rtt", "avg", "average", "mean", "median", "p50", "latency", "ping", "min")
+MBIT_PER: Mapping[str, float] = {  # columns that say how fast the way from the one to the other is
+    "mbit_per_s": 1.0, "bandwidth_mbit_per_s": 1.0, "mbps": 1.0, "bandwidth_mbps": 1.0,
+    "gbit_per_s": 1000.0, "bandwidth_gbit_per_s": 1000.0, "gbps": 1000.0, "bandwidth_gbps": 1000.0,
+}  # fmt: skip
+FASTEST_MBIT = 1e7
 
 
 def read_rtt(path: Path, unit: Unit | None, missing: Missing) -> LinkNetwork:
@@ -52,6 +57,7 @@ def read_rtt(path: Path, unit: Unit | None, missing: Missing) -> LinkNetwork:
         If the file cannot be used, or a pair is missing.
     """
     remarks: list[str] = []
+    mbit_per_s = None
     if path.suffix == ".graph":
         names, rtt = _links(path, unit)
     else:
@@ -73,6 +79,7 @@ def read_rtt(path: Path, unit: Unit | None, missing: Missing) -> LinkNetwork:
             names, rtt = _matrix(path, rows, unit)
         else:
             names, rtt, repeated = _pairs(path, rows, unit)
+            mbit_per_s = _bandwidth(path, rows, names)
             if repeated:
                 remarks.append(f"{path}: {repeated} pairs measured several times: their median")
     own = np.diag(rtt)
@@ -82,7 +89,9 @@ def read_rtt(path: Path, unit: Unit | None, missing: Missing) -> LinkNetwork:
         rtt = MISSING[missing](path, names, rtt)
         remarks.append(f"{path}: {int(absent.sum())} of {rtt.size} pairs not measured: {missing}")
     unknown = np.full(len(names), np.nan)
-    return LinkNetwork(path.stem, rtt, unknown, unknown, tuple(names), (), tuple(remarks))
+    return LinkNetwork(
+        path.stem, rtt, unknown, unknown, tuple(names), (), tuple(remarks), mbit_per_s
+    )
 
 
 def _links(path: Path, unit: Unit | None) -> tuple[list[str], FloatArray]:
@@ -126,16 +135,8 @@ def _pairs(
 ) -> tuple[list[str], FloatArray, int]:
     header = [name.lower() for name in rows[0][1]]
     units = {f"{name}_{end}": end for name in RTT for end in MS_PER}
-
-    def column(known: Sequence[str]) -> int:
-        found = next((name for name in known if name in header), None)
-        if found is None:
-            allowed = "a matrix with equal names along both sides, or columns from, to, rtt_ms"
-            raise InputError(path, "columns", ", ".join(rows[0][1][:20]), allowed)
-        return header.index(found)
-
-    here, there = column(FROM), column(TO)
-    value = column((*(name for name in units), *RTT))
+    here, there = _column(path, header, FROM), _column(path, header, TO)
+    value = _column(path, header, (*(name for name in units), *RTT))
     scale = MS_PER[unit or units.get(header[value], "ms")]
     measured: dict[tuple[str, str], list[float]] = {}
     for line, row in rows[1:]:
@@ -150,6 +151,41 @@ def _pairs(
     for (a, b), values in measured.items():
         rtt[index[a], index[b]] = float(np.median(values))
     return names, rtt, sum(len(values) > 1 for values in measured.values())
+
+
+def _bandwidth(
+    path: Path, rows: Sequence[tuple[int, list[str]]], names: Sequence[str]
+) -> FloatArray | None:
+    """Bandwidth of each pair (Mbit/s), the smallest that was measured; none without a column."""
+    header = [name.lower() for name in rows[0][1]]
+    value = next((place for place, name in enumerate(header) if name in MBIT_PER), None)
+    if value is None:
+        return None
+    here, there = _column(path, header, FROM), _column(path, header, TO)
+    index = {name: place for place, name in enumerate(names)}
+    found = np.full((len(names), len(names)), np.nan)
+    for line, row in rows[1:]:
+        if row[value].lower() in ABSENT:
+            continue
+        try:
+            mbit = float(row[value]) * MBIT_PER[header[value]]
+        except ValueError:
+            mbit = -1.0
+        if not 0 < mbit <= FASTEST_MBIT:
+            allowed = f"a bandwidth up to {FASTEST_MBIT:g} Mbit/s, or nothing"
+            raise InputError(path, f"line {line}", row[value], allowed)
+        a, b = index[row[here]], index[row[there]]
+        found[a, b] = np.fmin(found[a, b], mbit)
+    return np.where(np.isnan(found), found.T, found)
+
+
+def _column(path: Path, header: Sequence[str], known: Sequence[str]) -> int:
+    """Place of the first of the known columns."""
+    found = next((name for name in known if name in header), None)
+    if found is None:
+        allowed = "a matrix with equal names along both sides, or columns from, to, rtt_ms"
+        raise InputError(path, "columns", ", ".join(header[:20]), allowed)
+    return header.index(found)
 
 
 def _refuse(path: Path, names: Sequence[str], rtt: FloatArray) -> FloatArray:

@@ -73,6 +73,11 @@ class Network(Protocol):
         """Round-trip times, shape (len(sources), len(targets)) (ms)."""
         ...
 
+    @property
+    def mbit_per_s(self) -> FloatArray | None:
+        """Bandwidth from each node to each other (Mbit/s), NaN where unknown; none if nowhere."""
+        ...
+
 
 @dataclass(frozen=True)
 class LinkNetwork:
@@ -92,6 +97,8 @@ class LinkNetwork:
         Links to draw.
     remarks : sequence of str
         What a user should know about how it was read.
+    mbit_per_s : ndarray, shape (N, N), optional
+        Bandwidth from each node to each other; NaN where unknown.
     """
 
     name: str
@@ -101,6 +108,7 @@ class LinkNetwork:
     node_names: Sequence[str] = ()
     links: Sequence[tuple[int, int]] = ()
     remarks: Sequence[str] = ()
+    mbit_per_s: FloatArray | None = None
 
     @property
     def nodes(self) -> int:
@@ -122,6 +130,7 @@ class GeoNetwork:
     us_per_km: float
     node_names: Sequence[str] = ()
     remarks: Sequence[str] = ()
+    mbit_per_s: None = None
 
     @property
     def nodes(self) -> int:

@@ -18,7 +18,7 @@ def _chain_time_alone(times, request, servers, processed):  # type: ignore[no-un
     first_ms, remaining_ms = chain_times(
         times.token_rtt_ms[request.client],
         times.prompt_rtt_ms[request.client],
-        times.prompt_rtt_ms_per_token * request.input_tokens,
+        times.prompt_rtt_ms_per_token[request.client],
         times.tau_ms,
         times.prefill_ms,
         times.prefill_ms_per_token,
@@ -38,7 +38,7 @@ class ChainTimes(NamedTuple):
     delay_ms: float
     token_rtt_ms: FloatArray
     prompt_rtt_ms: FloatArray
-    prompt_rtt_ms_per_token: float
+    prompt_rtt_ms_per_token: FloatArray
     tau_ms: FloatArray
     prefill_ms: FloatArray
     prefill_ms_per_token: FloatArray
@@ -53,7 +53,7 @@ class Independent(ServicePolicy, name="independent"):
             float(delay_ms),
             swarm.token_rtt_ms,
             swarm.prompt_rtt_ms,
-            float(swarm.prompt_rtt_ms_per_token),
+            swarm.prompt_rtt_ms_per_token,
             swarm.tau_ms,
             swarm.prefill_ms,
             swarm.prefill_ms_per_token,

@@ -181,7 +181,7 @@ class TokenLoop:
         if not self._free:
             self._grow()
         row, swarm = self._free.pop(), self._swarm
-        extra_ms = swarm.prompt_rtt_ms_per_token * request.input_tokens
+        extra_ms = swarm.prompt_rtt_ms_per_token[request.client] * request.input_tokens
         enter(
             self.passing,
             self._servers,

@@ -112,10 +112,8 @@ def _links(placement: Placement, request: Request, delay_ms: float) -> _Links:
         rows += [(used, p, last) for p in range(first, last) if last - p <= slots[used]]
     server, start, end = np.array(rows, dtype=np.int64).reshape(-1, 3).T
     # The bound has to hold wherever clients are: each server is as far as from the nearest one.
-    prompt_ms = swarm.prompt_rtt_ms.min(axis=0) + swarm.prompt_rtt_ms_per_token * (
-        request.input_tokens
-    )
-    hop_ms = prompt_ms + later * swarm.token_rtt_ms.min(axis=0)
+    prompt_ms = swarm.prompt_rtt_ms + swarm.prompt_rtt_ms_per_token * request.input_tokens
+    hop_ms = prompt_ms.min(axis=0) + later * swarm.token_rtt_ms.min(axis=0)
     own_ms = hop_ms[server] + (end - start) * (prefill_ms + later * swarm.tau_ms)[server]
     before, after = np.full(blocks + 1, np.inf), np.full(blocks + 1, np.inf)
     before[0] = after[blocks] = 0.0

@@ -114,6 +114,6 @@ def calibrated(swarm: Swarm, profile: Profile) -> Swarm:
         prefill_ms_per_token=np.zeros(swarm.servers),  # the prompt has one length in a run
         token_rtt_ms=rtt_ms + profile.hop_ms,
         prompt_rtt_ms=profile.prompt_round_trips * rtt_ms + profile.prompt_hop_ms,
-        prompt_rtt_ms_per_token=0.0,
+        prompt_rtt_ms_per_token=np.zeros_like(rtt_ms),
         raw_rtt_ms=rtt_ms,
     )
