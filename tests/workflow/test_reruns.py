@@ -190,7 +190,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "the manifest of a trace": (
         lambda house: house.append("data/traces/cpu-amd-epyc/manifest.json"), "fit cpu-amd-epyc"),
     "a request measured on the testbed": (
-        lambda house: house.append("data/traces/testbed/requests.csv"), "testbed_report"),
+        lambda house: house.append("data/traces/testbed/requests.csv"), "testbed_report, scorecard"),
     "a published number": (
         replaced("data/published/results.csv", "64,simulator,5.33", "64,simulator,5.34"),
         "table *, table8, tables_found, tables_sensitivity, scorecard"),
@@ -202,7 +202,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "the statement of a discrepancy": (
         replaced("discrepancies.yaml", "is set by hand", "is set so by hand"), "scorecard"),
     # ---- source, a file of each room
-    "source: ground/caches": (source("ground/caches.py"), SIMULATED),
+    "source: ground/caches": (source("ground/caches.py"), f"{SIMULATED}, theory"),
     "source: settings/overrides": (
         source("settings/overrides.py"), f"{SIMULATED}, {OFFLINE}, testbed_report, theory"),
     "source: scenario/workload": (
@@ -212,8 +212,8 @@ CASES: dict[str, tuple[Change, str]] = {
         source("placement/cg_bp.py"), f"{SIMULATED}, {OFFLINE}, theory"),
     "source: routing/exact": (
         source("routing/exact.py"), f"{EXACT}, sweep switch_penalty *"),
-    "source: routing/ws_rr": (source("routing/ws_rr.py"), SIMULATED),
-    "source: simulation/engine": (source("simulation/engine.py"), SIMULATED),
+    "source: routing/ws_rr": (source("routing/ws_rr.py"), f"{SIMULATED}, theory"),
+    "source: simulation/engine": (source("simulation/engine.py"), f"{SIMULATED}, theory"),
     "source: simulation/admission/retry": (
         source("simulation/admission/retry.py"), "sweep fig9_retry *, sweep switch_admission *"),
     "source: study/timing": (source("study/timing.py"), "running_times"),

@@ -169,7 +169,7 @@ rule service_models:
 
 rule table8:
     input:
-        results=rules.running_times.output,
+        results=rules.running_times.output.table8,
         published=PUBLISHED_RESULTS,
     output:
         pdf=report(

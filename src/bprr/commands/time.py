@@ -19,12 +19,14 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     add_config(command)
     command.add_argument("--repeats", type=whole_number, default=20, help="draws per setting")
     command.add_argument("-o", "--output", type=Path, help="Parquet file of the times")
+    command.add_argument("--growth", type=Path, help="and of CG-BPRR's by servers and blocks")
     command.set_defaults(run=_time)
 
 
 def _time(arguments: argparse.Namespace) -> int:
     from bprr.ground.source import source_hash
     from bprr.ground.storage import write_table
+    from bprr.study.growth import growth
     from bprr.study.slices import settings_at
     from bprr.study.timing import running_times
 
@@ -40,4 +42,8 @@ def _time(arguments: argparse.Namespace) -> int:
     }
     write_table(times, output, about, source_hash("bprr.study.timing"))
     print(f"{len(times)} timings in {output}")
+    if arguments.growth is not None:
+        steps = growth(settings.seed)
+        write_table(steps, arguments.growth, about, source_hash("bprr.study.growth"))
+        print(f"{len(steps)} timings in {arguments.growth}")
     return 0

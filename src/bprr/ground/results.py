@@ -8,6 +8,7 @@ __all__ = [
     "ARTEFACT",
     "DECOMPOSITION",
     "EQUAL_BLOCKS",
+    "GROWTH",
     "OPTIMALITY",
     "PUBLISHED",
     "REJECTED",
@@ -74,6 +75,14 @@ _SOLVED = {
     "solver": TEXT.optional,
     "verified": TRUTH.optional,
 }
+GROWTH = Schema(
+    "times of CG-BPRR's steps by size (bprr time --growth)",
+    {
+        **dict.fromkeys(("step", "varied"), TEXT),
+        **dict.fromkeys(("size", "repeat"), WHOLE),
+        "seconds": NUMBER,
+    },
+)
 OPTIMALITY = Schema(
     "plans beside the optimum (bprr offline optimality)",
     {

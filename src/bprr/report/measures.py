@@ -17,9 +17,17 @@ from bprr.figures.cells import CELL
 from bprr.figures.published import published_results
 from bprr.fit.profile import read_fit
 from bprr.ground.intervals import Interval
-from bprr.ground.results import RUNNING_TIMES, SOLVER_RACE, THEOREM_2, THEORY
+from bprr.ground.results import (
+    EQUAL_BLOCKS,
+    GROWTH,
+    RUNNING_TIMES,
+    SOLVER_RACE,
+    THEOREM_2,
+    THEORY,
+)
 from bprr.report.results import Results
 from bprr.study.summary import mean_interval, paired_ratio
+from bprr.testbed.records import read_run
 
 __all__ = ["MEASURES", "Measure"]
 
@@ -270,6 +278,41 @@ def checked(
 
 
 @measure
+def exponent(results: Results, files: Sequence[str], step: str, varied: str) -> dict[str, Interval]:
+    """Exponent of a step's time in a size: slope of the logarithms, over draws."""
+    (name,) = files
+    times = at(results.table(name, GROWTH), {"step": step, "varied": varied})
+    slopes = [
+        float(np.polyfit(np.log(draw["size"]), np.log(draw["seconds"]), 1)[0])
+        for _, draw in times.groupby("repeat")
+    ]
+    return {"time": mean_interval(slopes, results.confidence)}
+
+
+@measure
+def above_optimum(results: Results, files: Sequence[str], method: str) -> dict[str, Interval]:
+    """Mean excess over the optimum (a share) on servers of equal memory, where a plan exists."""
+    (name,) = files
+    excess = at(results.table(name, EQUAL_BLOCKS), {"method": method})["above_optimum_percent"]
+    known = excess[np.isfinite(excess)] / 100
+    return {"all": mean_interval(known, results.confidence)}
+
+
+@measure
+def first_token_by_length(results: Results, files: Sequence[str]) -> dict[str, Interval]:
+    """Change of genuine sessions' TTFT (a share) from the shortest to the longest output.
+
+    Cases without contention, medians over their sessions; over clients and methods.
+    """
+    (name,) = files
+    measured = read_run(results.path(name).parent).requests
+    served = measured[measured["group"].eq("table") & measured["status"].eq("ok")]
+    cases = served.groupby(["client", "method", "output_tokens"])["ttft_ms"].median().unstack()
+    change = cases[cases.columns.max()] / cases[cases.columns.min()] - 1
+    return {"measured": mean_interval(change.dropna(), results.confidence)}
+
+
+@measure
 def final_gap(
     results: Results, files: Sequence[str], formulation: str, load: int, family: str
 ) -> dict[str, Interval]:
@@ -288,3 +331,12 @@ def statement_holds(results: Results, files: Sequence[str], statement: str) -> d
     _, about, _ = read_fit(results.path(name).parent)
     holds = {finding.statement: finding.holds for finding in about.verdicts}.get(statement)
     return {} if holds is None else {"all": Interval(float(holds), np.nan, np.nan)}
+
+
+@measure
+def influence(results: Results, files: Sequence[str], statement: str) -> dict[str, Interval]:
+    """Largest change of a step's time (a share) in what a statement says it does not depend on."""
+    (name,) = files
+    _, about, _ = read_fit(results.path(name).parent)
+    change = {finding.statement: finding.change for finding in about.verdicts}.get(statement)
+    return {} if change is None else {"measured": change}
