@@ -113,7 +113,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "a policy file that no method names": (own_policy(), ""),
     # ---- settings
     "the confidence": (setting(confidence=0.9),
-        "figure *, headline, table *, tables_found, tables_sensitivity, scorecard"),
+        "figure *, headline, table *, tables_found, tables_sensitivity, two_modes, scorecard"),
     "the seed": (
         setting(seed=7),
         "sweep *, running_times, offline_experiment *, swarm_map *, theory"),
@@ -124,17 +124,18 @@ CASES: dict[str, tuple[Change, str]] = {
     "the runs of a timed sweep": (
         setting(sweeps={"table3": {"runs": 5}}), "sweep table3 *, theory"),
     "the runs of one sweep": (setting(sweeps={"fig7": {"runs": 5}}), "sweep fig7 *"),
-    "the title of a sweep": (setting(sweeps={"fig7": {"title": "Other"}}), "figure fig7 *"),
+    "the title of a sweep": (
+        setting(sweeps={"fig7": {"title": "Other"}}), "figure fig7 *, two_modes"),
     "the title of a table": (
         setting(sweeps={"table6": {"title": "Other"}}), "table table6, tables_found"),
     "the label of an axis": (
-        setting(sweeps={"fig8": {"x_label": "Other"}}), "figure fig8 *, headline"),
+        setting(sweeps={"fig8": {"x_label": "Other"}}), "figure fig8 *, headline, two_modes"),
     "the axis of a sweep": (
         setting(sweeps={"fig9": {"axes": {"workload.rate_per_s": [0.1, 0.6]}}}), "sweep fig9 *"),
     "one more network for a sweep": (
         setting(sweeps={"fig7": {"topologies": ["abovenet", "gts_ce"], "axes": {
             "fleet.servers": {"default": [10]}}}}),
-        "sweep fig7 gts_ce, figure fig7 gts_ce, headline, scorecard"),
+        "sweep fig7 gts_ce, figure fig7 gts_ce, headline, two_modes, scorecard"),
     "one more method in a sweep": (
         setting(sweeps={"fig9_retry": {"methods": ["petals", "proposed"]}}), "sweep fig9_retry *"),
     "a method of a policy file in a sweep": (
@@ -144,11 +145,11 @@ CASES: dict[str, tuple[Change, str]] = {
         "sweep fig9_retry *"),
     "the label of a method": (
         setting(methods={"optimized_rr": {"label": "Other"}}),
-        EXACT.replace("sweep ", "figure ") + ", headline, scorecard"),
+        EXACT.replace("sweep ", "figure ") + ", headline, two_modes, scorecard"),
     "the label of a network": (
         setting(topologies={"abovenet": {"label": "Other"}}),
         "figure * abovenet, swarm_map abovenet, headline, table table6, table8, tables_found,"
-        "tables_sensitivity, scorecard"),
+        "tables_sensitivity, two_modes, scorecard"),
     "the policy of a method": (
         setting(methods={"optimized_rr": {"routing": "ws_rr"}}),
         f"{EXACT}, sweep switch_penalty *, theory"),
@@ -190,7 +191,8 @@ CASES: dict[str, tuple[Change, str]] = {
     "the manifest of a trace": (
         lambda house: house.append("data/traces/cpu-amd-epyc/manifest.json"), "fit cpu-amd-epyc"),
     "a request measured on the testbed": (
-        lambda house: house.append("data/traces/testbed/requests.csv"), "testbed_report, scorecard"),
+        lambda house: house.append("data/traces/testbed/requests.csv"),
+        "testbed_report, scorecard"),
     "a published number": (
         replaced("data/published/results.csv", "64,simulator,5.33", "64,simulator,5.34"),
         "table *, table8, tables_found, tables_sensitivity, scorecard"),
@@ -219,7 +221,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "source: study/timing": (source("study/timing.py"), "running_times"),
     "source: study/summary": (
         source("study/summary.py"), "figure *, headline, table *, table8, scorecard,"
-        "measured_sweep_figure, tables_found, tables_sensitivity"),
+        "measured_sweep_figure, tables_found, tables_sensitivity, two_modes"),
     "source: offline/milp": (source("offline/milp.py"), f"{OFFLINE}, theory"),
     "source: offline/experiments/theorem_2": (
         source("offline/experiments/theorem_2.py"), f"offline_theorem_2 *, {OFFLINE}"),

@@ -43,6 +43,31 @@ rule figure:
         " --artefact {input.artefact:q} -o {output.pdf:q} > {log:q} 2>&1"
 
 
+# Means that are of neither group of their runs: of the paper's figures, and of longer runs.
+PARTED = [*IN_HEADLINE, *(pair for pair in SWEPT if pair[0] == "switch_length")]
+PARTED_CAPTION = caption("caption_two_modes", sorted({name for name, _ in PARTED}), NOT_DRAWN)
+
+
+rule two_modes:
+    input:
+        results_of(PARTED),
+    output:
+        pdf=report(
+            f"{FIGURES}/two_modes.pdf",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "runs in two groups"},
+        ),
+        others=multiext(f"{FIGURES}/two_modes", ".png", ".csv", ".md"),
+    params:
+        caption=lambda wildcards: PARTED_CAPTION,
+        source=lambda wildcards: source_hash("bprr.figures.two_modes"),
+    log:
+        f"{LOGS}/two_modes.log",
+    shell:
+        "bprr plot two-modes {input:q} --caption {params.caption:q} -o {output.pdf:q} > {log:q} 2>&1"
+
+
 rule headline:
     input:
         results=results_of(IN_HEADLINE),
@@ -198,6 +223,7 @@ rule drawn:
         [f"{FIGURES}/{table}.pdf" for table in TABLES],
         rules.tables_found.output.pdf,
         rules.tables_sensitivity.output.pdf,
+        rules.two_modes.output.pdf,
 
 
 # What takes longer than the main job: `snakemake study`.

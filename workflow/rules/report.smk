@@ -127,7 +127,7 @@ TABLES_FOUND = ("tables_found", "tables_found_gpus", "tables_found_trend", "tabl
 EXHIBITS = [
     rules.headline.output.pdf,
     rules.decomposition_figure.output.pdf,
-    *(f"{FIGURES}/{table}.pdf" for table in (*TABLES, *TABLES_FOUND, "table8")),
+    *(f"{FIGURES}/{table}.pdf" for table in (*TABLES, *TABLES_FOUND, "table8", "two_modes")),
     *(f"{FIGURES}/{name}_{topology}.pdf" for name, topology in IN_HEADLINE),
     *(f"{FIGURES}/swarm_{topology}.pdf" for _, topology in MAPS),
     *(f"{FIGURES}/{name}_{topology}.pdf" for name, topology in DRAWN if (name, topology) not in IN_HEADLINE),

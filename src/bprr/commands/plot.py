@@ -28,6 +28,9 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     headline.add_argument("results", type=Path, nargs="+", help="files of the sweeps to show")
     headline.add_argument("--found", type=Path, help="figures/tables_found.csv, for the answer")
 
+    modes = _kind(kinds, "two-modes", _two_modes, "means whose runs fall into two groups")
+    modes.add_argument("results", type=Path, nargs="+", help="files of the sweeps to show")
+
     table = _kind(kinds, "table", _table, "Table III or VI, published beside ours")
     table.add_argument("results", type=Path, nargs="+", help="files of the table's sweep")
 
@@ -98,6 +101,13 @@ def _headline(arguments: argparse.Namespace) -> int:
 
     caption, stem = caption_from(arguments), arguments.output.with_suffix("")
     return _written(plot_headline(arguments.results, caption, stem, arguments.found))
+
+
+def _two_modes(arguments: argparse.Namespace) -> int:
+    from bprr.figures.two_modes import render_two_modes
+
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(render_two_modes(arguments.results, caption, stem))
 
 
 def _table(arguments: argparse.Namespace) -> int:

@@ -171,6 +171,13 @@ def _running_times(table: pd.DataFrame, caption: Caption) -> str:
     return f"Published running times over ours: {', '.join(parts)}."
 
 
+def _two_modes(table: pd.DataFrame, caption: Caption) -> str:
+    own = table[table["method"].isin([caption.compared.method, caption.compared.baseline])]
+    count = own.groupby("method", sort=False).size()
+    parts = (f", of {caption.methods.get(str(name), name)} {size}" for name, size in count.items())
+    return f"Means whose runs fall into two groups: {len(table)}{''.join(parts)}."
+
+
 def _wan(table: pd.DataFrame, _: Caption) -> str:
     changes = table[table["model"] == "what-if"].dropna(subset=["measured", "predicted"])
     modelled = table[~table["model"].isin(["what-if", "noise floor"])]
@@ -200,6 +207,7 @@ FINDINGS: dict[str, Callable[[pd.DataFrame, Caption], str]] = {
     "table3": _printed_table,
     "table6": _printed_table,
     "wan_swarms": _wan,
+    "two_modes": _two_modes,
     "offline_optimality": _optimality,
     "offline_equal_blocks": _equal_blocks,
     "offline_theorem_2": _bound,
