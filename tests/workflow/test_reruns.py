@@ -113,13 +113,14 @@ CASES: dict[str, tuple[Change, str]] = {
     "a policy file that no method names": (own_policy(), ""),
     # ---- settings
     "the confidence": (setting(confidence=0.9),
-        "figure *, headline, table *, tables_found, tables_sensitivity, two_modes, scorecard"),
+        "figure *, headline, table *, tables_found, tables_sensitivity, two_modes, orders,"
+        "scorecard"),
     "the seed": (
         setting(seed=7),
         "sweep *, running_times, offline_experiment *, swarm_map *, theory"),
     "the number of runs": (
         setting(runs=3),
-        "sweep *, !sweep switch_length *, !sweep tables_found *,"
+        "sweep *, !sweep switch_length *, !sweep tables_found *, !sweep orders *,"
         "!sweep tables_sensitivity *, theory"),
     "the runs of a timed sweep": (
         setting(sweeps={"table3": {"runs": 5}}), "sweep table3 *, theory"),
@@ -145,14 +146,14 @@ CASES: dict[str, tuple[Change, str]] = {
         "sweep fig9_retry *"),
     "the label of a method": (
         setting(methods={"optimized_rr": {"label": "Other"}}),
-        EXACT.replace("sweep ", "figure ") + ", headline, two_modes, scorecard"),
+        EXACT.replace("sweep ", "figure ") + ", headline, two_modes, orders, scorecard"),
     "the label of a network": (
         setting(topologies={"abovenet": {"label": "Other"}}),
         "figure * abovenet, swarm_map abovenet, headline, table table6, table8, tables_found,"
-        "tables_sensitivity, two_modes, scorecard"),
+        "tables_sensitivity, two_modes, orders, scorecard"),
     "the policy of a method": (
         setting(methods={"optimized_rr": {"routing": "ws_rr"}}),
-        f"{EXACT}, sweep switch_penalty *, theory"),
+        f"{EXACT}, sweep switch_penalty *, sweep orders *, theory"),
     "an option of a policy": (
         setting(methods={"offloading_ssd": {"placement": {"offloading": {
             "bandwidth_gb_per_s": 9}}}}),
@@ -213,7 +214,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "source: placement/cg_bp": (
         source("placement/cg_bp.py"), f"{SIMULATED}, {OFFLINE}, theory"),
     "source: routing/exact": (
-        source("routing/exact.py"), f"{EXACT}, sweep switch_penalty *"),
+        source("routing/exact.py"), f"{EXACT}, sweep switch_penalty *, sweep orders *"),
     "source: routing/ws_rr": (source("routing/ws_rr.py"), f"{SIMULATED}, theory"),
     "source: simulation/engine": (source("simulation/engine.py"), f"{SIMULATED}, theory"),
     "source: simulation/admission/retry": (
@@ -221,7 +222,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "source: study/timing": (source("study/timing.py"), "running_times"),
     "source: study/summary": (
         source("study/summary.py"), "figure *, headline, table *, table8, scorecard,"
-        "measured_sweep_figure, tables_found, tables_sensitivity, two_modes"),
+        "measured_sweep_figure, tables_found, tables_sensitivity, two_modes, orders"),
     "source: offline/milp": (source("offline/milp.py"), f"{OFFLINE}, theory"),
     "source: offline/experiments/theorem_2": (
         source("offline/experiments/theorem_2.py"), f"offline_theorem_2 *, {OFFLINE}"),

@@ -12,7 +12,7 @@ CAPTIONS = {
     pair: caption("caption_{}_{}".format(*pair), [pair[0]], NOT_DRAWN, pair[1]) for pair in SWEPT
 }
 TABLE_CAPTIONS = {
-    name: caption(f"caption_{name}", [name], NOT_DRAWN) for name in (*TABLES, "tables_sensitivity")
+    name: caption(f"caption_{name}", [name], NOT_DRAWN) for name in (*TABLES, "tables_sensitivity", "orders")
 }
 HEADLINE_CAPTION = caption(
     "caption_headline", sorted({name for name, _ in IN_HEADLINE}), (*NOT_DRAWN, "title")
@@ -66,6 +66,26 @@ rule two_modes:
         f"{LOGS}/two_modes.log",
     shell:
         "bprr plot two-modes {input:q} --caption {params.caption:q} -o {output.pdf:q} > {log:q} 2>&1"
+
+
+rule orders:
+    input:
+        results_of(pair for pair in SWEPT if pair[0] == "orders"),
+    output:
+        pdf=report(
+            f"{FIGURES}/orders.pdf",
+            caption="../report/sweep.rst",
+            category="Figures",
+            labels={"figure": "orders", "topology": "all"},
+        ),
+        others=multiext(f"{FIGURES}/orders", ".png", ".csv"),
+    params:
+        caption=lambda wildcards: TABLE_CAPTIONS["orders"],
+        source=lambda wildcards: source_hash("bprr.figures.orders"),
+    log:
+        f"{LOGS}/figure_orders.log",
+    shell:
+        "bprr plot orders {input:q} --caption {params.caption:q} -o {output.pdf:q} > {log:q} 2>&1"
 
 
 rule headline:
@@ -224,6 +244,7 @@ rule drawn:
         rules.tables_found.output.pdf,
         rules.tables_sensitivity.output.pdf,
         rules.two_modes.output.pdf,
+        rules.orders.output.pdf,
 
 
 # What takes longer than the main job: `snakemake study`.

@@ -131,6 +131,7 @@ EXHIBITS = [
     *(f"{FIGURES}/{name}_{topology}.pdf" for name, topology in IN_HEADLINE),
     *(f"{FIGURES}/swarm_{topology}.pdf" for _, topology in MAPS),
     *(f"{FIGURES}/{name}_{topology}.pdf" for name, topology in DRAWN if (name, topology) not in IN_HEADLINE),
+    rules.orders.output.pdf,
     *rules.offline.input,
     *(str(path) for path in rules.fitted.input if str(path).endswith(".pdf")),
     rules.wan_figure.output.pdf,

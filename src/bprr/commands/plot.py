@@ -31,6 +31,9 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     modes = _kind(kinds, "two-modes", _two_modes, "means whose runs fall into two groups")
     modes.add_argument("results", type=Path, nargs="+", help="files of the sweeps to show")
 
+    orders = _kind(kinds, "orders", _orders, "distributions over orders of joining")
+    orders.add_argument("results", type=Path, nargs="+", help="files of the sweep")
+
     table = _kind(kinds, "table", _table, "Table III or VI, published beside ours")
     table.add_argument("results", type=Path, nargs="+", help="files of the table's sweep")
 
@@ -108,6 +111,13 @@ def _two_modes(arguments: argparse.Namespace) -> int:
 
     caption, stem = caption_from(arguments), arguments.output.with_suffix("")
     return _written(render_two_modes(arguments.results, caption, stem))
+
+
+def _orders(arguments: argparse.Namespace) -> int:
+    from bprr.figures.orders import plot_orders
+
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(plot_orders(arguments.results, caption, stem))
 
 
 def _table(arguments: argparse.Namespace) -> int:

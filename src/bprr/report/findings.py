@@ -171,6 +171,17 @@ def _running_times(table: pd.DataFrame, caption: Caption) -> str:
     return f"Published running times over ours: {', '.join(parts)}."
 
 
+def _orders(table: pd.DataFrame, caption: Caption) -> str:
+    free = table[table["allocation_delays"] == caption.undelayed]
+    base = free[free["method"] == caption.compared.baseline].groupby("topology", sort=False)
+    parts = (
+        f"{caption.topology(name)} {_span(rows['per_token_s'].quantile([0.1, 0.9]), 1.0, ' s')}"
+        for name, rows in base
+    )
+    label = caption.pair[1]
+    return f"Time per token of {label} without delays in four of five orders: {', '.join(parts)}."
+
+
 def _two_modes(table: pd.DataFrame, caption: Caption) -> str:
     own = table[table["method"].isin([caption.compared.method, caption.compared.baseline])]
     count = own.groupby("method", sort=False).size()
@@ -208,6 +219,7 @@ FINDINGS: dict[str, Callable[[pd.DataFrame, Caption], str]] = {
     "table6": _printed_table,
     "wan_swarms": _wan,
     "two_modes": _two_modes,
+    "orders": _orders,
     "offline_optimality": _optimality,
     "offline_equal_blocks": _equal_blocks,
     "offline_theorem_2": _bound,
