@@ -235,6 +235,27 @@ rule table8:
         " --published {input.published:q} -o {output.pdf:q} > {log:q} 2>&1"
 
 
+rule sweep_times:
+    input:
+        rules.running_times_of_figures.output,
+    output:
+        pdf=report(
+            f"{FIGURES}/sweep_times.pdf",
+            caption="../report/sweep.rst",
+            category="Figures",
+            labels={"figure": "running times", "topology": "all"},
+        ),
+        others=multiext(f"{FIGURES}/sweep_times", ".png", ".csv"),
+    params:
+        caption=lambda wildcards: HEADLINE_CAPTION,
+        source=lambda wildcards: source_hash("bprr.figures.sweep_times"),
+    log:
+        f"{LOGS}/figure_sweep_times.log",
+    shell:
+        "bprr plot sweep-times {input:q} --caption {params.caption:q} -o {output.pdf:q}"
+        " > {log:q} 2>&1"
+
+
 rule drawn:
     input:
         [f"{FIGURES}/{name}_{topology}.pdf" for name, topology in DRAWN],
@@ -245,6 +266,7 @@ rule drawn:
         rules.tables_sensitivity.output.pdf,
         rules.two_modes.output.pdf,
         rules.orders.output.pdf,
+        rules.sweep_times.output.pdf,
 
 
 # What takes longer than the main job: `snakemake study`.

@@ -129,6 +129,7 @@ EXHIBITS = [
     rules.decomposition_figure.output.pdf,
     *(f"{FIGURES}/{table}.pdf" for table in (*TABLES, *TABLES_FOUND, "table8", "two_modes")),
     *(f"{FIGURES}/{name}_{topology}.pdf" for name, topology in IN_HEADLINE),
+    rules.sweep_times.output.pdf,
     *(f"{FIGURES}/swarm_{topology}.pdf" for _, topology in MAPS),
     *(f"{FIGURES}/{name}_{topology}.pdf" for name, topology in DRAWN if (name, topology) not in IN_HEADLINE),
     rules.orders.output.pdf,

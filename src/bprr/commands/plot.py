@@ -51,6 +51,9 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     running_times = _kind(kinds, "running-times", _running_times, "Table VIII")
     running_times.add_argument("results", type=Path, help="results/timing/table8.parquet")
 
+    sweep_times = _kind(kinds, "sweep-times", _sweep_times, "running times at points of sweeps")
+    sweep_times.add_argument("results", type=Path, help="results/timing/sweeps.parquet")
+
     swarm = _kind(kinds, "swarm", _swarm, "map of a swarm: servers, blocks, chains in use")
     swarm.add_argument("sweep", help="which sweep, e.g. fig10")
     swarm.add_argument("topology", help="where, e.g. abovenet")
@@ -153,6 +156,13 @@ def _running_times(arguments: argparse.Namespace) -> int:
 
     caption, stem = caption_from(arguments), arguments.output.with_suffix("")
     return _written(render_running_times(arguments.results, caption, arguments.published, stem))
+
+
+def _sweep_times(arguments: argparse.Namespace) -> int:
+    from bprr.figures.sweep_times import plot_sweep_times
+
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(plot_sweep_times(arguments.results, caption, stem))
 
 
 def _swarm(arguments: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ __all__ = [
     "RUNNING_TIMES",
     "SOLVER_RACE",
     "STOPPING",
+    "SWEEPS_TIMED",
     "THEOREM_2",
     "THEORY",
     "WAN_SWARMS",
@@ -55,18 +56,19 @@ REQUESTS = Schema(
     },
 )
 
-RUNNING_TIMES = Schema(
-    "running times (bprr time)",
-    {
-        "setting": TEXT,
-        "method": TEXT,
-        "repeat": WHOLE,
-        "servers": WHOLE,
-        "requests": WHOLE,
-        "placement_s": NUMBER,
-        "routing_s_per_request": NUMBER,
-        "total_s": NUMBER,
-    },
+_TIMED = {
+    "method": TEXT,
+    "repeat": WHOLE,
+    "servers": WHOLE,
+    "requests": WHOLE,
+    "placement_s": NUMBER,
+    "routing_s_per_request": NUMBER,
+    "total_s": NUMBER,
+}
+RUNNING_TIMES = Schema("running times (bprr time)", {"setting": TEXT, **_TIMED})
+SWEEPS_TIMED = Schema(
+    "running times of sweeps (bprr time --sweeps)",
+    {"figure": TEXT, "topology": TEXT, "x": NUMBER, **_TIMED},
 )
 
 # What is drawn must be there; the rest goes into the figure's CSV.

@@ -171,6 +171,12 @@ def _running_times(table: pd.DataFrame, caption: Caption) -> str:
     return f"Published running times over ours: {', '.join(parts)}."
 
 
+def _sweep_times(table: pd.DataFrame, caption: Caption) -> str:
+    medians = 1e3 * table.groupby("method", sort=False)["total_s"].median()
+    parts = (f"{caption.methods.get(str(name), name)} {ms:.2g} ms" for name, ms in medians.items())
+    return f"Running time of placement and routing, median of all points: {', '.join(parts)}."
+
+
 def _orders(table: pd.DataFrame, caption: Caption) -> str:
     free = table[table["allocation_delays"] == caption.undelayed]
     base = free[free["method"] == caption.compared.baseline].groupby("topology", sort=False)
@@ -220,6 +226,7 @@ FINDINGS: dict[str, Callable[[pd.DataFrame, Caption], str]] = {
     "wan_swarms": _wan,
     "two_modes": _two_modes,
     "orders": _orders,
+    "sweep_times": _sweep_times,
     "offline_optimality": _optimality,
     "offline_equal_blocks": _equal_blocks,
     "offline_theorem_2": _bound,

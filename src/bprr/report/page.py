@@ -46,6 +46,10 @@ OTHERS = {
     "tables_found_trend": ("Table VI: the gain by network, taken apart", ""),
     "tables_sensitivity": ("How sharply the printed cells determine each setting", ""),
     "orders": ("One swarm whose servers join in other orders", ""),
+    "sweep_times": (
+        "Running time of the algorithms, Figures 7 to 10",
+        "timing/sweeps.parquet",
+    ),
     "two_modes": ("Means of runs that fall into two groups", ""),
     "table8": ("Table VIII, running time of the algorithms", "timing/table8.parquet"),
     "offline_optimality": ("How far from optimal the placements are", "offline/optimality.parquet"),
@@ -65,6 +69,7 @@ FAMILIES = {
     "table": ("{}", "Tables"),
     "two_modes": ("{}", "Tables"),
     "orders": ("{}", "Further sweeps"),
+    "sweep_times": ("{}", "The paper's figures"),
     "offline_": ("{}", "Offline optimum"),
     "swarm_": ("Map of the swarm on {}", "Swarm maps"),
     "fit_": ("Performance model fitted to {}", "Measured devices"),
