@@ -116,8 +116,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "a policy file that no method names": (own_policy(), ""),
     # ---- settings
     "the confidence": (setting(confidence=0.9),
-        "figure *, headline, sweep_times, table *, tables_found, tables_sensitivity, two_modes,"
-        "orders,"
+        "figure *, headline, table *, tables_found, tables_sensitivity, two_modes, orders,"
         "scorecard"),
     "the seed": (
         setting(seed=7),

@@ -17,6 +17,11 @@ TABLE_CAPTIONS = {
 HEADLINE_CAPTION = caption(
     "caption_headline", sorted({name for name, _ in IN_HEADLINE}), (*NOT_DRAWN, "title")
 )
+SWEEP_TIMES_CAPTION = caption(
+    "caption_sweep_times",
+    sorted({name for name, _ in IN_HEADLINE}),
+    (*NOT_DRAWN, "title", "confidence", "variants", "made", "changes"),
+)
 NAMES_CAPTION = caption("caption_names", unsaid=(*NOT_DRAWN, "confidence", "variants"))
 
 
@@ -247,7 +252,7 @@ rule sweep_times:
         ),
         others=multiext(f"{FIGURES}/sweep_times", ".png", ".csv"),
     params:
-        caption=lambda wildcards: HEADLINE_CAPTION,
+        caption=lambda wildcards: SWEEP_TIMES_CAPTION,
         source=lambda wildcards: source_hash("bprr.figures.sweep_times"),
     log:
         f"{LOGS}/figure_sweep_times.log",
