@@ -240,7 +240,8 @@ CASES: dict[str, tuple[Change, str]] = {
     "source: fit/regression": (source("fit/regression.py"), "fit *"),
     "source: measure/shapes": (source("measure/shapes.py"), "fit *"),
     "source: measure/session": (source("measure/session.py"), ""),
-    "source: testbed/records": (source("testbed/records.py"), "testbed_report"),
+    "source: testbed/records": (
+        source("testbed/records.py"), "testbed_report, scorecard"),
     "source: figures/swarm_map": (source("figures/swarm_map.py"), "swarm_map *"),
     "source: figures/headline": (source("figures/headline.py"), "headline"),
     "source: report/page": (source("report/page.py"), "report_page"),
