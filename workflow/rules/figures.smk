@@ -173,6 +173,28 @@ rule tables_found:
         " --published {input.published:q} -o {output.pdf:q} > {log:q} 2>&1"
 
 
+# The same against the GPUs with servers that have queues; a study.
+SERVED = ("tables_queues", *FOUND)
+SERVED_CAPTION = caption("caption_tables_queues", SERVED)
+
+
+rule tables_queues:
+    input:
+        results=results_of(pair for pair in SWEPT if pair[0] in SERVED),
+        published=PUBLISHED_RESULTS,
+    output:
+        multiext(f"{FIGURES}/tables_queues", ".pdf", ".png", ".csv"),
+    params:
+        caption=lambda wildcards: SERVED_CAPTION,
+        data=lambda wildcards: files_hash([PUBLISHED_RESULTS]),
+        source=lambda wildcards: source_hash("bprr.figures.tables_queues"),
+    log:
+        f"{LOGS}/figure_tables_queues.log",
+    shell:
+        "bprr plot tables-queues {input.results:q} --caption {params.caption:q}"
+        " --published {input.published:q} -o {output[0]:q} > {log:q} 2>&1"
+
+
 rule tables_sensitivity:
     input:
         results=results_of(pair for pair in SWEPT if pair[0] == "tables_sensitivity"),
@@ -278,3 +300,4 @@ rule drawn:
 rule study:
     input:
         rules.service_models.output,
+        rules.tables_queues.output,

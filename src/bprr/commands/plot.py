@@ -40,6 +40,11 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     found = _kind(kinds, "tables-found", _tables_found, "Tables III and VI in both settings")
     found.add_argument("results", type=Path, nargs="+", help="files of all three sweeps")
 
+    served = _kind(
+        kinds, "tables-queues", _tables_queues, "Tables III and VI against the GPUs, by service"
+    )
+    served.add_argument("results", type=Path, nargs="+", help="files of all four sweeps")
+
     sensitivity = _kind(kinds, "sensitivity", _sensitivity, "how sharp the settings found are")
     sensitivity.add_argument("results", type=Path, nargs="+", help="files of the sweep")
 
@@ -72,7 +77,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     wan.add_argument("-o", "--output", type=Path, required=True, help="PDF; the rest beside it")
     wan.set_defaults(run=_wan)
 
-    for kind in (table, found, sensitivity, running_times):
+    for kind in (table, found, served, sensitivity, running_times):
         kind.add_argument("--published", type=Path, default=PUBLISHED / "results.csv")
 
 
@@ -135,6 +140,13 @@ def _tables_found(arguments: argparse.Namespace) -> int:
 
     caption, stem = caption_from(arguments), arguments.output.with_suffix("")
     return _written(plot_tables_found(arguments.results, caption, arguments.published, stem))
+
+
+def _tables_queues(arguments: argparse.Namespace) -> int:
+    from bprr.figures.tables_queues import plot_tables_queues
+
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(plot_tables_queues(arguments.results, caption, arguments.published, stem))
 
 
 def _sensitivity(arguments: argparse.Namespace) -> int:

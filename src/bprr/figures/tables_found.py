@@ -6,8 +6,9 @@ beside all that is simulated for it; and the gain by network, taken apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -73,9 +74,15 @@ def found_table(
 
 
 def against_gpus(
-    found: pd.DataFrame, stated: pd.DataFrame, published: pd.DataFrame, caption: Caption
+    found: pd.DataFrame,
+    stated: pd.DataFrame,
+    published: pd.DataFrame,
+    caption: Caption,
+    variations: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """Deviation of everything simulated from what was measured on GPUs, a row per cell and source.
+
+    ``variations`` are run means in the settings found but for what their names say.
 
     Returns
     -------
@@ -94,6 +101,9 @@ def against_gpus(
         "ours, setting found, without delays": ours(found, caption.undelayed),
         "ours, setting stated, without delays": ours(stated, caption.undelayed),
     }
+    for name, means in variations.items():
+        sources[f"ours, {name}"] = ours(means, caption.delayed)
+        sources[f"ours, {name}, without delays"] = ours(means, caption.undelayed)
     parts = [
         values.rename("simulated_s").to_frame().assign(source=source)
         for source, values in sources.items()
@@ -222,7 +232,7 @@ def draw_against_gpus(table: pd.DataFrame, caption: Caption) -> Figure:
         axes.set_xscale("log")
         axes.set_xticks(RATIOS, [f"{ratio:g}" for ratio in RATIOS])
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xlabel("Simulated time per token over that measured on GPUs, log scale")
+        axes.set_xlabel("Time per token, simulated over measured, log scale")
         handles = [
             Line2D([], [], label=caption.methods[name], **look.line() | hollow)
             for name, look in looks.items()
