@@ -176,6 +176,31 @@ def test_the_testbed_says_whether_long_outputs_start_later(
 
 
 @pytest.mark.usefixtures("at_root")
+def test_others_measurements_are_a_kind_of_their_own(tmp_path: Path, study: StudyCaption) -> None:
+    rows = [
+        {
+            "group": group, "run": f"{number}", "ring": "r", "arm": "", "quantity": "q",
+            "measured": 2.0, "model": model, "predicted": 2 * (1 + error), "fitted_on": "",
+            "error": error,
+        }
+        for group, model in (("traversal, one token", "+ window"), ("changes", "what-if"))
+        for number, error in enumerate((-0.1, 0.05, 0.02, -0.6, 0.1))
+    ]  # fmt: skip
+    names = ["others.traversal_plain", "others.changes", "others.chunks"]
+    for scale, verdicts in (
+        (1, [Verdict.REPRODUCED, Verdict.NOT_REPRODUCED, Verdict.NOT_TESTABLE]),
+        (5, [Verdict.NOT_REPRODUCED, Verdict.NOT_REPRODUCED, Verdict.NOT_TESTABLE]),
+    ):
+        table = pd.DataFrame(rows)
+        table["error"] *= scale
+        table.to_csv(tmp_path / "wan_swarms.csv", index=False)
+        card = judged(tmp_path, study, *names).loc[names]
+        assert card["verdict"].tolist() == verdicts
+        assert set(card["kind"]) == {"validation by others' measurements"}
+        assert card["ours"].tolist()[:2] == pytest.approx([0.1 * scale, 0.8])
+
+
+@pytest.mark.usefixtures("at_root")
 def test_exponents_are_slopes_of_logarithms(tmp_path: Path, study: StudyCaption) -> None:
     sizes = pd.DataFrame({"size": [100, 200, 400]}).merge(
         pd.DataFrame({"repeat": range(3)}), how="cross"

@@ -32,6 +32,7 @@ or_stop(
         "timing/growth.parquet",
         TESTBED_MEASURED,
         "theory/checks.parquet",
+        "wan_swarms.csv",
     },
 )
 
@@ -42,6 +43,7 @@ rule scorecard:
         sweeps=rules.simulated.input,
         times=rules.running_times.output,
         theory=rules.theory.output,
+        others=rules.wan_swarms.output,
         offline=expand(f"{RESULTS}/offline/{{name}}.parquet", name=OFFLINE_FIGURES),
         fits=expand("results/fit/{device}/device.yaml", device=SHIPPED_TRACES),
         testbed=f"{TESTBED_SHIPPED}/requests.csv",

@@ -16,6 +16,7 @@ import pandas as pd
 from bprr.figures.cells import CELL
 from bprr.figures.published import published_results
 from bprr.fit.profile import read_fit
+from bprr.fit.regression import median_interval
 from bprr.ground.intervals import Interval
 from bprr.ground.results import (
     EQUAL_BLOCKS,
@@ -24,7 +25,9 @@ from bprr.ground.results import (
     SOLVER_RACE,
     THEOREM_2,
     THEORY,
+    WAN_SWARMS,
 )
+from bprr.ground.tables import read_csv
 from bprr.report.results import Results
 from bprr.study.summary import mean_interval, paired_ratio
 from bprr.testbed.records import read_run
@@ -310,6 +313,30 @@ def first_token_by_length(results: Results, files: Sequence[str]) -> dict[str, I
     cases = served.groupby(["client", "method", "output_tokens"])["ttft_ms"].median().unstack()
     change = cases[cases.columns.max()] / cases[cases.columns.min()] - 1
     return {"measured": mean_interval(change.dropna(), results.confidence)}
+
+
+@measure
+def others_error(
+    results: Results, files: Sequence[str], group: str, model: str
+) -> dict[str, Interval]:
+    """Median size of a model's errors (a share) on a group of others' measurements."""
+    errors = at(_others(results, files), {"group": group, "model": model})["error"].abs().dropna()
+    found = median_interval(errors, np.random.default_rng(0))
+    return {} if found is None else {"all": found}
+
+
+@measure
+def right_directions(results: Results, files: Sequence[str]) -> dict[str, Interval]:
+    """Share of measured changes of swarms, value by value, whose direction is predicted."""
+    known = at(_others(results, files), {"model": "what-if"})[["measured", "predicted"]].dropna()
+    signs = np.sign(np.round(known - 1, 6))
+    right = float((signs["measured"] == signs["predicted"]).mean())
+    return {"all": Interval(right, np.nan, np.nan)}
+
+
+def _others(results: Results, files: Sequence[str]) -> pd.DataFrame:
+    (name,) = files
+    return read_csv(results.path(name), WAN_SWARMS)
 
 
 @measure
