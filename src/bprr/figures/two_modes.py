@@ -18,9 +18,10 @@ SHOWN = ("mean", "low", "high")  # of the groups; ms to s
 
 
 def two_modes_layout(table: pd.DataFrame, study: StudyCaption) -> TextTable:
-    """Lay the points of `bprr.study.modes.modes_of_points` out."""
+    """Lay the points of `bprr.study.modes.modes_of_points` out, those of the compared methods."""
     rows = []
-    for row in table.to_dict("records"):
+    pair = [study.compared.method, study.compared.baseline]
+    for row in table[table["method"].isin(pair)].to_dict("records"):
         sweep = study.sweeps[row["figure"]]
         rows.append(
             [
@@ -43,7 +44,8 @@ def two_modes_layout(table: pd.DataFrame, study: StudyCaption) -> TextTable:
         note=(
             f"Two groups: means a factor of {LEAST_FACTOR:g} apart, and logarithms farther apart "
             "than they vary within (the rule: bprr.study.modes).\nRuns differ by their draw of "
-            "nodes, client, order of joining and arrivals; all points meet the same draws."
+            "nodes, client, order of joining and arrivals; all points meet the same draws.\n"
+            "Other methods: in the CSV."
         ),
     )  # fmt: skip
 
