@@ -18,6 +18,7 @@ from bprr.figures.published import artefact_means, published_results
 from bprr.figures.running_times import running_times_layout, running_times_table
 from bprr.figures.swarm_map import draw_map
 from bprr.figures.sweep import conditions, draw_sweep, plot_sweep, sweep_table
+from bprr.figures.sweep_times import draw_sweep_times, sweep_times_table
 from bprr.figures.tables import comparison, comparison_layout, render_table
 from bprr.ground.errors import BprrError, InputError
 from bprr.ground.storage import write_table
@@ -25,7 +26,7 @@ from bprr.report.results import Results
 from bprr.settings.configuration import load_settings
 from bprr.study.summary import run_means
 from bprr.study.swarm_view import SwarmView
-from bprr.study.timing import SETTINGS_TIMED, running_times
+from bprr.study.timing import SETTINGS_TIMED, running_times, running_times_of_sweeps
 
 ROOT = Path(__file__).parents[2]
 ARTEFACT = ROOT / "data/published/artefact_sweeps.csv"
@@ -531,3 +532,18 @@ def test_running_times_of_every_setting(settings, monkeypatch):
     assert (times[["placement_s", "routing_s_per_request"]] > 0).all(axis=None)
     parts = times["placement_s"] + 100 * times["routing_s_per_request"]
     assert times["total_s"].to_numpy() == pytest.approx(parts.to_numpy())
+
+
+def test_running_times_at_the_points_of_a_sweep(study, monkeypatch):
+    """With 6 servers PETALS covers the model in some draws only; a reference is no algorithm."""
+    monkeypatch.chdir(ROOT)
+    smoke = load_settings(ROOT / "config/smoke.yaml")
+    times = running_times_of_sweeps(smoke, ["fig7"], repeats=2)
+    assert set(times["method"]) == set(smoke.sweeps["fig7"].methods) - {"offloading"}
+    assert times.query("method == 'proposed'").groupby("x").size().to_dict() == {6: 2, 22: 2}
+    table = sweep_times_table(times)
+    assert (table["total_s_q25"] <= table["total_s"]).all()
+    shown = table.query("method == 'proposed'")
+    panel = draw_sweep_times(table, study).axes[0]
+    assert drawn_means(panel, "#0072B2") == pytest.approx(1e3 * shown["total_s"].to_numpy())
+    assert panel.get_xlabel() == "Number of servers C"

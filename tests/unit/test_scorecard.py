@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import jsonschema
@@ -148,10 +149,85 @@ def test_fitted_devices_are_found_whatever_the_results_folder(
     trace = "data/traces/cpu-amd-epyc/trace.csv"
     assert main(["fit", trace, "-o", str(tmp_path / "shared/cpu-amd-epyc")]) == 0
     monkeypatch.setattr("bprr.report.results.FITS", tmp_path / "shared")
-    rows = judged(tmp_path / "elsewhere", study, "model.linear_in_blocks", "model.context")
+    names = ("model.linear_in_blocks", "model.batch", "model.context")
+    rows = judged(tmp_path / "elsewhere", study, *names).loc[list(names)]
     # Claims about GPUs: the CPU's answer stands beside them and judges nothing.
-    assert rows["verdict"].tolist() == [Verdict.NOT_TESTABLE] * 2
-    assert rows["ours"].tolist() == [1.0, 0.0]
+    assert rows["verdict"].tolist() == [Verdict.NOT_TESTABLE] * 3
+    assert rows["ours"].tolist() == pytest.approx([1.0, 1.58, 0.31], abs=0.01)
+    assert (rows["ours_low"] < rows["ours"])[1:].all()
+
+
+@pytest.mark.usefixtures("at_root")
+def test_the_testbed_says_whether_long_outputs_start_later(
+    tmp_path: Path, study: StudyCaption
+) -> None:
+    """The shipped sessions; or those that somebody measured, here made to take a third longer."""
+    name, shipped = "model.prefill_output_length", Path("data/traces/testbed")
+    row = judged(tmp_path, study, name).iloc[0]
+    assert row["verdict"] == Verdict.NOT_TESTABLE
+    assert row["ours_low"] < 0 < row["ours_high"] < 0.05
+    requests = pd.read_csv(shipped / "requests.csv")
+    requests.loc[requests["output_tokens"] == 16, "ttft_ms"] *= 4 / 3
+    own = tmp_path / "testbed/clustered"
+    own.mkdir(parents=True)
+    requests.to_csv(own / "requests.csv", index=False)
+    shutil.copy(shipped / "manifest.json", own)
+    assert judged(tmp_path, study, name)["ours"].item() > 0.3
+
+
+@pytest.mark.usefixtures("at_root")
+def test_others_measurements_are_a_kind_of_their_own(tmp_path: Path, study: StudyCaption) -> None:
+    rows = [
+        {
+            "group": group, "run": f"{number}", "ring": "r", "arm": "", "quantity": "q",
+            "measured": 2.0, "model": model, "predicted": 2 * (1 + error), "fitted_on": "",
+            "error": error,
+        }
+        for group, model in (("traversal, one token", "+ window"), ("changes", "what-if"))
+        for number, error in enumerate((-0.1, 0.05, 0.02, -0.6, 0.1))
+    ]  # fmt: skip
+    names = ["others.traversal_plain", "others.changes", "others.chunks"]
+    for scale, verdicts in (
+        (1, [Verdict.REPRODUCED, Verdict.NOT_REPRODUCED, Verdict.NOT_TESTABLE]),
+        (5, [Verdict.NOT_REPRODUCED, Verdict.NOT_REPRODUCED, Verdict.NOT_TESTABLE]),
+    ):
+        table = pd.DataFrame(rows)
+        table["error"] *= scale
+        table.to_csv(tmp_path / "wan_swarms.csv", index=False)
+        card = judged(tmp_path, study, *names).loc[names]
+        assert card["verdict"].tolist() == verdicts
+        assert set(card["kind"]) == {"validation by others' measurements"}
+        assert card["ours"].tolist()[:2] == pytest.approx([0.1 * scale, 0.8])
+
+
+@pytest.mark.usefixtures("at_root")
+def test_exponents_are_slopes_of_logarithms(tmp_path: Path, study: StudyCaption) -> None:
+    sizes = pd.DataFrame({"size": [100, 200, 400]}).merge(
+        pd.DataFrame({"repeat": range(3)}), how="cross"
+    )
+    steps = {"placement": 1.5, "routing": 0.5}
+    table = pd.concat(
+        sizes.assign(step=step, varied="servers", seconds=1e-6 * sizes["size"] ** power)
+        for step, power in steps.items()
+    )
+    write_table(table, tmp_path / "timing/growth.parquet", {}, "")
+    names = [f"complexity.{step}_servers" for step in steps]
+    rows = judged(tmp_path, study, *names).loc[names]
+    assert rows["ours"].tolist() == pytest.approx(list(steps.values()))
+    assert set(rows["verdict"]) == {Verdict.REPORTED}
+
+
+@pytest.mark.usefixtures("at_root")
+def test_a_plan_that_does_not_exist_is_above_nothing(tmp_path: Path, study: StudyCaption) -> None:
+    table = pd.DataFrame(
+        {
+            "family": "equal memory", "servers": 9, "clients": 1, "load": 1, "draw": range(3),
+            "method": "gsa", "objective_ms": 1.0, "bound_ms": 1.0, "memory_gb": 9.1,
+            "above_optimum_percent": [1.0, 3.0, np.inf], "status": "optimal",
+        }
+    )  # fmt: skip
+    write_table(table, tmp_path / "offline/equal_blocks.parquet", {}, "")
+    assert judged(tmp_path, study, "gsa.special_case")["ours"].item() == pytest.approx(0.02)
 
 
 @pytest.mark.usefixtures("at_root")

@@ -21,6 +21,7 @@ from bprr.figures.tables_found import (
     found_table,
     gains_by_network,
 )
+from bprr.figures.tables_queues import by_service
 from bprr.ground.errors import InputError
 from bprr.scenario.draw import draw
 from bprr.scenario.scenario import load_scenario
@@ -29,7 +30,10 @@ from bprr.study.points import catalogue, sweep_points
 
 PUBLISHED = published_results(Path("data/published/results.csv"))
 SETTINGS = load_settings()
-STUDY = study_caption(SETTINGS, ["tables_found", "tables_sensitivity", "table3", "table6", "fig9"])
+STUDY = study_caption(
+    SETTINGS,
+    ["tables_found", "tables_sensitivity", "tables_queues", "table3", "table6", "fig9"],
+)
 CAPTION = STUDY.sweeps["tables_found"]
 FACTORS = {"published": 1.0, "none": 0.25, "nine_servers": 1.0}
 
@@ -78,6 +82,27 @@ def test_simulations_are_scored_against_the_gpus() -> None:
     assert len(table) == 5 * 48
     assert medians["ours, setting found"] == pytest.approx(medians["the authors' simulator"])
     assert medians["ours, setting found, without delays"] > 0.7
+    draw_against_gpus(table, CAPTION)
+
+
+def test_servers_with_queues_are_scored_beside() -> None:
+    """Serial ones at twice the printed times, batched ones at half, on both tables' cells."""
+    caption = STUDY.sweeps["tables_queues"]
+    times = {"a central queue": 1.0, "serial servers": 2.0, "batched servers": 0.5}
+    base, parts = own("tables_queues"), []
+    for topology, changes in caption.changes.items():
+        cells = base[base["topology"] == topology]
+        for number, (key, value) in enumerate(changes):
+            name = f"{next(iter(value))} servers" if key else "a central queue"
+            scaled = cells["per_token_ms"] * times[name]
+            parts.append(cells.assign(x=float(number), per_token_ms=scaled))
+    served = by_service(pd.concat(parts), caption)
+    assert list(served) == list(times)
+    stated = own("table3")
+    table = against_gpus(own("tables_found"), stated, PUBLISHED, CAPTION, served)
+    ratios = (1 + table["deviation"]).groupby(table["source"]).median()
+    for name, factor in times.items():
+        assert ratios[f"ours, {name}"] == pytest.approx(factor * ratios["ours, setting found"])
     draw_against_gpus(table, CAPTION)
 
 

@@ -204,6 +204,7 @@ def test_a_swarm_that_cannot_be_is_refused(tmp_path, text, message):
         ("single", "+ in flight", 0.05, 15),
         ("batch", "+ batch", 0.11, 26),
         ("hub", "hub", 0.12, 4),
+        ("prompt", "+ in flight", 0.12, 4),
     ],
 )
 def test_others_measurements_are_explained(sizes, group, model, most, least_rows):
@@ -217,6 +218,15 @@ def test_simpler_models_explain_less(sizes):
     assert traversal_errors["+ window"] < traversal_errors["hub"] < traversal_errors["ring"]
     naive = sizes.loc[(GROUPS["single"], "+ speculation"), "median"]
     assert naive > 10 * sizes.loc[(GROUPS["single"], "+ in flight"), "median"]
+
+
+def test_first_tokens_of_other_rings_on_the_line_of_one(table):
+    """Four stages: 2 % longer prompts than the line's; five: 8 layers a stage instead of 9."""
+    rows = table[(table["group"] == GROUPS["prompt"]) & (table["model"] == "+ in flight")]
+    said = rows.set_index("run")["predicted"]
+    slope = (193.3 - 55.0) / 80
+    assert said["W0049"] == pytest.approx(55 + 1.75 * slope)
+    assert said["W0052"] == pytest.approx(said["W0049"] * 8 / 9)
 
 
 def test_the_overhead_of_a_leg_is_what_the_plain_jobs_give(table):

@@ -77,8 +77,11 @@ def own_policy(**changed: Any) -> Change:
     return change
 
 
-ON_ABOVENET = "sweep * abovenet, measured_sweep, swarm_map abovenet, running_times, theory"
-SIMULATED = "sweep *, measured_sweep, running_times, swarm_map *"
+ON_ABOVENET = (
+    "sweep * abovenet, measured_sweep, swarm_map abovenet, running_times,"
+    "running_times_of_figures, theory"
+)
+SIMULATED = "sweep *, measured_sweep, running_times, running_times_of_figures, swarm_map *"
 OFFLINE = "offline_experiment *"
 EXACT = (  # sweeps with a method that routes exactly
     "sweep fig7 *, sweep fig8 *, sweep fig9 *, sweep fig10 *, sweep servers_and_rate *,"
@@ -113,28 +116,34 @@ CASES: dict[str, tuple[Change, str]] = {
     "a policy file that no method names": (own_policy(), ""),
     # ---- settings
     "the confidence": (setting(confidence=0.9),
-        "figure *, headline, table *, tables_found, tables_sensitivity, scorecard"),
+        "figure *, headline, table *, tables_found, tables_sensitivity, two_modes, orders,"
+        "scorecard"),
     "the seed": (
         setting(seed=7),
-        "sweep *, running_times, offline_experiment *, swarm_map *, theory"),
+        "sweep *, running_times, running_times_of_figures, offline_experiment *, swarm_map *,"
+        "theory"),
     "the number of runs": (
         setting(runs=3),
-        "sweep *, !sweep switch_length *, !sweep tables_found *,"
+        "sweep *, !sweep switch_length *, !sweep tables_found *, !sweep orders *,"
         "!sweep tables_sensitivity *, theory"),
     "the runs of a timed sweep": (
         setting(sweeps={"table3": {"runs": 5}}), "sweep table3 *, theory"),
     "the runs of one sweep": (setting(sweeps={"fig7": {"runs": 5}}), "sweep fig7 *"),
-    "the title of a sweep": (setting(sweeps={"fig7": {"title": "Other"}}), "figure fig7 *"),
+    "the title of a sweep": (
+        setting(sweeps={"fig7": {"title": "Other"}}), "figure fig7 *, two_modes"),
     "the title of a table": (
         setting(sweeps={"table6": {"title": "Other"}}), "table table6, tables_found"),
     "the label of an axis": (
-        setting(sweeps={"fig8": {"x_label": "Other"}}), "figure fig8 *, headline"),
+        setting(sweeps={"fig8": {"x_label": "Other"}}),
+        "figure fig8 *, headline, sweep_times, two_modes"),
     "the axis of a sweep": (
-        setting(sweeps={"fig9": {"axes": {"workload.rate_per_s": [0.1, 0.6]}}}), "sweep fig9 *"),
+        setting(sweeps={"fig9": {"axes": {"workload.rate_per_s": [0.1, 0.6]}}}),
+        "sweep fig9 *, running_times_of_figures"),
     "one more network for a sweep": (
         setting(sweeps={"fig7": {"topologies": ["abovenet", "gts_ce"], "axes": {
             "fleet.servers": {"default": [10]}}}}),
-        "sweep fig7 gts_ce, figure fig7 gts_ce, headline, scorecard"),
+        "sweep fig7 gts_ce, figure fig7 gts_ce, headline, two_modes, running_times_of_figures,"
+        "scorecard"),
     "one more method in a sweep": (
         setting(sweeps={"fig9_retry": {"methods": ["petals", "proposed"]}}), "sweep fig9_retry *"),
     "a method of a policy file in a sweep": (
@@ -144,14 +153,16 @@ CASES: dict[str, tuple[Change, str]] = {
         "sweep fig9_retry *"),
     "the label of a method": (
         setting(methods={"optimized_rr": {"label": "Other"}}),
-        EXACT.replace("sweep ", "figure ") + ", headline, scorecard"),
+        EXACT.replace("sweep ", "figure ")
+        + ", headline, sweep_times, two_modes, orders, scorecard"),
     "the label of a network": (
         setting(topologies={"abovenet": {"label": "Other"}}),
-        "figure * abovenet, swarm_map abovenet, headline, table table6, table8, tables_found,"
-        "tables_sensitivity, scorecard"),
+        "figure * abovenet, swarm_map abovenet, headline, sweep_times, table table6, table8,"
+        "tables_found,"
+        "tables_sensitivity, two_modes, orders, scorecard"),
     "the policy of a method": (
         setting(methods={"optimized_rr": {"routing": "ws_rr"}}),
-        f"{EXACT}, sweep switch_penalty *, theory"),
+        f"{EXACT}, sweep switch_penalty *, sweep orders *, running_times_of_figures, theory"),
     "an option of a policy": (
         setting(methods={"offloading_ssd": {"placement": {"offloading": {
             "bandwidth_gb_per_s": 9}}}}),
@@ -190,7 +201,8 @@ CASES: dict[str, tuple[Change, str]] = {
     "the manifest of a trace": (
         lambda house: house.append("data/traces/cpu-amd-epyc/manifest.json"), "fit cpu-amd-epyc"),
     "a request measured on the testbed": (
-        lambda house: house.append("data/traces/testbed/requests.csv"), "testbed_report"),
+        lambda house: house.append("data/traces/testbed/requests.csv"),
+        "testbed_report, scorecard"),
     "a published number": (
         replaced("data/published/results.csv", "64,simulator,5.33", "64,simulator,5.34"),
         "table *, table8, tables_found, tables_sensitivity, scorecard"),
@@ -202,7 +214,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "the statement of a discrepancy": (
         replaced("discrepancies.yaml", "is set by hand", "is set so by hand"), "scorecard"),
     # ---- source, a file of each room
-    "source: ground/caches": (source("ground/caches.py"), SIMULATED),
+    "source: ground/caches": (source("ground/caches.py"), f"{SIMULATED}, theory"),
     "source: settings/overrides": (
         source("settings/overrides.py"), f"{SIMULATED}, {OFFLINE}, testbed_report, theory"),
     "source: scenario/workload": (
@@ -211,29 +223,33 @@ CASES: dict[str, tuple[Change, str]] = {
     "source: placement/cg_bp": (
         source("placement/cg_bp.py"), f"{SIMULATED}, {OFFLINE}, theory"),
     "source: routing/exact": (
-        source("routing/exact.py"), f"{EXACT}, sweep switch_penalty *"),
-    "source: routing/ws_rr": (source("routing/ws_rr.py"), SIMULATED),
-    "source: simulation/engine": (source("simulation/engine.py"), SIMULATED),
+        source("routing/exact.py"), f"{EXACT}, sweep switch_penalty *, sweep orders *,"
+        "running_times_of_figures"),
+    "source: routing/ws_rr": (source("routing/ws_rr.py"), f"{SIMULATED}, theory"),
+    "source: simulation/engine": (source("simulation/engine.py"), f"{SIMULATED}, theory"),
     "source: simulation/admission/retry": (
         source("simulation/admission/retry.py"), "sweep fig9_retry *, sweep switch_admission *"),
-    "source: study/timing": (source("study/timing.py"), "running_times"),
+    "source: study/timing": (
+        source("study/timing.py"), "running_times, running_times_of_figures"),
     "source: study/summary": (
         source("study/summary.py"), "figure *, headline, table *, table8, scorecard,"
-        "measured_sweep_figure, tables_found, tables_sensitivity"),
+        "measured_sweep_figure, tables_found, tables_sensitivity, two_modes, orders"),
     "source: offline/milp": (source("offline/milp.py"), f"{OFFLINE}, theory"),
     "source: offline/experiments/theorem_2": (
         source("offline/experiments/theorem_2.py"), f"offline_theorem_2 *, {OFFLINE}"),
     "source: fit/regression": (source("fit/regression.py"), "fit *"),
     "source: measure/shapes": (source("measure/shapes.py"), "fit *"),
     "source: measure/session": (source("measure/session.py"), ""),
-    "source: testbed/records": (source("testbed/records.py"), "testbed_report"),
+    "source: testbed/records": (
+        source("testbed/records.py"), "testbed_report, scorecard"),
     "source: figures/swarm_map": (source("figures/swarm_map.py"), "swarm_map *"),
     "source: figures/headline": (source("figures/headline.py"), "headline"),
     "source: report/page": (source("report/page.py"), "report_page"),
     "the page's frame": (
         lambda house: house.append("src/bprr/report/page.html"), "report_page"),
     "source: commands/verify": (source("commands/verify.py"), ""),
-    "source: commands/time": (source("commands/time.py"), "running_times"),
+    "source: commands/time": (
+        source("commands/time.py"), "running_times, running_times_of_figures"),
     # ---- results
     "a deleted figure": (deleted("figures/smoke/headline.pdf"), "headline"),
     "a deleted table of results": (

@@ -23,7 +23,7 @@ from bprr.study.cost import about
 from bprr.study.slices import input_files, sweep_modules, sweep_slice, sweeps_slice
 from bprr.study.status import differences
 from bprr.study.theory import theory_sweeps
-from bprr.study.timing import SETTINGS_TIMED, timed_methods
+from bprr.study.timing import SETTINGS_TIMED, distributes, timed_methods
 
 
 def or_stop(work, *arguments, **options):

@@ -12,10 +12,15 @@ CAPTIONS = {
     pair: caption("caption_{}_{}".format(*pair), [pair[0]], NOT_DRAWN, pair[1]) for pair in SWEPT
 }
 TABLE_CAPTIONS = {
-    name: caption(f"caption_{name}", [name], NOT_DRAWN) for name in (*TABLES, "tables_sensitivity")
+    name: caption(f"caption_{name}", [name], NOT_DRAWN) for name in (*TABLES, "tables_sensitivity", "orders")
 }
 HEADLINE_CAPTION = caption(
     "caption_headline", sorted({name for name, _ in IN_HEADLINE}), (*NOT_DRAWN, "title")
+)
+SWEEP_TIMES_CAPTION = caption(
+    "caption_sweep_times",
+    sorted({name for name, _ in IN_HEADLINE}),
+    (*NOT_DRAWN, "title", "confidence", "variants", "made", "changes"),
 )
 NAMES_CAPTION = caption("caption_names", unsaid=(*NOT_DRAWN, "confidence", "variants"))
 
@@ -41,6 +46,51 @@ rule figure:
     shell:
         "bprr plot sweep {input.results:q} --caption {params.caption:q}"
         " --artefact {input.artefact:q} -o {output.pdf:q} > {log:q} 2>&1"
+
+
+# Means that are of neither group of their runs: of the paper's figures, and of longer runs.
+PARTED = [*IN_HEADLINE, *(pair for pair in SWEPT if pair[0] == "switch_length")]
+PARTED_CAPTION = caption("caption_two_modes", sorted({name for name, _ in PARTED}), NOT_DRAWN)
+
+
+rule two_modes:
+    input:
+        results_of(PARTED),
+    output:
+        pdf=report(
+            f"{FIGURES}/two_modes.pdf",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "runs in two groups"},
+        ),
+        others=multiext(f"{FIGURES}/two_modes", ".png", ".csv", ".md"),
+    params:
+        caption=lambda wildcards: PARTED_CAPTION,
+        source=lambda wildcards: source_hash("bprr.figures.two_modes"),
+    log:
+        f"{LOGS}/two_modes.log",
+    shell:
+        "bprr plot two-modes {input:q} --caption {params.caption:q} -o {output.pdf:q} > {log:q} 2>&1"
+
+
+rule orders:
+    input:
+        results_of(pair for pair in SWEPT if pair[0] == "orders"),
+    output:
+        pdf=report(
+            f"{FIGURES}/orders.pdf",
+            caption="../report/sweep.rst",
+            category="Figures",
+            labels={"figure": "orders", "topology": "all"},
+        ),
+        others=multiext(f"{FIGURES}/orders", ".png", ".csv"),
+    params:
+        caption=lambda wildcards: TABLE_CAPTIONS["orders"],
+        source=lambda wildcards: source_hash("bprr.figures.orders"),
+    log:
+        f"{LOGS}/figure_orders.log",
+    shell:
+        "bprr plot orders {input:q} --caption {params.caption:q} -o {output.pdf:q} > {log:q} 2>&1"
 
 
 rule headline:
@@ -123,6 +173,28 @@ rule tables_found:
         " --published {input.published:q} -o {output.pdf:q} > {log:q} 2>&1"
 
 
+# The same against the GPUs with servers that have queues; a study.
+SERVED = ("tables_queues", *FOUND)
+SERVED_CAPTION = caption("caption_tables_queues", SERVED)
+
+
+rule tables_queues:
+    input:
+        results=results_of(pair for pair in SWEPT if pair[0] in SERVED),
+        published=PUBLISHED_RESULTS,
+    output:
+        multiext(f"{FIGURES}/tables_queues", ".pdf", ".png", ".csv"),
+    params:
+        caption=lambda wildcards: SERVED_CAPTION,
+        data=lambda wildcards: files_hash([PUBLISHED_RESULTS]),
+        source=lambda wildcards: source_hash("bprr.figures.tables_queues"),
+    log:
+        f"{LOGS}/figure_tables_queues.log",
+    shell:
+        "bprr plot tables-queues {input.results:q} --caption {params.caption:q}"
+        " --published {input.published:q} -o {output[0]:q} > {log:q} 2>&1"
+
+
 rule tables_sensitivity:
     input:
         results=results_of(pair for pair in SWEPT if pair[0] == "tables_sensitivity"),
@@ -169,7 +241,7 @@ rule service_models:
 
 rule table8:
     input:
-        results=rules.running_times.output,
+        results=rules.running_times.output.table8,
         published=PUBLISHED_RESULTS,
     output:
         pdf=report(
@@ -190,6 +262,27 @@ rule table8:
         " --published {input.published:q} -o {output.pdf:q} > {log:q} 2>&1"
 
 
+rule sweep_times:
+    input:
+        rules.running_times_of_figures.output,
+    output:
+        pdf=report(
+            f"{FIGURES}/sweep_times.pdf",
+            caption="../report/sweep.rst",
+            category="Figures",
+            labels={"figure": "running times", "topology": "all"},
+        ),
+        others=multiext(f"{FIGURES}/sweep_times", ".png", ".csv"),
+    params:
+        caption=lambda wildcards: SWEEP_TIMES_CAPTION,
+        source=lambda wildcards: source_hash("bprr.figures.sweep_times"),
+    log:
+        f"{LOGS}/figure_sweep_times.log",
+    shell:
+        "bprr plot sweep-times {input:q} --caption {params.caption:q} -o {output.pdf:q}"
+        " > {log:q} 2>&1"
+
+
 rule drawn:
     input:
         [f"{FIGURES}/{name}_{topology}.pdf" for name, topology in DRAWN],
@@ -198,9 +291,13 @@ rule drawn:
         [f"{FIGURES}/{table}.pdf" for table in TABLES],
         rules.tables_found.output.pdf,
         rules.tables_sensitivity.output.pdf,
+        rules.two_modes.output.pdf,
+        rules.orders.output.pdf,
+        rules.sweep_times.output.pdf,
 
 
 # What takes longer than the main job: `snakemake study`.
 rule study:
     input:
         rules.service_models.output,
+        rules.tables_queues.output,

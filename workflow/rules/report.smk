@@ -2,6 +2,7 @@
 CLAIMS = "claims.yaml"
 DISCREPANCIES = "discrepancies.yaml"
 JUDGED = [CLAIMS, DISCREPANCIES, PUBLISHED_RESULTS, ARTEFACT]
+TESTBED_MEASURED = "testbed/clustered/requests.csv"  # the shipped one where nobody measured
 # Swarms are shown at one point of a sweep.
 MAPPED, MAPPED_X = "fig10", 128
 MAPS = [pair for pair in SWEPT if pair[0] == MAPPED]
@@ -28,7 +29,10 @@ or_stop(
         *(f"offline/{name}.parquet" for name in OFFLINE_FIGURES),
         *(f"fit/{device}/device.yaml" for device in SHIPPED_TRACES),
         "timing/table8.parquet",
+        "timing/growth.parquet",
+        TESTBED_MEASURED,
         "theory/checks.parquet",
+        "wan_swarms.csv",
     },
 )
 
@@ -39,8 +43,10 @@ rule scorecard:
         sweeps=rules.simulated.input,
         times=rules.running_times.output,
         theory=rules.theory.output,
+        others=rules.wan_swarms.output,
         offline=expand(f"{RESULTS}/offline/{{name}}.parquet", name=OFFLINE_FIGURES),
         fits=expand("results/fit/{device}/device.yaml", device=SHIPPED_TRACES),
+        testbed=f"{TESTBED_SHIPPED}/requests.csv",
     output:
         csv=f"{RESULTS}/scorecard.csv",
         others=multiext(f"{RESULTS}/scorecard", ".json", ".txt"),
@@ -123,10 +129,12 @@ TABLES_FOUND = ("tables_found", "tables_found_gpus", "tables_found_trend", "tabl
 EXHIBITS = [
     rules.headline.output.pdf,
     rules.decomposition_figure.output.pdf,
-    *(f"{FIGURES}/{table}.pdf" for table in (*TABLES, *TABLES_FOUND, "table8")),
+    *(f"{FIGURES}/{table}.pdf" for table in (*TABLES, *TABLES_FOUND, "table8", "two_modes")),
     *(f"{FIGURES}/{name}_{topology}.pdf" for name, topology in IN_HEADLINE),
+    rules.sweep_times.output.pdf,
     *(f"{FIGURES}/swarm_{topology}.pdf" for _, topology in MAPS),
     *(f"{FIGURES}/{name}_{topology}.pdf" for name, topology in DRAWN if (name, topology) not in IN_HEADLINE),
+    rules.orders.output.pdf,
     *rules.offline.input,
     *(str(path) for path in rules.fitted.input if str(path).endswith(".pdf")),
     rules.wan_figure.output.pdf,

@@ -48,7 +48,8 @@ rule running_times:
     input:
         TIMED_INPUTS,
     output:
-        ensure(f"{RESULTS}/timing/table8.parquet", non_empty=True),
+        table8=ensure(f"{RESULTS}/timing/table8.parquet", non_empty=True),
+        growth=ensure(f"{RESULTS}/timing/growth.parquet", non_empty=True),
     params:
         settings=lambda wildcards: TIMED_SLICE,
         data=lambda wildcards: files_hash(TIMED_INPUTS),
@@ -59,7 +60,52 @@ rule running_times:
         f"{LOGS}/running_times.log",
     threads: ALL_CORES
     shell:
-        "bprr time --config {params.settings:q} -o {output:q} > {log:q} 2>&1"
+        "bprr time --config {params.settings:q} -o {output.table8:q} --growth {output.growth:q}"
+        " > {log:q} 2>&1"
+
+
+# The same at every point of the paper's figures, for every method.
+FIGURES_TIMED = [
+    (name, topology)
+    for name, topology in SWEPT
+    if SETTINGS.sweeps[name].paper and SETTINGS.sweeps[name].x_label
+]
+FIGURES_TIMED_METHODS = [
+    name
+    for name, method in SETTINGS.methods.items()
+    if distributes(method) and any(name in SETTINGS.sweeps[each].methods for each, _ in FIGURES_TIMED)
+]
+FIGURES_TIMED_SLICE = settings_slice(
+    or_stop(
+        sweeps_slice,
+        SETTINGS,
+        "running_times_of_figures",
+        FIGURES_TIMED,
+        FIGURES_TIMED_METHODS,
+    )
+)
+FIGURES_TIMED_INPUTS = or_stop(input_files, SETTINGS, *FIGURES_TIMED)
+
+
+rule running_times_of_figures:
+    input:
+        FIGURES_TIMED_INPUTS,
+    output:
+        ensure(f"{RESULTS}/timing/sweeps.parquet", non_empty=True),
+    params:
+        sweeps=list(dict.fromkeys(name for name, _ in FIGURES_TIMED)),
+        settings=lambda wildcards: FIGURES_TIMED_SLICE,
+        data=lambda wildcards: files_hash(FIGURES_TIMED_INPUTS),
+        source=lambda wildcards: source_hash(
+            *sweep_modules(SETTINGS, *FIGURES_TIMED, methods=FIGURES_TIMED_METHODS),
+            "bprr.commands.time",
+        ),
+    log:
+        f"{LOGS}/running_times_of_figures.log",
+    threads: ALL_CORES
+    shell:
+        "bprr time --sweeps {params.sweeps:q} --config {params.settings:q} -o {output:q}"
+        " > {log:q} 2>&1"
 
 
 # Bounds, sizes and capacities that the paper states without simulating.

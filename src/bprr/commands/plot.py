@@ -28,11 +28,22 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     headline.add_argument("results", type=Path, nargs="+", help="files of the sweeps to show")
     headline.add_argument("--found", type=Path, help="figures/tables_found.csv, for the answer")
 
+    modes = _kind(kinds, "two-modes", _two_modes, "means whose runs fall into two groups")
+    modes.add_argument("results", type=Path, nargs="+", help="files of the sweeps to show")
+
+    orders = _kind(kinds, "orders", _orders, "distributions over orders of joining")
+    orders.add_argument("results", type=Path, nargs="+", help="files of the sweep")
+
     table = _kind(kinds, "table", _table, "Table III or VI, published beside ours")
     table.add_argument("results", type=Path, nargs="+", help="files of the table's sweep")
 
     found = _kind(kinds, "tables-found", _tables_found, "Tables III and VI in both settings")
     found.add_argument("results", type=Path, nargs="+", help="files of all three sweeps")
+
+    served = _kind(
+        kinds, "tables-queues", _tables_queues, "Tables III and VI against the GPUs, by service"
+    )
+    served.add_argument("results", type=Path, nargs="+", help="files of all four sweeps")
 
     sensitivity = _kind(kinds, "sensitivity", _sensitivity, "how sharp the settings found are")
     sensitivity.add_argument("results", type=Path, nargs="+", help="files of the sweep")
@@ -44,6 +55,9 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
     running_times = _kind(kinds, "running-times", _running_times, "Table VIII")
     running_times.add_argument("results", type=Path, help="results/timing/table8.parquet")
+
+    sweep_times = _kind(kinds, "sweep-times", _sweep_times, "running times at points of sweeps")
+    sweep_times.add_argument("results", type=Path, help="results/timing/sweeps.parquet")
 
     swarm = _kind(kinds, "swarm", _swarm, "map of a swarm: servers, blocks, chains in use")
     swarm.add_argument("sweep", help="which sweep, e.g. fig10")
@@ -63,7 +77,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     wan.add_argument("-o", "--output", type=Path, required=True, help="PDF; the rest beside it")
     wan.set_defaults(run=_wan)
 
-    for kind in (table, found, sensitivity, running_times):
+    for kind in (table, found, served, sensitivity, running_times):
         kind.add_argument("--published", type=Path, default=PUBLISHED / "results.csv")
 
 
@@ -100,6 +114,20 @@ def _headline(arguments: argparse.Namespace) -> int:
     return _written(plot_headline(arguments.results, caption, stem, arguments.found))
 
 
+def _two_modes(arguments: argparse.Namespace) -> int:
+    from bprr.figures.two_modes import render_two_modes
+
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(render_two_modes(arguments.results, caption, stem))
+
+
+def _orders(arguments: argparse.Namespace) -> int:
+    from bprr.figures.orders import plot_orders
+
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(plot_orders(arguments.results, caption, stem))
+
+
 def _table(arguments: argparse.Namespace) -> int:
     from bprr.figures.tables import render_table
 
@@ -112,6 +140,13 @@ def _tables_found(arguments: argparse.Namespace) -> int:
 
     caption, stem = caption_from(arguments), arguments.output.with_suffix("")
     return _written(plot_tables_found(arguments.results, caption, arguments.published, stem))
+
+
+def _tables_queues(arguments: argparse.Namespace) -> int:
+    from bprr.figures.tables_queues import plot_tables_queues
+
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(plot_tables_queues(arguments.results, caption, arguments.published, stem))
 
 
 def _sensitivity(arguments: argparse.Namespace) -> int:
@@ -133,6 +168,13 @@ def _running_times(arguments: argparse.Namespace) -> int:
 
     caption, stem = caption_from(arguments), arguments.output.with_suffix("")
     return _written(render_running_times(arguments.results, caption, arguments.published, stem))
+
+
+def _sweep_times(arguments: argparse.Namespace) -> int:
+    from bprr.figures.sweep_times import plot_sweep_times
+
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(plot_sweep_times(arguments.results, caption, stem))
 
 
 def _swarm(arguments: argparse.Namespace) -> int:

@@ -17,27 +17,47 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     """Add the subcommand."""
     command = subparsers.add_parser("time", help="time placement and routing; run it alone")
     add_config(command)
-    command.add_argument("--repeats", type=whole_number, default=20, help="draws per setting")
+    command.add_argument(
+        "--repeats", type=whole_number, help="draws per setting: 20; of a point of a sweep: 3"
+    )
+    command.add_argument(
+        "--sweeps", nargs="+", metavar="NAME", help="every method at every point of these, instead"
+    )
     command.add_argument("-o", "--output", type=Path, help="Parquet file of the times")
+    command.add_argument("--growth", type=Path, help="and of CG-BPRR's by servers and blocks")
     command.set_defaults(run=_time)
 
 
 def _time(arguments: argparse.Namespace) -> int:
+    from bprr.ground.errors import InputError
     from bprr.ground.source import source_hash
     from bprr.ground.storage import write_table
+    from bprr.study.growth import growth
     from bprr.study.slices import settings_at
-    from bprr.study.timing import running_times
+    from bprr.study.timing import running_times, running_times_of_sweeps
 
     settings = settings_at(arguments.config)
-    times = running_times(settings, arguments.repeats)
-    output = arguments.output or Path(settings.results_dir, "timing", "table8.parquet")
+    if unknown := set(arguments.sweeps or ()) - set(settings.sweeps):
+        raise InputError("bprr time", "sweeps", ", ".join(unknown), ", ".join(settings.sweeps))
+    name, repeats = ("sweeps", 3) if arguments.sweeps else ("table8", 20)
+    repeats = arguments.repeats or repeats
+    times = (
+        running_times_of_sweeps(settings, arguments.sweeps, repeats)
+        if arguments.sweeps
+        else running_times(settings, repeats)
+    )
+    output = arguments.output or Path(settings.results_dir, "timing", f"{name}.parquet")
     # Times alone depend on the machine and the hour; all other results are the same everywhere.
     about = {
-        "repeats": arguments.repeats,
+        "repeats": repeats,
         "seed": settings.seed,
         "device": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "measured_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
     }
     write_table(times, output, about, source_hash("bprr.study.timing"))
     print(f"{len(times)} timings in {output}")
+    if arguments.growth is not None:
+        steps = growth(settings.seed)
+        write_table(steps, arguments.growth, about, source_hash("bprr.study.growth"))
+        print(f"{len(steps)} timings in {arguments.growth}")
     return 0

@@ -103,7 +103,7 @@ def draw_headline(
             figure,
             f"Below the black line, 100 %: {method} is faster. Marks above one another are one "
             "point of a sweep, the same runs under each variant of\nthe delays. Ratio of the means "
-            f"over {runs}, run paired with run.{missing}"
+            f"over {runs}, run paired with run. All points meet the same draws.{missing}"
             + "".join(f"\n{textwrap.fill(sentence, 145)}" for sentence in sentences),
         )
     return figure

@@ -16,18 +16,18 @@ from bprr.figures.cells import CELL, own_cells, printed_cells
 from bprr.figures.means import asked_means
 from bprr.figures.published import published_results
 
-__all__ = ["draw_sensitivity", "plot_sensitivity", "sensitivity_table"]
+__all__ = ["TITLES", "draw_sensitivity", "plot_sensitivity", "sensitivity_table"]
 
 # What a key is called; a key that somebody adds stands for itself.
 TITLES = {
     "workload.requests": "requests",
     "workload.rate_per_s": "λ (requests/s)",
     "design_load.load": "design load R",
-    "fleet.memory_gb": "memory of the fast and of the slow servers (GB)",
+    "fleet.memory_gb": "memory of fast / slow servers (GB)",
     "join_order": "order of joining in Table III",
     "network.delay_factor": "round trips, times what is printed",
-    "delays.published.per_method_ms.petals": "delay under PETALS (ms)",
-    "delays.published.per_method_ms.proposed": "delay under the proposed method (ms)",
+    "delays.published.per_method_ms.petals": "delay under PETALS (s)",
+    "delays.published.per_method_ms.proposed": "delay under the proposed method (s)",
 }
 
 
@@ -71,18 +71,21 @@ def draw_sensitivity(table: pd.DataFrame, caption: SweepCaption) -> Figure:
     keys = [key for key in dict.fromkeys(table["key"]) if key]
     columns = min(2, len(keys))
     with style.applied():
-        lines = -(-len(keys) // columns)
-        figure = style.new_figure(style.TEXT_IN, 0.9 + 1.75 * lines)
-        grid = figure.subplots(lines, columns, sharex=True, squeeze=False)
+        values = table[table["key"] != ""].groupby("key").size()
+        pairs = [keys[first : first + columns] for first in range(0, len(keys), columns)]
+        heights = [1.2 + max(values[key] for key in pair) for pair in pairs]
+        figure = style.new_figure(style.TEXT_IN, 0.9 + 0.45 * len(pairs) + 0.16 * sum(heights))
+        grid = figure.subplots(
+            len(pairs), columns, sharex=True, squeeze=False, height_ratios=heights
+        )
         for axes in grid.flat[len(keys) :]:
             axes.set_axis_off()
         for axes, key in zip(grid.flat, keys, strict=False):
             rows = table[table["key"] == key].reset_index(drop=True)
             axes.plot(100 * rows["mean_error"], rows.index, "o", color="#0072B2")
             axes.axvline(100 * as_found, color="black", linewidth=0.9)
-            axes.set_yticks(rows.index, [_text(json.loads(value)) for value in rows["value"]])
-            axes.invert_yaxis()
-            axes.margins(y=0.15)
+            axes.set_yticks(rows.index, [_text(key, value) for value in rows["value"]])
+            axes.set_ylim(len(rows) - 0.3, -0.7)
             axes.set_xscale("log")
             axes.set_title(TITLES.get(key, key), loc="left", fontweight="bold")
         for axes in grid[-1]:
@@ -99,7 +102,10 @@ def draw_sensitivity(table: pd.DataFrame, caption: SweepCaption) -> Figure:
     return figure
 
 
-def _text(value: Any) -> str:
+def _text(key: str, written: str) -> str:
+    value: Any = json.loads(written)
+    if key.endswith("_ms") or "_ms." in key:
+        return f"{value / 1000:g}"
     if isinstance(value, dict):
         return " / ".join(f"{number:g}" for number in dict.fromkeys(value.values()))
     return "random" if value is None else f"{value:g}"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -203,25 +203,26 @@ def number_axis(axes: Axes, values: Iterable[float], label: str, width_in: float
     axes.set_xlabel(f"{label}, log scale" if log and label else label)
 
 
-def log_axis(axes: Axes, room_below: float = 0.0) -> None:
-    """Make the y axis logarithmic, with as many ticks in plain numbers as its span needs.
+def log_axis(axes: Axes, room_below: float = 0.0, which: Literal["x", "y"] = "y") -> None:
+    """Make an axis logarithmic, with as many ticks in plain numbers as its span needs.
 
-    Everything is on the axes already; ``room_below`` is the share of the height to leave empty
+    Everything is on the axes already; ``room_below`` is the share of the axis to leave empty
     below, for marks at the foot.
     """
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    axes.set(**{f"{which}scale": "log"})
+    low, high = axis.get_view_interval()
     low *= (low / high) ** (room_below / (1 - room_below))
-    axes.set_ylim(low, high)
+    axes.set(**{f"{which}lim": (low, high)})
     decades = np.log10(high / low)
     steps = (1, 2, 5) if decades < 2 else (1, 3) if decades < 4 else (1,)
     ticks = np.asarray(LogLocator(subs=steps).tick_values(low, high))
     if np.count_nonzero((ticks >= low) & (ticks <= high)) < 3:  # a span of less than a decade
         ticks = np.asarray(MaxNLocator(5).tick_values(low, high))
     shown = ticks[(ticks >= low) & (ticks <= high)].tolist()
-    axes.yaxis.set_major_locator(FixedLocator(shown))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
+    axis.set_major_locator(FixedLocator(shown))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def heading(figure: Figure, title: str, handles: Sequence[Artist] = (), columns: int = 4) -> None:

@@ -16,6 +16,7 @@ from bprr.figures import style
 from bprr.figures.caption import METRIC_LABELS, StudyCaption, SweepCaption
 from bprr.figures.means import asked_means
 from bprr.figures.published import artefact_means
+from bprr.study.modes import modes_of_points
 from bprr.study.summary import METRICS, POINT, summarize
 
 __all__ = ["conditions", "draw_sweep", "plot_sweep", "sweep_table"]
@@ -29,6 +30,7 @@ RING: dict[str, Any] = {  # around our mean where it agrees
     "markerfacecolor": "none",
     "markeredgewidth": 0.7,
 }
+PARTED: dict[str, Any] = {"marker": "_", "markersize": 6, "linestyle": ":", "linewidth": 0.9}
 
 
 def sweep_table(means: pd.DataFrame, caption: SweepCaption, artefact: pd.DataFrame) -> pd.DataFrame:
@@ -87,12 +89,22 @@ def conditions(means: pd.DataFrame, caption: SweepCaption) -> str:
     return (
         " · ".join(parts)
         + f"\nMeans over {caption.intervals(means['run'].nunique())}. Vertical axes are "
-        "logarithmic. Methods at the same value stand side by side."
+        "logarithmic. Methods at the same value stand side by side.\nAll points, methods "
+        "and delays meet the same draws: one that is unlucky shows at every point."
     )
 
 
-def draw_sweep(table: pd.DataFrame, caption: SweepCaption, conditions_text: str) -> Figure:
-    """Draw a `sweep_table`: a row per metric, a column per variant of the delays."""
+def draw_sweep(
+    table: pd.DataFrame,
+    caption: SweepCaption,
+    conditions_text: str,
+    modes: pd.DataFrame | None = None,
+) -> Figure:
+    """Draw a `sweep_table`: a row per metric, a column per variant of the delays.
+
+    ``modes`` are means whose runs fall into two groups (`bprr.study.modes.modes_of_points`).
+    """
+    parted = pd.DataFrame(columns=[*POINT, "metric"]) if modes is None else modes
     variants = list(dict.fromkeys(table["allocation_delays"]))
     methods = list(dict.fromkeys(table["method"]))
     shape = (len(METRIC_LABELS), len(variants))
@@ -101,8 +113,12 @@ def draw_sweep(table: pd.DataFrame, caption: SweepCaption, conditions_text: str)
         grid = figure.subplots(*shape, sharex=True, sharey="row", squeeze=False)
         for row, (metric, (label, unit)) in zip(grid, METRIC_LABELS.items(), strict=True):
             for axes, variant in zip(row, variants, strict=True):
-                shown = table[(table["metric"] == metric) & (table["allocation_delays"] == variant)]
+                shown, in_two = (
+                    rows[(rows["metric"] == metric) & (rows["allocation_delays"] == variant)]
+                    for rows in (table, parted)
+                )
                 _panel(axes, shown, methods, unit, caption.compared.method)
+                _mark_modes(axes, in_two, methods, unit)
             style.log_axis(row[0], room_below=0.1 if table["infeasible_runs"].any() else 0.0)
             row[0].set_ylabel(label)
         for axes, variant in zip(grid[0], variants, strict=True):
@@ -110,7 +126,7 @@ def draw_sweep(table: pd.DataFrame, caption: SweepCaption, conditions_text: str)
         for axes in grid[-1]:
             style.number_axis(axes, table["x"], caption.x_label, 6.4 / len(variants))
         title = f"{caption.heading} — {caption.topology(table['topology'].iloc[0])}"
-        style.heading(figure, title, _legend_handles(table, methods))
+        style.heading(figure, title, _legend_handles(table, methods, len(parted) > 0))
         style.note(figure, conditions_text)
     return figure
 
@@ -118,8 +134,7 @@ def draw_sweep(table: pd.DataFrame, caption: SweepCaption, conditions_text: str)
 def _panel(
     axes: Axes, shown: pd.DataFrame, methods: Sequence[str], unit: float, uppermost: str
 ) -> None:
-    looks = style.method_styles(methods)
-    beside = style.dodged(axes.transData, axes, [name for name in methods if looks[name].marker])
+    looks, beside = style.method_styles(methods), _beside(axes, methods)
     for rank, (name, rows) in enumerate(shown.groupby("method", sort=False)):
         look = looks[str(name)]
         at, mean = rows["x"].to_numpy(), rows["mean"].to_numpy() / unit
@@ -144,6 +159,22 @@ def _panel(
     _mark_infeasible(axes, shown, methods)
 
 
+def _beside(axes: Axes, methods: Sequence[str]) -> dict[str, Any]:
+    looks = style.method_styles(methods)
+    return style.dodged(axes.transData, axes, [name for name in methods if looks[name].marker])
+
+
+def _mark_modes(axes: Axes, parted: pd.DataFrame, methods: Sequence[str], unit: float) -> None:
+    """The means of both groups, joined, where runs fall into two."""
+    looks, beside = style.method_styles(methods), _beside(axes, methods)
+    for row in parted.to_dict("records"):
+        if row["method"] in beside:
+            ends = [row["low"] / unit, row["high"] / unit]
+            look = {"color": looks[row["method"]].color, "transform": beside[row["method"]]}
+            axes.plot([row["x"]] * 2, ends, **PARTED, **look, zorder=2.5)
+            style.include(axes, [row["x"]] * 2, ends)
+
+
 def _mark_infeasible(axes: Axes, shown: pd.DataFrame, methods: Sequence[str]) -> None:
     """A cross at the foot of the panel wherever runs are infeasible, with their number."""
     failed = shown[shown["infeasible_runs"] > 0]
@@ -158,7 +189,7 @@ def _mark_infeasible(axes: Axes, shown: pd.DataFrame, methods: Sequence[str]) ->
         axes.text(row["x"], 0.06, text, ha="center", fontsize=5.5, **common)
 
 
-def _legend_handles(table: pd.DataFrame, methods: Sequence[str]) -> list[Line2D]:
+def _legend_handles(table: pd.DataFrame, methods: Sequence[str], parted: bool) -> list[Line2D]:
     looks = style.method_styles(methods)
     labels = dict(zip(table["method"], table["label"], strict=True))
     handles = [Line2D([], [], label=labels[name], **looks[name].line()) for name in methods]
@@ -166,6 +197,9 @@ def _legend_handles(table: pd.DataFrame, methods: Sequence[str]) -> list[Line2D]
     if table["artefact_mean"].notna().any():
         label = f"artefact, mean of {table['artefact_runs'].max():g} runs"
         handles.append(Line2D([], [], label=label, **RING, markeredgecolor=grey))
+    if parted:
+        label = "runs in two groups: their means"
+        handles.append(Line2D([], [], color=grey, label=label, **PARTED))
     if table["infeasible_runs"].any():
         label = "infeasible (number of runs)"
         handles.append(Line2D([], [], color=grey, marker="x", linestyle="", label=label))
@@ -179,4 +213,5 @@ def plot_sweep(
     means = asked_means(sweep_parquet, study)
     caption = study.sweep_of(means, sweep_parquet)
     table = sweep_table(means, caption, artefact_means(artefact_csv))
-    return style.save(draw_sweep(table, caption, conditions(means, caption)), table, stem)
+    modes = pd.concat([modes_of_points(means, metric) for metric in METRIC_LABELS])
+    return style.save(draw_sweep(table, caption, conditions(means, caption), modes), table, stem)

@@ -6,8 +6,9 @@ beside all that is simulated for it; and the gain by network, taken apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import NullLocator, PercentFormatter
 
 from bprr.figures import style
 from bprr.figures.caption import Caption, StudyCaption
@@ -42,6 +43,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "stated": {"marker": "x", "color": "#D55E00", "markersize": 4.5},
     "measured": {"marker": "_", "color": "#009E73", "markersize": 9, "markeredgewidth": 2},
 }
+RATIOS = (0.1, 0.2, 0.5, 1, 2, 4)  # ticks
 TEXTS = {
     "published": "printed, simulator",
     "found": "ours, setting found",
@@ -72,9 +74,15 @@ def found_table(
 
 
 def against_gpus(
-    found: pd.DataFrame, stated: pd.DataFrame, published: pd.DataFrame, caption: Caption
+    found: pd.DataFrame,
+    stated: pd.DataFrame,
+    published: pd.DataFrame,
+    caption: Caption,
+    variations: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """Deviation of everything simulated from what was measured on GPUs, a row per cell and source.
+
+    ``variations`` are run means in the settings found but for what their names say.
 
     Returns
     -------
@@ -93,6 +101,9 @@ def against_gpus(
         "ours, setting found, without delays": ours(found, caption.undelayed),
         "ours, setting stated, without delays": ours(stated, caption.undelayed),
     }
+    for name, means in variations.items():
+        sources[f"ours, {name}"] = ours(means, caption.delayed)
+        sources[f"ours, {name}, without delays"] = ours(means, caption.undelayed)
     parts = [
         values.rename("simulated_s").to_frame().assign(source=source)
         for source, values in sources.items()
@@ -156,7 +167,7 @@ def draw_found(table: pd.DataFrame, caption: Caption) -> Figure:
     error = (table["found_s"] / table["published_s"] - 1).abs()
     with style.applied():
         rows = -(-len(settings) // columns)
-        figure = style.new_figure(style.TEXT_IN, 1.1 + 2.4 * rows)
+        figure = style.new_figure(style.TEXT_IN, 1.2 + 2.0 * rows)
         grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for axes in grid.flat[len(settings) :]:
             axes.set_axis_off()
@@ -167,9 +178,14 @@ def draw_found(table: pd.DataFrame, caption: Caption) -> Figure:
             for name in ("measured", "published", "stated", "found"):
                 axes.plot(cells.index, cells[shown[name]], linestyle="", **LOOKS[name])
             axes.set_title(caption.topology(setting), loc="left", fontweight="bold")
-            axes.set_xticks(cells.index, _cell_names(cells, caption), rotation=90, fontsize=6)
+            names = [f"{row.rate_per_s:g}\n{row.output_tokens:g}" for row in cells.itertuples()]
+            axes.set_xticks(cells.index, names, fontsize=6.5)
+            axes.set_xlim(-0.7, len(cells) - 0.3)
             axes.grid(axis="x", visible=False)
-        axes.set_ylim(0, 1.05 * float(np.nanmax(table[list(shown.values())])))  # of all panels
+            _separate(axes, cells["method"], caption)
+        axes.set_ylim(0, 1.12 * float(np.nanmax(table[list(shown.values())])))  # of all panels
+        for axes in grid[-1]:
+            axes.set_xlabel("λ (requests/s)\noutput tokens")
         for axes in grid[:, 0]:
             axes.set_ylabel("Time per token (s)")
         handles = [Line2D([], [], linestyle="", label=TEXTS[name], **LOOKS[name]) for name in LOOKS]
@@ -184,11 +200,14 @@ def draw_found(table: pd.DataFrame, caption: Caption) -> Figure:
     return figure
 
 
-def _cell_names(cells: pd.DataFrame, caption: Caption) -> list[str]:
-    return [
-        f"{caption.methods[row['method']]}, λ = {row['rate_per_s']:g}, l = {row['output_tokens']:g}"
-        for row in cells.to_dict("records")
-    ]
+def _separate(axes: Axes, methods: pd.Series, caption: Caption) -> None:
+    """Name the methods above their cells, with a line between them."""
+    for name in dict.fromkeys(methods):
+        own = methods.index[methods == name]
+        middle, top = (own[0] + own[-1]) / 2, axes.get_xaxis_transform()
+        axes.text(middle, 0.99, caption.methods[name], transform=top, ha="center", va="top")
+        if own[0] > 0:
+            axes.axvline(own[0] - 0.5, color=style.REFERENCE_COLOR, linewidth=0.7, linestyle=":")
 
 
 def draw_against_gpus(table: pd.DataFrame, caption: Caption) -> Figure:
@@ -203,16 +222,19 @@ def draw_against_gpus(table: pd.DataFrame, caption: Caption) -> Figure:
             own = table[table["source"] == source]
             size = own["deviation"].abs()
             for shift, (method, look) in zip((-0.16, 0.16), looks.items(), strict=False):
-                values = own.loc[own["method"] == method, "deviation"]
-                axes.plot(values, [place + shift] * len(values), **look.line() | {"linestyle": ""})
+                ratios = 1 + own.loc[own["method"] == method, "deviation"]
+                hollow = {"linestyle": "", "markerfacecolor": "none"}
+                axes.plot(ratios, [place + shift] * len(ratios), **look.line() | hollow)
             labels.append(f"{source}\nmedian {size.median():.0%}, largest {size.max():.0%}")
-        axes.axvline(0, color="black", linewidth=0.9)
+        axes.axvline(1, color="black", linewidth=0.9)
         axes.set_yticks(range(len(sources)), [text.replace("%", " %") for text in labels])
         axes.invert_yaxis()
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axes.set_xlabel("Simulated time per token against that measured on GPUs")
+        axes.set_xscale("log")
+        axes.set_xticks(RATIOS, [f"{ratio:g}" for ratio in RATIOS])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("Time per token, simulated over measured, log scale")
         handles = [
-            Line2D([], [], label=caption.methods[name], **look.line() | {"linestyle": ""})
+            Line2D([], [], label=caption.methods[name], **look.line() | hollow)
             for name, look in looks.items()
         ]
         style.heading(figure, "Every simulation of Tables III and VI against the GPUs", handles)

@@ -34,6 +34,7 @@ class Finding:
     statement: str
     holds: bool | None
     evidence: str
+    change: Interval | None = None  # share of the time that a step takes longer, of `influence`
 
 
 def steadiness(drift: Interval | None) -> Finding:
@@ -78,4 +79,5 @@ def influence(trace: Trace, experiment: str, rng: np.random.Generator) -> Findin
         f"{change.value:+.1%} [{change.low:+.1%}, {change.high:+.1%}] at {name} {levels[worst]} "
         f"against {levels[0]}, the largest change up to {levels[-1]}"
     )
-    return Finding(statement, bool(abs(change.value) <= INFLUENCE_ALLOWED), evidence)
+    rounded = Interval(*(round(share, 4) for share in change))
+    return Finding(statement, bool(abs(change.value) <= INFLUENCE_ALLOWED), evidence, rounded)

@@ -8,6 +8,7 @@ __all__ = [
     "ARTEFACT",
     "DECOMPOSITION",
     "EQUAL_BLOCKS",
+    "GROWTH",
     "OPTIMALITY",
     "PUBLISHED",
     "REJECTED",
@@ -15,6 +16,7 @@ __all__ = [
     "RUNNING_TIMES",
     "SOLVER_RACE",
     "STOPPING",
+    "SWEEPS_TIMED",
     "THEOREM_2",
     "THEORY",
     "WAN_SWARMS",
@@ -54,18 +56,19 @@ REQUESTS = Schema(
     },
 )
 
-RUNNING_TIMES = Schema(
-    "running times (bprr time)",
-    {
-        "setting": TEXT,
-        "method": TEXT,
-        "repeat": WHOLE,
-        "servers": WHOLE,
-        "requests": WHOLE,
-        "placement_s": NUMBER,
-        "routing_s_per_request": NUMBER,
-        "total_s": NUMBER,
-    },
+_TIMED = {
+    "method": TEXT,
+    "repeat": WHOLE,
+    "servers": WHOLE,
+    "requests": WHOLE,
+    "placement_s": NUMBER,
+    "routing_s_per_request": NUMBER,
+    "total_s": NUMBER,
+}
+RUNNING_TIMES = Schema("running times (bprr time)", {"setting": TEXT, **_TIMED})
+SWEEPS_TIMED = Schema(
+    "running times of sweeps (bprr time --sweeps)",
+    {"figure": TEXT, "topology": TEXT, "x": NUMBER, **_TIMED},
 )
 
 # What is drawn must be there; the rest goes into the figure's CSV.
@@ -74,6 +77,14 @@ _SOLVED = {
     "solver": TEXT.optional,
     "verified": TRUTH.optional,
 }
+GROWTH = Schema(
+    "times of CG-BPRR's steps by size (bprr time --growth)",
+    {
+        **dict.fromkeys(("step", "varied"), TEXT),
+        **dict.fromkeys(("size", "repeat"), WHOLE),
+        "seconds": NUMBER,
+    },
+)
 OPTIMALITY = Schema(
     "plans beside the optimum (bprr offline optimality)",
     {

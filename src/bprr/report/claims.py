@@ -33,6 +33,7 @@ class Kind(StrEnum):
     THEOREM = "theorems and bounds"
     RUNNING_TIME = "running times"
     ARTEFACT = "means of the artefact"  # not printed in the paper: checks of our engine
+    VALIDATION = "validation by others' measurements"  # of our models, nothing of the paper's
 
 
 class Comparison(Strict):

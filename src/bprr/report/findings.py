@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from bprr.figures.caption import Caption
+from bprr.figures.sensitivity import TITLES
 
 __all__ = ["finding"]
 
@@ -129,11 +130,103 @@ def _gpus(table: pd.DataFrame, _: Caption) -> str:
     return f"Median deviation from the times on GPUs: {', '.join(parts)}."
 
 
+def _trend(table: pd.DataFrame, caption: Caption) -> str:
+    parts = []
+    for source, rows in table.groupby("source", sort=False):
+        gains = (f"{100 * gain:.0f} %" for gain in rows["gain"])
+        parts.append(f"{source} {', '.join(gains)}")
+    networks = ", ".join(map(caption.topology, dict.fromkeys(table["setting"])))
+    return f"Time per token saved on {networks}: {'; '.join(parts)}."
+
+
+def _sensitivity(table: pd.DataFrame, _: Caption) -> str:
+    errors, found = 100 * table["mean_error"], table["key"].fillna("") == ""
+    changed = errors[~found].groupby(table["key"], sort=False)
+    parts = (f"{TITLES.get(key, key)} {_span(each, 1.0)}" for key, each in changed)
+    return (
+        f"Mean error of the printed cells: {errors[found].iloc[0]:.1f} % in the settings found; "
+        f"with one of them changed: {'; '.join(parts)}."
+    )
+
+
+def _printed_table(table: pd.DataFrame, caption: Caption) -> str:
+    times = table[table["unit"] == "s"]
+    wide = times.pivot_table(
+        index=["setting", "method", "rate_per_s", "output_tokens"],
+        columns="quantity",
+        values="value",
+    )
+    errors = 100 * (wide[caption.delayed] / wide["simulator"] - 1).abs().dropna()
+    return (
+        f"In the settings stated, with the delays, cells are {errors.mean():.0f} % off the printed "
+        f"simulator in the mean, {errors.max():.0f} % at most."
+    )
+
+
+def _running_times(table: pd.DataFrame, caption: Caption) -> str:
+    faster = (table["published_s"] / table["total_s"]).groupby(table["method"], sort=False)
+    parts = (
+        f"{caption.methods.get(str(name), name)} {_span(each, 1.0, '')}" for name, each in faster
+    )
+    return f"Published running times over ours: {', '.join(parts)}."
+
+
+def _sweep_times(table: pd.DataFrame, caption: Caption) -> str:
+    medians = 1e3 * table.groupby("method", sort=False)["total_s"].median()
+    parts = (f"{caption.methods.get(str(name), name)} {ms:.2g} ms" for name, ms in medians.items())
+    return f"Running time of placement and routing, median of all points: {', '.join(parts)}."
+
+
+def _orders(table: pd.DataFrame, caption: Caption) -> str:
+    free = table[table["allocation_delays"] == caption.undelayed]
+    base = free[free["method"] == caption.compared.baseline].groupby("topology", sort=False)
+    parts = (
+        f"{caption.topology(name)} {_span(rows['per_token_s'].quantile([0.1, 0.9]), 1.0, ' s')}"
+        for name, rows in base
+    )
+    label = caption.pair[1]
+    return f"Time per token of {label} without delays in four of five orders: {', '.join(parts)}."
+
+
+def _two_modes(table: pd.DataFrame, caption: Caption) -> str:
+    own = table[table["method"].isin([caption.compared.method, caption.compared.baseline])]
+    count = own.groupby("method", sort=False).size()
+    parts = (f", of {caption.methods.get(str(name), name)} {size}" for name, size in count.items())
+    return f"Means whose runs fall into two groups: {len(table)}{''.join(parts)}."
+
+
+def _wan(table: pd.DataFrame, _: Caption) -> str:
+    changes = table[table["model"] == "what-if"].dropna(subset=["measured", "predicted"])
+    modelled = table[~table["model"].isin(["what-if", "noise floor"])]
+    middle = (100 * modelled["error"].abs()).groupby(
+        [modelled["group"], modelled["model"]], sort=False
+    )
+    parts = []
+    for group, errors in middle.median().groupby(level="group", sort=False):
+        best = errors.index[errors.argmin()][1]
+        parts.append(f"{group} {errors.min():.1f} % ({best})")
+    noise = 100 * table.loc[table["model"] == "noise floor", "error"].abs().median()
+    off = 100 * (changes["predicted"] / changes["measured"] - 1).abs().median()
+    return (
+        f"Median error of the best model by what is predicted: {', '.join(parts)}; repetitions of "
+        f"a job differ by {noise:.1f} %. Measured changes are predicted {off:.0f} % off (median)."
+    )
+
+
 FINDINGS: dict[str, Callable[[pd.DataFrame, Caption], str]] = {
     "headline": _headline,
     "decomposition": _decomposition,
     "tables_found_gpus": _gpus,
+    "tables_found_trend": _trend,
     "tables_found": _cells,
+    "tables_sensitivity": _sensitivity,
+    "table8": _running_times,
+    "table3": _printed_table,
+    "table6": _printed_table,
+    "wan_swarms": _wan,
+    "two_modes": _two_modes,
+    "orders": _orders,
+    "sweep_times": _sweep_times,
     "offline_optimality": _optimality,
     "offline_equal_blocks": _equal_blocks,
     "offline_theorem_2": _bound,

@@ -16,10 +16,21 @@ import pandas as pd
 from bprr.figures.cells import CELL
 from bprr.figures.published import published_results
 from bprr.fit.profile import read_fit
+from bprr.fit.regression import median_interval
 from bprr.ground.intervals import Interval
-from bprr.ground.results import RUNNING_TIMES, SOLVER_RACE, THEOREM_2, THEORY
+from bprr.ground.results import (
+    EQUAL_BLOCKS,
+    GROWTH,
+    RUNNING_TIMES,
+    SOLVER_RACE,
+    THEOREM_2,
+    THEORY,
+    WAN_SWARMS,
+)
+from bprr.ground.tables import read_csv
 from bprr.report.results import Results
 from bprr.study.summary import mean_interval, paired_ratio
+from bprr.testbed.records import read_run
 
 __all__ = ["MEASURES", "Measure"]
 
@@ -270,6 +281,65 @@ def checked(
 
 
 @measure
+def exponent(results: Results, files: Sequence[str], step: str, varied: str) -> dict[str, Interval]:
+    """Exponent of a step's time in a size: slope of the logarithms, over draws."""
+    (name,) = files
+    times = at(results.table(name, GROWTH), {"step": step, "varied": varied})
+    slopes = [
+        float(np.polyfit(np.log(draw["size"]), np.log(draw["seconds"]), 1)[0])
+        for _, draw in times.groupby("repeat")
+    ]
+    return {"time": mean_interval(slopes, results.confidence)}
+
+
+@measure
+def above_optimum(results: Results, files: Sequence[str], method: str) -> dict[str, Interval]:
+    """Mean excess over the optimum (a share) on servers of equal memory, where a plan exists."""
+    (name,) = files
+    excess = at(results.table(name, EQUAL_BLOCKS), {"method": method})["above_optimum_percent"]
+    known = excess[np.isfinite(excess)] / 100
+    return {"all": mean_interval(known, results.confidence)}
+
+
+@measure
+def first_token_by_length(results: Results, files: Sequence[str]) -> dict[str, Interval]:
+    """Change of genuine sessions' TTFT (a share) from the shortest to the longest output.
+
+    Cases without contention, medians over their sessions; over clients and methods.
+    """
+    (name,) = files
+    measured = read_run(results.path(name).parent).requests
+    served = measured[measured["group"].eq("table") & measured["status"].eq("ok")]
+    cases = served.groupby(["client", "method", "output_tokens"])["ttft_ms"].median().unstack()
+    change = cases[cases.columns.max()] / cases[cases.columns.min()] - 1
+    return {"measured": mean_interval(change.dropna(), results.confidence)}
+
+
+@measure
+def others_error(
+    results: Results, files: Sequence[str], group: str, model: str
+) -> dict[str, Interval]:
+    """Median size of a model's errors (a share) on a group of others' measurements."""
+    errors = at(_others(results, files), {"group": group, "model": model})["error"].abs().dropna()
+    found = median_interval(errors, np.random.default_rng(0))
+    return {} if found is None else {"all": found}
+
+
+@measure
+def right_directions(results: Results, files: Sequence[str]) -> dict[str, Interval]:
+    """Share of measured changes of swarms, value by value, whose direction is predicted."""
+    known = at(_others(results, files), {"model": "what-if"})[["measured", "predicted"]].dropna()
+    signs = np.sign(np.round(known - 1, 6))
+    right = float((signs["measured"] == signs["predicted"]).mean())
+    return {"all": Interval(right, np.nan, np.nan)}
+
+
+def _others(results: Results, files: Sequence[str]) -> pd.DataFrame:
+    (name,) = files
+    return read_csv(results.path(name), WAN_SWARMS)
+
+
+@measure
 def final_gap(
     results: Results, files: Sequence[str], formulation: str, load: int, family: str
 ) -> dict[str, Interval]:
@@ -288,3 +358,12 @@ def statement_holds(results: Results, files: Sequence[str], statement: str) -> d
     _, about, _ = read_fit(results.path(name).parent)
     holds = {finding.statement: finding.holds for finding in about.verdicts}.get(statement)
     return {} if holds is None else {"all": Interval(float(holds), np.nan, np.nan)}
+
+
+@measure
+def influence(results: Results, files: Sequence[str], statement: str) -> dict[str, Interval]:
+    """Largest change of a step's time (a share) in what a statement says it does not depend on."""
+    (name,) = files
+    _, about, _ = read_fit(results.path(name).parent)
+    change = {finding.statement: finding.change for finding in about.verdicts}.get(statement)
+    return {} if change is None else {"measured": change}

@@ -19,6 +19,8 @@ __all__ = ["Results"]
 # Fitted devices are one and the same for every run, so that scenarios can name them: the workflow
 # keeps them here whatever folder the other results are in (workflow/rules/fit.smk).
 FITS = Path("results/fit")
+# Genuine PETALS as the project measured it, for those who do not measure it themselves.
+TESTBED = Path("data/traces/testbed")
 
 
 class Results:
@@ -34,10 +36,12 @@ class Results:
         return self.caption.confidence
 
     def path(self, name: str) -> Path:
-        """Path of a result; of a fit, in this folder or else where all runs share it."""
+        """Path of a result; of a fit or the testbed, here or else where all runs share it."""
         path = self.folder / name
         top, _, rest = name.partition("/")
-        return FITS / rest if top == "fit" and not path.exists() else path
+        if path.exists() or top not in ("fit", "testbed"):
+            return path
+        return FITS / rest if top == "fit" else TESTBED / path.name
 
     def table(self, name: str, schema: Schema = REQUESTS) -> pd.DataFrame:
         """Table of a Parquet file."""

@@ -30,7 +30,7 @@ BEYOND = 8  # percent: printed numbers that are reproduced, and yet listed
 
 def summary(card: Scorecard) -> str:
     """What the terminal shows: the verdicts, and where the gain comes from."""
-    lines = [f"{len(card.claims)} published numbers and claims:"]
+    lines = [f"{len(card.claims)} numbers and claims:"]
     for kind, row in card.by_kind.iterrows():
         counts = ", ".join(f"{count} {verdict}" for verdict, count in row.items() if count)
         lines.append(f"  {kind}: {counts}")
@@ -82,7 +82,8 @@ def claims_text(card: Scorecard) -> pd.DataFrame:
             with_interval(*(scale * row[f"{name}{end}"] for end in ("", "_low", "_high")))
             for name in ("ours", "ours_without_delays")
         )
-        printed = row["published_text"] or f"{number(scale * row['published'])} {unit}".strip()
+        value = number(scale * row["published"])
+        printed = row["published_text"] or (f"{value} {unit}".strip() if value else "")
         rows.append(
             {
                 "claim": row["statement"],
@@ -188,7 +189,7 @@ def percent(share: float) -> str:
 def with_interval(value: float, low: float, high: float) -> str:
     """A number ± half its interval, to the digits that the interval warrants."""
     half = (high - low) / 2
-    if np.isnan(value) or np.isnan(half):
+    if np.isnan(value) or np.isnan(half) or half == 0:
         return number(value)
     digits = max(0, 2 - int(np.floor(np.log10(max(abs(value), abs(half), 1e-12)))))
     return f"{value:.{digits}f} ± {half:.{digits}f}"

@@ -172,7 +172,7 @@ def draw(scenario: Scenario, catalogue: Catalogue, seed: int, run: int) -> Insta
     InputError
         If a name is unknown, a file cannot be read, or the network is too small.
     """
-    streams = Streams(seed, run)
+    streams = Streams(seed, run, scenario.redrawn)
     model, devices = catalogue.model(scenario), catalogue.devices_for(scenario)
     network, servers, clients, names, pinned = scenario.network.places(
         scenario.fleet, scenario.clients, streams, catalogue.topology_dir, scenario.where

@@ -14,6 +14,7 @@ from bprr.ground.swarm import Overheads
 from bprr.scenario.demand import Demand
 from bprr.scenario.fleet import Fleet
 from bprr.scenario.places import ClusteredNetwork, Names, ScenarioNetwork
+from bprr.scenario.streams import Purpose
 from bprr.settings.messages import validated
 from bprr.settings.overrides import located, seen_from_here, with_overrides
 from bprr.settings.shipped import SHIPPED
@@ -58,6 +59,9 @@ class Scenario(Strict):
     design_load: DesignLoad = DesignLoad()
     join_order: list[Count] | None = Field(
         None, description="servers, from 1, in the order in which they join; random if not given"
+    )
+    redrawn: list[Purpose] | None = Field(
+        None, description="what runs draw anew, e.g. only join_order; everything if not given"
     )
     # What servers do, unless a method says otherwise.
     admission: Annotated[Choice, ChoiceOf(ADMISSION)] = Field("reserve", validate_default=True)

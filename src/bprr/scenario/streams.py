@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Collection
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-__all__ = ["Streams"]
+__all__ = ["Purpose", "Streams"]
+
+Purpose = Literal["network", "nodes", "devices", "join_order", "arrivals", "clients"]
 
 # So that a change of one thing (the number of servers, say) leaves the other draws as they were.
-PURPOSES = {"network": 0, "nodes": 1, "devices": 2, "join_order": 3, "arrivals": 4, "clients": 5}
+PURPOSES: dict[Purpose, int] = {name: number for number, name in enumerate(get_args(Purpose))}
 
 
 class Streams(NamedTuple):
-    """Streams of a run; the same seed and run give the same numbers, for every method."""
+    """Streams of a run; the same seed and run give the same numbers, for every method.
+
+    Runs draw anew what is ``redrawn``, everything if that is not given; the rest is the first's.
+    """
 
     seed: int
     run: int
+    redrawn: Collection[Purpose] | None = None
 
-    def of(self, purpose: str) -> np.random.Generator:
+    def of(self, purpose: Purpose) -> np.random.Generator:
         """Fresh generator at the start of a purpose's stream."""
-        key = (self.run, PURPOSES[purpose])
+        same = self.redrawn is not None and purpose not in self.redrawn
+        key = (0 if same else self.run, PURPOSES[purpose])
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))

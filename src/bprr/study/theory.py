@@ -7,27 +7,43 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from bprr.ground.errors import InfeasibleError
 from bprr.ground.performance import conservative_blocks_suffice, max_design_load, session_capacity
+from bprr.ground.request import Request, Route
 from bprr.ground.swarm import Swarm
 from bprr.offline.backends.base import SolverSettings
+from bprr.offline.constructions import (
+    can_be_halved,
+    partition_instance,
+    whole_model_plan,
+    worst_instance,
+)
 from bprr.offline.formulation_paper import build_paper
 from bprr.offline.heuristics import cg_bprr_plan
 from bprr.offline.instance import OfflineInstance
 from bprr.offline.routing_ilp import route_exactly
-from bprr.offline.solve import evaluate_plan
+from bprr.offline.solve import evaluate_plan, solve_offline
+from bprr.placement.cg_bp import cg_bp
 from bprr.placement.petals import block_gain
-from bprr.scenario.draw import draw
+from bprr.routing.base import RoutingPolicy
+from bprr.routing.ws_rr import WsRr
+from bprr.scenario.draw import Instance, draw
 from bprr.settings.configuration import Settings
+from bprr.simulation.engine import simulate
+from bprr.study.design_load import design_load_of
 from bprr.study.points import catalogue, sweep_points
 
 __all__ = ["theory", "theory_sweeps"]
 
+# Each with its first point; the last one, where requests wait, for the bound on completion.
 SWEEPS = [("fig10", "abovenet"), ("fig10", "bellcanada"), ("fig10", "gts_ce"),
           ("table3", "cluster0")]  # fmt: skip
 DRAWS = 10
 LOADS = (1, 3, 5)  # concurrent requests
 MEMORY_GB = (80.0, 79.13, 86.13)  # of an A100: the paper's round number, tables, sweeps
 BLOCKS, TOKENS = 53, 148  # that the paper's examples are about
+NUMBERS, GREATEST, PARTITIONS = (3, 6), 9, 24  # how many, how large, and how many draws of them
+WORST_BLOCKS = (2, 4, 6, 8, 10)
 
 
 def theory_sweeps(settings: Settings) -> list[tuple[str, str]]:
@@ -46,29 +62,56 @@ def theory(settings: Settings) -> pd.DataFrame:
     -------
     DataFrame
         ``check``, ``case`` and ``value``, a row per case:
-        ``corollary_1`` 1 if the blocks of CG-BP cover the model at R_max, 0 if not;
+        ``corollary_1`` 1 if CG-BP succeeds at R_max, and at every load up to twice that exactly
+        where its blocks cover the model, 0 if not;
+        ``r_max`` the formula of R_max over the largest load at which they do;
+        ``corollary_2`` longest completion time over the cost of the chain that WS-RR chose, before
+        back-off, ``corollary_2_waiting`` how many requests waited there;
         ``lemma_3`` routes of CG-BPRR over the best ones under its placement, both summed;
         ``milp_variables`` columns of programme (13) over 5|R||E| + 2|V_s|;
+        ``theorem_1`` 1 if the optimum of a set of numbers as a placement tells whether it can be
+        halved, ``theorem_1_halved`` whether it can;
+        ``worst_case`` CG-BPRR over the optimum, by L, where it is L times as slow;
         ``sessions`` of 148 tokens beside 53 blocks, ``case`` the memory (GB);
         ``prefill_tokens_per_s`` of such a server.
     """
     return pd.DataFrame(_checks(settings), columns=["check", "case", "value"])
 
 
-def _checks(settings: Settings) -> Iterator[tuple[str, str, float]]:
-    profiles = catalogue(settings)
+Checks = Iterator[tuple[str, str, float]]
+
+
+def _checks(settings: Settings) -> Checks:
     solver = SolverSettings(threads=1)
+    yield from _of_swarms(settings, solver)
+    yield from _of_partitions(np.random.default_rng(settings.seed), solver)
+    for blocks in WORST_BLOCKS:
+        instance = worst_instance(blocks)
+        slow, fast = cg_bprr_plan(instance, solver), whole_model_plan(instance)
+        ratio = evaluate_plan(instance, slow) / evaluate_plan(instance, fast)
+        yield "worst_case", f"L={blocks}", ratio / blocks
+    yield from _of_one_server(settings)
+
+
+def _of_swarms(settings: Settings, solver: SolverSettings) -> Checks:
+    profiles = catalogue(settings)
     for sweep, topology in theory_sweeps(settings):
-        scenario = sweep_points(settings, sweep, topology)[0].scenario
+        points = sweep_points(settings, sweep, topology)
         for run in range(DRAWS):
-            drawn = draw(scenario, profiles, settings.seed, run)
+            drawn = draw(points[0].scenario, profiles, settings.seed, run)
             tokens = drawn.design_request.cache_tokens
             case = f"{topology} {run}"
             # The corollary knows no cap on the blocks of a device.
             whole = drawn.swarm.without_block_cap()
-            largest = max_design_load(whole, tokens)
-            covered = conservative_blocks_suffice(whole, largest, tokens)
-            yield "corollary_1", case, float(covered)
+            guaranteed = max_design_load(whole, tokens)
+            largest = _largest_load(whole, guaranteed, tokens)
+            loads = range(guaranteed, max(2 * guaranteed, largest + 1) + 1)
+            agree = [
+                _placed(whole, load, tokens) == conservative_blocks_suffice(whole, load, tokens)
+                for load in loads
+            ]
+            yield "corollary_1", case, float(guaranteed <= largest and all(agree))
+            yield "r_max", case, guaranteed / largest
             if run:
                 continue
             for load in LOADS:
@@ -80,10 +123,69 @@ def _checks(settings: Settings) -> Iterator[tuple[str, str, float]]:
                 model = build_paper(instance)
                 formula = 5 * load * model.tail.size + 2 * whole.servers
                 yield "milp_variables", f"{case} R={load}", model.milp.columns / formula
-    yield from _of_one_server(settings)
+            yield from _of_waiting(draw(points[-1].scenario, profiles, settings.seed, run), case)
 
 
-def _of_one_server(settings: Settings) -> Iterator[tuple[str, str, float]]:
+def _placed(swarm: Swarm, load: int, tokens: int) -> bool:
+    try:
+        cg_bp(swarm, load, tokens)
+    except InfeasibleError:
+        return False
+    return True
+
+
+def _largest_load(swarm: Swarm, feasible: int, tokens: int) -> int:
+    """Largest load at which the blocks of CG-BP cover the model, from a feasible one on."""
+    while conservative_blocks_suffice(swarm, feasible + 1, tokens):
+        feasible += 1
+    return feasible
+
+
+class _Noted(RoutingPolicy):
+    """A router that keeps what its chains cost."""
+
+    def __init__(self, router: RoutingPolicy, costs_ms: list[float]) -> None:
+        super().__init__(router.context, router.options)
+        self._router, self._costs_ms = router, costs_ms
+
+    def route(self, request: Request, now_ms: float) -> Route:
+        """Chain that the router finds."""
+        route = self._router.route(request, now_ms)
+        self._costs_ms.append(route.cost_ms)
+        return route
+
+
+def _of_waiting(drawn: Instance, case: str) -> Checks:
+    """Whether a chain's cost bounds the completion time, also of those that wait."""
+    tokens = drawn.design_request.cache_tokens
+    placement = cg_bp(drawn.swarm, design_load_of(drawn, 0.0), tokens)
+    costs_ms: list[float] = []
+    records = simulate(
+        placement, drawn.workload, WsRr.name, watch=lambda router: _Noted(router, costs_ms)
+    )
+    raw_ms = records.completion_ms - records.wait_ms + records.raw_wait_ms
+    yield "corollary_2", case, float((raw_ms / np.array(costs_ms)).max())
+    yield "corollary_2_waiting", case, float((records.raw_wait_ms > 0).sum())
+
+
+def _of_partitions(rng: np.random.Generator, solver: SolverSettings) -> Checks:
+    drawn = 0
+    while drawn < PARTITIONS:
+        sizes = rng.integers(1, GREATEST, size=rng.integers(*NUMBERS), endpoint=True).tolist()
+        if sum(sizes) % 2:
+            continue
+        drawn += 1
+        instance, halved = partition_instance(sizes), can_be_halved(sizes)
+        least_ms = instance.swarm.model.blocks * (1 + float(instance.swarm.tau_ms[0]))
+        optimum = solve_offline(instance, "strong", solver)
+        told = bool(np.isclose(optimum.objective_ms, least_ms))
+        decided = optimum.status == "optimal" and told == halved
+        case = " ".join(map(str, sizes))
+        yield "theorem_1", case, float(decided)
+        yield "theorem_1_halved", case, float(halved)
+
+
+def _of_one_server(settings: Settings) -> Checks:
     device, model = settings.all_devices["a100"], settings.all_models["bloom_176b"]
     scenario = sweep_points(settings, *theory_sweeps(settings)[0])[0].scenario
     blocks = np.array([BLOCKS])

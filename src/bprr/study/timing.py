@@ -1,20 +1,34 @@
-"""Running time of the algorithms: placement once, routing per request (Table VIII)."""
+"""Running time of the algorithms: placement once, routing per request (Table VIII).
+
+Every repeat is a draw of its own; compiled kernels are warm. The choice of the design load belongs
+to a placement that reads it. Routing is timed decision by decision within a simulation without
+allocation delays, and nothing else of the simulation is counted.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bprr.ground.errors import InfeasibleError
 from bprr.ground.request import Request, Route
 from bprr.routing.base import RoutingPolicy
-from bprr.scenario.draw import Instance, draw
+from bprr.scenario.draw import Catalogue, Instance, draw
 from bprr.settings.configuration import Method, Settings
 from bprr.study.method import MethodRunner
-from bprr.study.points import catalogue, sweep_points
+from bprr.study.points import SweepPoint, catalogue, sweep_points
 
-__all__ = ["SETTINGS_TIMED", "running_times", "timed_methods"]
+__all__ = [
+    "SETTINGS_TIMED",
+    "distributes",
+    "running_times",
+    "running_times_of_sweeps",
+    "timed_methods",
+]
 
 # Setting of Table VIII: the sweep and topology whose last point (largest λ and l_max) is timed.
 SETTINGS_TIMED = {
@@ -31,11 +45,7 @@ def timed_methods(settings: Settings) -> tuple[str, str]:
 
 
 def running_times(settings: Settings, repeats: int = 20) -> pd.DataFrame:
-    """Time placement and routing of the compared methods.
-
-    Every repeat is a draw of its own; compiled kernels are warm. The choice of the design load
-    belongs to a placement that reads it. Routing is timed decision by decision
-    within a simulation without allocation delays, and nothing else of the simulation is counted.
+    """Time placement and routing of the compared methods in the settings of Table VIII.
 
     Parameters
     ----------
@@ -55,28 +65,70 @@ def running_times(settings: Settings, repeats: int = 20) -> pd.DataFrame:
     profiles = catalogue(settings)
     rows = []
     for name, (sweep, topology) in SETTINGS_TIMED.items():
-        scenario = sweep_points(settings, sweep, topology)[-1].scenario
-        for repeat in range(repeats):
-            instance = draw(scenario, profiles, settings.seed, repeat)
-            for method_name in timed_methods(settings):
-                method = settings.methods[method_name]
+        point = sweep_points(settings, sweep, topology)[-1]
+        timed = _timed(point, timed_methods(settings), profiles, settings.seed, repeats)
+        rows += [{"setting": name, **row} for row in timed]
+    return pd.DataFrame(rows)
+
+
+def running_times_of_sweeps(
+    settings: Settings,
+    sweeps: Sequence[str],
+    repeats: int = 3,
+    progress: Callable[[int], object] | None = None,
+) -> pd.DataFrame:
+    """Time every method that places and routes at every point of some sweeps.
+
+    Methods without a distribution, and runs that are infeasible, are left out.
+
+    Returns
+    -------
+    DataFrame
+        As of `running_times`, with ``figure``, ``topology`` and ``x`` instead of ``setting``.
+    """
+    profiles = catalogue(settings)
+    rows = []
+    for name in sweeps:
+        for topology in settings.sweeps[name].topologies:
+            for point in sweep_points(settings, name, topology):
+                methods = [each for each in point.methods if distributes(point.methods[each])]
+                place = {"figure": name, "topology": topology, "x": point.x}
+                timed = _timed(point, methods, profiles, settings.seed, repeats)
+                rows += [{**place, **row} for row in timed]
+                if progress is not None:
+                    progress(1)
+    return pd.DataFrame(rows)
+
+
+def distributes(method: Method) -> bool:
+    """Whether a method serves from more than one server, so that there is something to route."""
+    return method.placement.name != "offloading"
+
+
+def _timed(
+    point: SweepPoint, methods: Sequence[str], profiles: Catalogue, seed: int, repeats: int
+) -> Iterator[dict[str, Any]]:
+    """Rows of one point."""
+    for repeat in range(repeats):
+        instance = draw(point.scenario, profiles, seed, repeat)
+        for name in methods:
+            method = point.methods[name]
+            try:
                 if repeat == 0:
                     _time_method(method, instance)  # compiles and fills caches
                 placement_s, decisions_s = _time_method(method, instance)
-                decision_s = float(np.median(decisions_s))
-                rows.append(
-                    {
-                        "setting": name,
-                        "method": method_name,
-                        "repeat": repeat,
-                        "servers": instance.swarm.servers,
-                        "requests": len(decisions_s),
-                        "placement_s": placement_s,
-                        "routing_s_per_request": decision_s,
-                        "total_s": placement_s + len(decisions_s) * decision_s,
-                    }
-                )
-    return pd.DataFrame(rows)
+            except InfeasibleError:
+                continue
+            decision_s = float(np.median(decisions_s))
+            yield {
+                "method": name,
+                "repeat": repeat,
+                "servers": instance.swarm.servers,
+                "requests": len(decisions_s),
+                "placement_s": placement_s,
+                "routing_s_per_request": decision_s,
+                "total_s": placement_s + len(decisions_s) * decision_s,
+            }
 
 
 def _time_method(method: Method, instance: Instance) -> tuple[float, list[float]]:

@@ -34,6 +34,7 @@ _NUMBERS = (
     "transport_ms_per_traversal",
     "stage_ms_per_traversal",
     "frames_per_token",
+    "prefill_s",
 )
 RUNS = Schema(
     "runs of real swarms",

@@ -33,6 +33,7 @@ MODELS = (
 )
 NOISE = "noise floor"
 TRAVERSAL, TOKENS, ROUND = "ms per traversal", "tokens per s", "ms per round"
+FIRST = "s to first token"
 GROUPS = {
     "plain traversal": "traversal, one token",
     "drafts traversal": "traversal, drafts in a row",
@@ -42,8 +43,17 @@ GROUPS = {
     "single": "tokens/s, single-position frames",
     "batch": "round against streams",
     "hub": "hub, PETALS' own table",
+    "prompt": "time to first token, long prompts",
     "probe": "round trips of the window probe",
 }
+# Prefills of one ring, on whose line of seconds against tokens those of others are predicted.
+LINE_RING = "oss_4stage_wa_nj"
+SENT_ON = {
+    "one chunk at a time": False,
+    "synchronous send": False,
+    "chunks pipelined": True,
+    "asynchronous send": True,
+}  # while the next one is computed
 OVERHEAD_MS = Ring.Options().overhead_ms_per_leg
 FITTED_OVERHEAD = f"overhead {OVERHEAD_MS:g} ms a leg: 12 plain jobs of m25_5eu_good"
 SENT_AHEAD = 2  # frames in flight where a pipelined run does not say; 2 to 4 elsewhere that day
@@ -66,7 +76,8 @@ def compared(measured: Measured) -> pd.DataFrame:
     for run in _each(measured.runs):
         rows += _ladder(measured, run)
         rows += _single_frames(measured, run)
-    rows += [*_batches(measured), *_hubs(measured), *_probe(measured), *_repeated(measured)]
+    rows += [*_batches(measured), *_hubs(measured), *_first_tokens(measured)]
+    rows += [*_probe(measured), *_repeated(measured)]
     table = pd.DataFrame(rows)
     table["error"] = table["predicted"] / table["measured"] - 1.0
     return table
@@ -222,6 +233,30 @@ def _hubs(measured: Measured) -> Iterator[Row]:
             said = before + run.stages_count * (run.rtt_ms - near["rtt_ms"])
             on = f"the rest of {near['ring']}"
             yield _row(run, GROUPS["hub"], ROUND, value, "hub", float(said), on)
+
+
+def _first_tokens(measured: Measured) -> Iterator[Row]:
+    """Long prompts, each way of sending chunks on its own line; shorter stages take less of it."""
+    arms = measured.runs["arm"].str.removeprefix("prefill, ").map(SENT_ON)
+    runs = measured.runs.assign(sent_on=arms)[arms.notna()]
+    ring = runs[runs["ring"] == LINE_RING]
+    lines = {
+        sent_on: np.polyfit(known["context_tokens"], known["prefill_s"], 1)
+        for sent_on, known in ring.groupby("sent_on")
+    }
+    layers = _largest_stage(ring.iloc[0])
+    for run in _each(runs[runs["ring"] != LINE_RING]):
+        shorter = _largest_stage(run) / layers
+        for model, sent_on in (("ring", False), ("+ in flight", True)):
+            if model == "ring" or run.sent_on:
+                said = float(np.polyval(lines[sent_on], run.context_tokens)) * shorter
+                on = f"{LINE_RING} at two lengths, layers of the largest stage"
+                yield _row(run, GROUPS["prompt"], FIRST, run.prefill_s, model, said, on)
+
+
+def _largest_stage(run: Any) -> float:
+    """Layers of the largest stage of a ring that was dealt evenly."""
+    return float(np.ceil(run.layers / run.stages_count))
 
 
 def _probe(measured: Measured) -> Iterator[Row]:
