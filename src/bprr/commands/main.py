@@ -21,6 +21,7 @@ COMMANDS = (
     "check",
     "simulate",
     "sweep",
+    "capacity",
     "plot",
     "measure",
     "measure_network",
