@@ -109,9 +109,25 @@ def start():
     changed = list(differences(load_settings().model_dump(mode="json"), content))
     logger.info(f"Settings: {frozen}; other than shipped: {', '.join(changed) or 'nothing'}")
     jobs = [job for job in workflow.dag.needrun_jobs() if job.output]
-    swept = [(job.wildcards.sweep, job.wildcards.topology) for job in jobs if job.rule.name == "sweep"]
+    swept = [
+        ((job.wildcards.sweep, job.wildcards.topology), share_of_runs(job.wildcards))
+        for job in jobs
+        if job.rule.name in ("sweep", "sweep_part")
+    ]
     experiments = sum(job.rule.name == "offline_experiment" for job in jobs)
     logger.info(f"Jobs: {about(SETTINGS, len(jobs), swept, experiments, workflow.cores or 1)}")
+
+
+def share_of_runs(wildcards):
+    """Part of a sweep's runs that a job makes."""
+    if "last" not in wildcards.keys():
+        return 1
+    return (int(wildcards.last) - int(wildcards.first) + 1) / SETTINGS.runs_of(wildcards.sweep)
+
+
+def one_of(names):
+    """Pattern of some names; of no name if there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def results_of(pairs):
@@ -138,5 +154,5 @@ def offline_cores(wildcards):
 
 
 wildcard_constraints:
-    sweep="|".join(map(re.escape, SETTINGS.sweeps)),
-    topology="|".join(map(re.escape, SETTINGS.topologies)),
+    sweep=one_of(SETTINGS.sweeps),
+    topology=one_of(SETTINGS.topologies),

@@ -21,6 +21,7 @@ COMMANDS = (
     "check",
     "simulate",
     "sweep",
+    "merge",
     "capacity",
     "plot",
     "measure",
