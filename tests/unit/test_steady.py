@@ -104,7 +104,7 @@ def test_the_command_tells_and_refuses(at_root, capsys, tmp_path):
 
 def test_a_trace_has_no_rate_to_vary(configuration, tmp_path):
     (tmp_path / "trace.csv").write_text("timestamp,input_tokens,output_tokens\n1,2,3\n2,2,3\n")
-    with pytest.raises(InputError, match="workload.kind"):
+    with pytest.raises(InputError, match="poisson"):
         states(
             configuration,
             "proposed",

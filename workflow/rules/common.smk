@@ -60,6 +60,7 @@ for word in map(Path, sys.argv[1:]):
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 ALL_CORES = os.cpu_count() or 1  # scaled down to what a run may use
+ALONE = "--exclusive"  # on Slurm, for what measures time: the whole node
 
 # Jobs run this very source, by the Python that runs Snakemake, whatever `bprr` is installed.
 # Braces are doubled because the prefix is formatted like a command.
@@ -115,7 +116,9 @@ def start():
         if job.rule.name in ("sweep", "sweep_part")
     ]
     experiments = sum(job.rule.name == "offline_experiment" for job in jobs)
-    logger.info(f"Jobs: {about(SETTINGS, len(jobs), swept, experiments, workflow.cores or 1)}")
+    # On a cluster no number of cores is known, but how many jobs may be there at a time.
+    cores = workflow.resource_settings.cores or workflow.resource_settings.nodes or 1
+    logger.info(f"Jobs: {about(SETTINGS, len(jobs), swept, experiments, cores)}")
 
 
 def share_of_runs(wildcards):

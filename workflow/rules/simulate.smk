@@ -2,9 +2,10 @@ from bprr.study.checks import check_settings
 from bprr.study.parts import parts_of
 from bprr.study.planned import planned_sweep
 
-# One draw of every point, before any job. A file of devices that a job is still to make may name
-# what nobody knows yet.
-if all(path.exists() for path in [*SETTINGS.device_files, *SETTINGS.model_files]):
+# One draw of every point, before any job: not again by the processes of jobs on a cluster. A file of
+# devices that a job is still to make may name what nobody knows yet.
+MADE_DEVICES = all(path.exists() for path in [*SETTINGS.device_files, *SETTINGS.model_files])
+if MADE_DEVICES and workflow.is_main_process:
     or_stop(check_settings, SETTINGS)
 
 # A job runs a sweep on one topology: all its points, methods and delay variants, and all its runs
@@ -42,8 +43,8 @@ rule sweep:
     wildcard_constraints:
         sweep=one_of(name for name in PARTS if name not in SPREAD),
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     shell:
         "bprr sweep {wildcards.sweep:q} {wildcards.topology:q} --config {params.settings:q}"
         " {params.which} -o {output:q} > {log:q} 2>&1"
@@ -122,6 +123,8 @@ rule running_times:
     log:
         f"{LOGS}/running_times.log",
     threads: ALL_CORES
+    resources:
+        slurm_extra=ALONE,
     shell:
         "bprr time --config {params.settings:q} -o {output:q} > {log:q} 2>&1"
 
