@@ -38,7 +38,7 @@ ifneq ($(shell [ -w "$$HOME" ] && echo writable),writable)
 export HOME := $(CURDIR)/.cache
 endif
 
-.PHONY: help reproduce study smoke dry-run readme test mutants bench agreement lint style types workflow-lint format lock \
+.PHONY: help reproduce study smoke slurm-smoke campaign dry-run readme test mutants bench agreement lint style types workflow-lint format lock \
         setup measure-env solvers-env testbed testbed-smoke clean
 
 help: ## list the doors
@@ -55,6 +55,13 @@ study: $(READY) ## the longer studies (servers that have queues), half an hour; 
 
 smoke: $(READY) ## the whole workflow on small settings, in minutes
 	$(SNAKEMAKE) $(ARGS) --configfile config/smoke.yaml
+
+slurm-smoke: $(READY) ## the same through a real Slurm of this machine alone (root, Debian), disturbed
+	@tests/slurm/with_slurm.sh $(BIN)/python tests/slurm/disturbed.py \
+	    --configfile config/smoke.yaml $(ARGS) || [ $$? = 77 ]
+
+campaign: $(READY) ## kills, mutated inputs, full disks: what is promised, tried (an hour)
+	$(BIN)/python -m tests.campaign $(ARGS)
 
 dry-run: $(READY) ## count the jobs that `make reproduce` would run
 	$(SNAKEMAKE) --dry-run --quiet rules $(ARGS)

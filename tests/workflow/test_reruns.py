@@ -126,6 +126,7 @@ CASES: dict[str, tuple[Change, str]] = {
         setting(runs=3),
         "sweep *, !sweep switch_length *, !sweep tables_found *, !sweep orders *,"
         "!sweep tables_sensitivity *, theory"),
+    "the runs of a job": (setting(runs_per_job=7), ""),
     "the runs of a timed sweep": (
         setting(sweeps={"table3": {"runs": 5}}), "sweep table3 *, theory"),
     "the runs of one sweep": (setting(sweeps={"fig7": {"runs": 5}}), "sweep fig7 *"),
@@ -269,3 +270,19 @@ def test_exactly_what_reads_it_reruns(house: House, what: str) -> None:
     expected = following(jobs, named(jobs, first))
     because = {name: jobs[name]["reason"] for name in planned - expected}
     assert (because, expected - planned) == ({}, set())
+
+
+def test_more_runs_need_only_the_new_parts(house: House) -> None:
+    target = "results/smoke/sweeps/fig7_abovenet.parquet"
+    house.set(runs=4, runs_per_job=2)
+    made = house.plan("--dry-run", target)
+    parts = {f"sweep_part fig7 abovenet {runs}" for runs in ("0 1", "2 3")}
+    assert {name for name, job in made.items() if job["planned"]} == parts | {"merge fig7 abovenet"}
+    for name in parts | {"merge fig7 abovenet"}:
+        house.write(made[name]["outputs"][0], "made")
+    house.plan("--touch", "--forceall", target)
+    house.set(runs=7, runs_per_job=2)
+    jobs = house.plan("--dry-run", target)
+    planned = {name for name, job in jobs.items() if job["planned"]}
+    new = {"sweep_part fig7 abovenet 4 5", "sweep_part fig7 abovenet 6 6", "merge fig7 abovenet"}
+    assert (planned, set(jobs) - planned) == (new, parts)

@@ -60,6 +60,7 @@ for word in map(Path, sys.argv[1:]):
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 ALL_CORES = os.cpu_count() or 1  # scaled down to what a run may use
+ALONE = "--exclusive"  # on Slurm, for what measures time: the whole node
 
 # Jobs run this very source, by the Python that runs Snakemake, whatever `bprr` is installed.
 # Braces are doubled because the prefix is formatted like a command.
@@ -109,9 +110,27 @@ def start():
     changed = list(differences(load_settings().model_dump(mode="json"), content))
     logger.info(f"Settings: {frozen}; other than shipped: {', '.join(changed) or 'nothing'}")
     jobs = [job for job in workflow.dag.needrun_jobs() if job.output]
-    swept = [(job.wildcards.sweep, job.wildcards.topology) for job in jobs if job.rule.name == "sweep"]
+    swept = [
+        ((job.wildcards.sweep, job.wildcards.topology), share_of_runs(job.wildcards))
+        for job in jobs
+        if job.rule.name in ("sweep", "sweep_part")
+    ]
     experiments = sum(job.rule.name == "offline_experiment" for job in jobs)
-    logger.info(f"Jobs: {about(SETTINGS, len(jobs), swept, experiments, workflow.cores or 1)}")
+    # On a cluster no number of cores is known, but how many jobs may be there at a time.
+    cores = workflow.resource_settings.cores or workflow.resource_settings.nodes or 1
+    logger.info(f"Jobs: {about(SETTINGS, len(jobs), swept, experiments, cores)}")
+
+
+def share_of_runs(wildcards):
+    """Part of a sweep's runs that a job makes."""
+    if "last" not in wildcards.keys():
+        return 1
+    return (int(wildcards.last) - int(wildcards.first) + 1) / SETTINGS.runs_of(wildcards.sweep)
+
+
+def one_of(names):
+    """Pattern of some names; of no name if there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def results_of(pairs):
@@ -138,5 +157,5 @@ def offline_cores(wildcards):
 
 
 wildcard_constraints:
-    sweep="|".join(map(re.escape, SETTINGS.sweeps)),
-    topology="|".join(map(re.escape, SETTINGS.topologies)),
+    sweep=one_of(SETTINGS.sweeps),
+    topology=one_of(SETTINGS.topologies),

@@ -13,6 +13,8 @@ rule measure:
         "results/logs/measure.log",
     # Timings are worth nothing beside other jobs: all cores are taken.
     threads: ALL_CORES
+    resources:
+        slurm_extra=ALONE,
     shell:
         "bprr measure -o {params.folder:q} > {log:q} 2>&1"
 

@@ -37,8 +37,11 @@ rule offline_experiment:
         f"{BENCHMARKS}/{{offline_kind}}_{{experiment}}.tsv"
     threads: offline_cores
     resources:
-        mem_mb=4000,
-        runtime=lambda wildcards: 15 if wildcards.offline_kind == "offline" else 720,
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: (
+            attempt * (30 if wildcards.offline_kind == "offline" else 720)
+        ),
+        slurm_extra=lambda wildcards: ALONE if wildcards.experiment == "solver_race" else "",
     shell:
         "bprr offline {wildcards.experiment:q} --config {params.settings:q}"
         " --log-dir {params.solver_logs:q} -o {output:q} > {log:q} 2>&1"

@@ -19,22 +19,23 @@ SCORECARD_CAPTION = caption(
 DECOMPOSITION_CAPTION = caption("caption_decomposition", unsaid=(*NOT_DRAWN, "confidence"))
 
 # A claim that nothing produces, by the shipped configuration, fails before any job.
-or_stop(
-    check_claims,
-    or_stop(each_claim, or_stop(load_claims, Path(CLAIMS)), Path(PUBLISHED_RESULTS)),
-    or_stop(load_register, Path(DISCREPANCIES)),
-    {rule.name for rule in workflow.rules},
-    {
-        *planned_files(load_settings()),
-        *(f"offline/{name}.parquet" for name in OFFLINE_FIGURES),
-        *(f"fit/{device}/device.yaml" for device in SHIPPED_TRACES),
-        "timing/table8.parquet",
-        "timing/growth.parquet",
-        TESTBED_MEASURED,
-        "theory/checks.parquet",
-        "wan_swarms.csv",
-    },
-)
+if workflow.is_main_process:
+    or_stop(
+        check_claims,
+        or_stop(each_claim, or_stop(load_claims, Path(CLAIMS)), Path(PUBLISHED_RESULTS)),
+        or_stop(load_register, Path(DISCREPANCIES)),
+        {rule.name for rule in workflow.rules},
+        {
+            *planned_files(load_settings()),
+            *(f"offline/{name}.parquet" for name in OFFLINE_FIGURES),
+            *(f"fit/{device}/device.yaml" for device in SHIPPED_TRACES),
+            "timing/table8.parquet",
+            "timing/growth.parquet",
+            TESTBED_MEASURED,
+            "theory/checks.parquet",
+            "wan_swarms.csv",
+        },
+    )
 
 
 rule scorecard:

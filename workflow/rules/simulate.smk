@@ -1,16 +1,29 @@
 from bprr.study.checks import check_settings
+from bprr.study.parts import parts_of
+from bprr.study.planned import planned_sweep
 
-# One draw of every point, before any job. A file of devices that a job is still to make may name
-# what nobody knows yet.
-if all(path.exists() for path in [*SETTINGS.device_files, *SETTINGS.model_files]):
+# One draw of every point, before any job: not again by the processes of jobs on a cluster. A file of
+# devices that a job is still to make may name what nobody knows yet.
+MADE_DEVICES = all(path.exists() for path in [*SETTINGS.device_files, *SETTINGS.model_files])
+if MADE_DEVICES and workflow.is_main_process:
     or_stop(check_settings, SETTINGS)
 
-# One job runs one sweep on one topology: all points, runs, methods and delay variants.
+# A job runs a sweep on one topology: all its points, methods and delay variants, and all its runs
+# unless there are more than `runs_per_job`.
 SWEPT = [
     (name, topology) for name, sweep in SETTINGS.sweeps.items() for topology in sweep.topologies
 ]
-SWEEP_SLICES = {pair: settings_slice(or_stop(sweep_slice, SETTINGS, *pair)) for pair in SWEPT}
 SWEEP_INPUTS = {pair: or_stop(input_files, SETTINGS, pair) for pair in SWEPT}
+PLANNED = {pair: or_stop(planned_sweep, SETTINGS, *pair) for pair in SWEPT}
+SWEEP_SLICES = {pair: settings_slice(planned.settings) for pair, planned in PLANNED.items()}
+PARTS = {name: parts_of(SETTINGS.runs_of(name), SETTINGS.runs_per_job) for name in SETTINGS.sweeps}
+SPREAD = {name for name, parts in PARTS.items() if len(parts) > 1}
+PART_SLICES = {
+    (*pair, part.stop - 1): settings_slice(sweep_slice(SETTINGS, *pair, part.stop))
+    for pair in SWEPT
+    if pair[0] in SPREAD
+    for part in PARTS[pair[0]]
+}
 
 
 rule sweep:
@@ -20,20 +33,72 @@ rule sweep:
         ensure(f"{RESULTS}/sweeps/{{sweep}}_{{topology}}.parquet", non_empty=True),
     params:
         settings=lambda wildcards: SWEEP_SLICES[wildcards.sweep, wildcards.topology],
-        data=lambda wildcards: files_hash(SWEEP_INPUTS[wildcards.sweep, wildcards.topology]),
-        source=lambda wildcards: source_hash(
-            *sweep_modules(SETTINGS, (wildcards.sweep, wildcards.topology))
-        ),
+        data=lambda wildcards: PLANNED[wildcards.sweep, wildcards.topology].data,
+        source=lambda wildcards: PLANNED[wildcards.sweep, wildcards.topology].source,
+        which="",
     log:
         f"{LOGS}/sweep_{{sweep}}_{{topology}}.log",
     benchmark:
         f"{BENCHMARKS}/sweep_{{sweep}}_{{topology}}.tsv"
+    wildcard_constraints:
+        sweep=one_of(name for name in PARTS if name not in SPREAD),
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     shell:
         "bprr sweep {wildcards.sweep:q} {wildcards.topology:q} --config {params.settings:q}"
-        " -o {output:q} > {log:q} 2>&1"
+        " {params.which} -o {output:q} > {log:q} 2>&1"
+
+
+# A part depends on no runs but its own, so that more runs need more parts and leave those that
+# are there. The first one may have been the whole, before there were more.
+use rule sweep as sweep_part with:
+    output:
+        ensure(
+            f"{RESULTS}/sweeps/parts/{{sweep}}_{{topology}}.{{first}}-{{last}}.parquet",
+            non_empty=True,
+        ),
+    params:
+        settings=lambda wildcards: PART_SLICES[
+            wildcards.sweep, wildcards.topology, int(wildcards.last)
+        ],
+        data=lambda wildcards: PLANNED[wildcards.sweep, wildcards.topology].data,
+        source=lambda wildcards: PLANNED[wildcards.sweep, wildcards.topology].source,
+        which=lambda wildcards: (
+            f"--first-run {wildcards.first} --known "
+            + shlex.quote(f"{RESULTS}/sweeps/{wildcards.sweep}_{wildcards.topology}.parquet")
+        ),
+    log:
+        f"{LOGS}/sweep_{{sweep}}_{{topology}}.{{first}}-{{last}}.log",
+    benchmark:
+        f"{BENCHMARKS}/sweep_{{sweep}}_{{topology}}.{{first}}-{{last}}.tsv"
+    wildcard_constraints:
+        sweep=one_of(SPREAD),
+        first=r"\d+",
+        last=r"\d+",
+
+
+rule merge:
+    input:
+        lambda wildcards: [
+            f"{RESULTS}/sweeps/parts/{wildcards.sweep}_{wildcards.topology}"
+            f".{part.start}-{part.stop - 1}.parquet"
+            for part in PARTS[wildcards.sweep]
+        ],
+    output:
+        ensure(f"{RESULTS}/sweeps/{{sweep}}_{{topology}}.parquet", non_empty=True),
+    params:
+        settings=lambda wildcards: SWEEP_SLICES[wildcards.sweep, wildcards.topology],
+        source=lambda wildcards: source_hash("bprr.study.parts"),
+    log:
+        f"{LOGS}/merge_{{sweep}}_{{topology}}.log",
+    benchmark:
+        f"{BENCHMARKS}/merge_{{sweep}}_{{topology}}.tsv"
+    wildcard_constraints:
+        sweep=one_of(SPREAD),
+    shell:
+        "bprr merge {wildcards.sweep:q} {wildcards.topology:q} {input:q}"
+        " --config {params.settings:q} -o {output:q} > {log:q} 2>&1"
 
 
 # Running times of the algorithms (Table VIII). All cores are taken, so that nothing runs beside.
@@ -59,6 +124,8 @@ rule running_times:
     log:
         f"{LOGS}/running_times.log",
     threads: ALL_CORES
+    resources:
+        slurm_extra=ALONE,
     shell:
         "bprr time --config {params.settings:q} -o {output.table8:q} --growth {output.growth:q}"
         " > {log:q} 2>&1"

@@ -65,6 +65,8 @@ rule testbed_run:
     benchmark:
         f"{BENCHMARKS}/testbed_{{settings}}.tsv"
     threads: ALL_CORES
+    resources:
+        slurm_extra=ALONE,
     shell:
         "bprr testbed run {input.settings:q} -o {params.folder:q} > {log:q} 2>&1"
 

@@ -14,8 +14,8 @@ __all__ = [
     "add_config",
     "add_overrides",
     "add_own_files",
+    "natural_number",
     "positive_number",
-    "seed",
     "whole_number",
     "with_own_files",
 ]
@@ -84,8 +84,8 @@ def positive_number(text: str) -> float:
     return number
 
 
-def seed(text: str) -> int:
-    """Seed of random numbers, as an argument's type."""
+def natural_number(text: str) -> int:
+    """Whole number of at least 0, as an argument's type."""
     if not text.isdecimal() or len(text) > 20:
         raise argparse.ArgumentTypeError(f"{text[:20]!r}: a whole number of at least 0")
     return int(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bprr.commands.arguments import positive_number, seed
+from bprr.commands.arguments import natural_number, positive_number
 
 __all__ = ["add_command"]
 
@@ -30,7 +30,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         type=positive_number,
         help="usable memory M; by default what was free when measured",
     )
-    command.add_argument("--seed", type=seed, default=0, help="of the bootstrap")
+    command.add_argument("--seed", type=natural_number, default=0, help="of the bootstrap")
     command.set_defaults(run=_fit)
 
 

@@ -21,6 +21,8 @@ COMMANDS = (
     "check",
     "simulate",
     "sweep",
+    "merge",
+    "capacity",
     "plot",
     "measure",
     "measure_network",

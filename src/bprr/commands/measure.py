@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bprr.commands.arguments import seed, whole_number
+from bprr.commands.arguments import natural_number, whole_number
 
 __all__ = ["add_command"]
 
@@ -22,7 +22,9 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     command.add_argument("--weights", default="float32", help="float32, bfloat16, int8 or nf4")
     command.add_argument("--blocks", type=whole_number, help="most blocks held at once")
     command.add_argument("--threads", type=whole_number, help="CPU threads; one per core")
-    command.add_argument("--seed", type=seed, default=0, help="of the order of observations")
+    command.add_argument(
+        "--seed", type=natural_number, default=0, help="of the order of observations"
+    )
     command.add_argument("--quick", action="store_true", help="fewer settings, under 2 minutes")
     command.add_argument(
         "-o", "--output", type=Path, help="folder of the trace; default data/traces/<device>"

@@ -61,6 +61,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     from bprr.ground.storage import write_table
     from bprr.settings.overrides import parse_override
     from bprr.study.account import Account, Objective
+    from bprr.study.cost import length_of
     from bprr.study.points import catalogue
     from bprr.study.single import scenario_provenance, single_point
     from bprr.study.slices import policy_modules, settings_at
@@ -79,7 +80,9 @@ def _simulate(arguments: argparse.Namespace) -> int:
     account = Account(
         {name: each.service or point.scenario.service for name, each in point.methods.items()}
     )
-    with tqdm(total=arguments.runs, unit="run", disable=arguments.runs < 2) as bar:
+    requests = length_of(point.scenario.workload)
+    total = requests and requests * arguments.runs * len(point.methods)
+    with tqdm(total=total, unit=" requests", unit_scale=True, delay=1.0) as bar:
         table = simulate_point(
             point,
             catalogue(settings),

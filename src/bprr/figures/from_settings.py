@@ -100,7 +100,7 @@ def _sweep(settings: Settings, name: str, topology: str | None) -> SweepCaption:
             if sweep.one_at_a_time
         },
         details=f"Scenario {_scenarios(sweep)}; varied: {', '.join(sweep.axes)}"
-        f"{changed and '; set: ' + changed}; {sweep.runs or settings.runs} runs",
+        f"{changed and '; set: ' + changed}; {settings.runs_of(name)} runs",
         made=made,
     )
 

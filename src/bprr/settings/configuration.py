@@ -146,6 +146,7 @@ class Settings(Strict):
     figures_dir: str = "figures"
     seed: Annotated[int, Field(ge=0, strict=True)]
     runs: Count
+    runs_per_job: Count = Field(200, description="a sweep with more runs is spread over jobs")
     confidence: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.95
     compared: Compared = Compared()
     policy_files: list[Path] = Field([], description="Python files with policies of your own")
@@ -196,6 +197,10 @@ class Settings(Strict):
         """Delay variants that a sweep runs under."""
         usual = [name for name, variant in self.delays.items() if variant.in_every_sweep]
         return usual if sweep.delays is None else sweep.delays
+
+    def runs_of(self, sweep: str) -> int:
+        """Runs of each point of a sweep."""
+        return self.sweeps[sweep].runs or self.runs
 
     @cached_property
     def all_devices(self) -> dict[str, Device]:

@@ -111,7 +111,4 @@ def simulate(
         )
     if engine == "simpy" or in_python:
         return run_processes(policy, workload, progress)
-    records = run_compiled(policy, workload)
-    if progress is not None:
-        progress(len(workload))
-    return records
+    return run_compiled(policy, workload, progress)

@@ -6,6 +6,7 @@ with their states, and compiles once for every combination of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -26,7 +27,9 @@ from bprr.simulation.records import Records, Sessions
 __all__ = ["python_policies", "run_compiled"]
 
 ATTEMPT, START, END = 0, 1, 2  # kinds of events
-DONE, NO_CHAIN, TOO_LONG, MORE_EVENTS, MORE_CHAINS, MORE_HOLDS = range(6)  # why the loop returns
+# Why the loop returns.
+DONE, NO_CHAIN, TOO_LONG, MORE_EVENTS, MORE_CHAINS, MORE_HOLDS, PAUSED = range(7)
+TOLD = 500  # times in a run, how far it is
 
 # Where a run is: what its loop goes on from when it has got more room.
 PROGRESS = np.dtype(
@@ -43,6 +46,7 @@ PROGRESS = np.dtype(
         ("head", "i8"),  # of the queue
         ("tail", "i8"),
         ("granted", "i8"),  # requests
+        ("pause", "i8"),  # once so many are granted
         ("chained", "i8"),  # servers on their chains
         ("hops", "i8"),  # of the chain of the request that attempts
     ]
@@ -131,6 +135,8 @@ def _run(  # type: ignore[no-untyped-def]
     """
     queues = queue.shape[0] > 0
     while True:
+        if at.granted >= at.pause:
+            return PAUSED
         if events.size[0] + 2 > events.time_ms.shape[0]:
             return MORE_EVENTS
         if at.chained + chain.shape[1] > chains.server.shape[0]:
@@ -204,8 +210,12 @@ def python_policies(admission: AdmissionPolicy) -> list[str]:
     ]
 
 
-def run_compiled(admission: Any, workload: Workload) -> Records:
+def run_compiled(
+    admission: Any, workload: Workload, progress: Callable[[int], object] | None = None
+) -> Records:
     """Serve a workload by policies that all have kernels.
+
+    ``progress`` is called with the number of requests that have been granted since the last call.
 
     Raises
     ------
@@ -223,9 +233,11 @@ def run_compiled(admission: Any, workload: Workload) -> Records:
         workload.output_tokens,
         workload.cache_tokens,
     )
-    progress = np.zeros(1, dtype=PROGRESS)
-    progress["next_ms"], progress["number"] = workload.arrival_ms[:1].sum().clip(min=0.0), 1
-    at = progress.view(np.recarray)[0]
+    where = np.zeros(1, dtype=PROGRESS)
+    where["next_ms"], where["number"] = workload.arrival_ms[:1].sum().clip(min=0.0), 1
+    step = max(count // TOLD, 1)
+    where["pause"] = count + 1 if progress is None else step
+    at = where.view(np.recarray)[0]
     sessions, events, chains = Sessions.of(count), Events.none(), Chains.none(blocks)
     chain = np.empty((2, blocks), dtype=np.int64)
     queue = np.empty(count if admission.queues else 0, dtype=np.int32)
@@ -248,6 +260,9 @@ def run_compiled(admission: Any, workload: Workload) -> Records:
             events = events.grown()
         elif outcome == MORE_HOLDS:
             context.caches.grow()
+        elif outcome == PAUSED and progress is not None:
+            progress(step)
+            where["pause"] += step
         elif outcome == MORE_CHAINS:
             # As many as the requests to come would need if their chains were a bit longer.
             chained, granted = int(at.chained), int(at.granted)
@@ -262,5 +277,7 @@ def run_compiled(admission: Any, workload: Workload) -> Records:
         servers, processed = chain[:, : at.hops]
         tokens = context.charging.state.kernel(request)
         raise too_long(servers, processed * tokens, context.placement.cache_tokens)
-    server, processed = (column[: int(progress["chained"][0])] for column in chains)
+    if progress is not None:
+        progress(count % step)
+    server, processed = (column[: int(at.chained)] for column in chains)
     return Records.of(workload, sessions, server, processed, "compiled")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bprr.ground.compiled import compiled
 from bprr.ground.performance import max_design_load
 from bprr.ground.registry import Choice
 from bprr.ground.results import REJECTED
@@ -68,27 +68,60 @@ class Usage:
     def of(cls, records: Records, placement: Placement, rate_per_s: float) -> Usage:
         """Usage in a run."""
         swarm, load = placement.swarm, records.workload
-        server = records.chain_server.astype(np.int64)
-        blocks = records.chain_processed.astype(np.float64)
-        request = np.repeat(np.arange(len(load)), np.diff(records.chain_start))
         lasted_ms = float(records.end_ms.max() - load.arrival_ms.min())
         # Per second of the load, not of the run, which lasts until the last request is done.
         span_ms = len(load) / rate_per_s * 1000 if rate_per_s > 0 else lasted_ms
-
-        def summed(amount: FloatArray) -> FloatArray:
-            return np.bincount(server, amount, minlength=swarm.servers).astype(np.float64)
-
-        prefill_ms = swarm.prefill_ms[server] + (
-            swarm.prefill_ms_per_token[server] * load.input_tokens[request]
+        decode_ms, prefill_ms, held = np.zeros((3, swarm.servers))
+        _add_up(
+            records.chain_start,
+            records.chain_server,
+            records.chain_processed,
+            swarm.tau_ms,
+            swarm.prefill_ms,
+            swarm.prefill_ms_per_token,
+            load.input_tokens,
+            load.output_tokens,
+            load.cache_tokens,
+            records.completion_ms,
+            records.wait_ms,
+            decode_ms,
+            prefill_ms,
+            held,
         )
-        held_ms = (records.completion_ms - records.wait_ms)[request]
         capacity = np.maximum(placement.cache_tokens, 1)
         return cls(
-            summed(blocks * swarm.tau_ms[server] * (load.output_tokens[request] - 1)) / span_ms,
-            summed(blocks * prefill_ms) / span_ms,
-            summed(blocks * load.cache_tokens[request] * held_ms) / capacity / lasted_ms,
+            decode_ms / span_ms,
+            prefill_ms / span_ms,
+            held / capacity / lasted_ms,
             float(load.output_tokens.sum()) / lasted_ms * 1000,
         )
+
+
+@compiled
+def _add_up(  # type: ignore[no-untyped-def]
+    chain_start, server, blocks, tau_ms, prefill_ms, prefill_ms_per_token, input_tokens,
+    output_tokens, cache_tokens, completion_ms, wait_ms, decode, prefill, held,
+):  # fmt: skip
+    """Sum what every session asks of the servers on its chain: work (ms), cache (tokens · ms)."""
+    for i in range(completion_ms.shape[0]):
+        for k in range(chain_start[i], chain_start[i + 1]):
+            j = server[k]
+            prompt_ms = prefill_ms[j] + prefill_ms_per_token[j] * input_tokens[i]
+            decode[j] += blocks[k] * tau_ms[j] * (output_tokens[i] - 1)
+            prefill[j] += blocks[k] * prompt_ms
+            held[j] += blocks[k] * cache_tokens[i] * (completion_ms[i] - wait_ms[i])
+
+
+@compiled
+def _fingerprints(client, chain_start, server, blocks, found):  # type: ignore[no-untyped-def]
+    """A number of 64 bits for every client and chain (FNV-1a over whole numbers)."""
+    for i in range(client.shape[0]):
+        mixed = (np.uint64(14695981039346656037) ^ np.uint64(client[i])) * np.uint64(1099511628211)
+        for k in range(chain_start[i], chain_start[i + 1]):
+            hop = (np.uint64(server[k]) << np.uint64(32)) | np.uint64(blocks[k])
+            mixed = (mixed ^ hop) * np.uint64(1099511628211)
+            mixed ^= mixed >> np.uint64(29)
+        found[i] = mixed
 
 
 @dataclass
@@ -251,11 +284,15 @@ def _servers(instance: Instance, placement: Placement) -> list[dict[str, Any]]:
 
 def _chains(records: Records) -> list[dict[str, Any]]:
     """Chains of the first run, the most used first."""
-    used: Counter[tuple[int, tuple[int, ...], tuple[int, ...]]] = Counter()
-    for index, client in enumerate(records.workload.client.tolist()):
-        servers, blocks = records.chain(index)
-        used[client, tuple(servers.tolist()), tuple(blocks.tolist())] += 1
-    return [
-        {"client": client, "servers": list(servers), "blocks": list(blocks), "requests": count}
-        for (client, servers, blocks), count in used.most_common(MOST_CHAINS)
-    ]
+    client = records.workload.client
+    prints = np.empty(len(records), dtype=np.uint64)
+    _fingerprints(
+        client, records.chain_start, records.chain_server, records.chain_processed, prints
+    )
+    _, first, counts = np.unique(prints, return_index=True, return_counts=True)
+    told = []
+    for i in np.lexsort((first, -counts))[:MOST_CHAINS]:
+        servers, blocks = (each.tolist() for each in records.chain(first[i]))
+        whose = {"client": int(client[first[i]]), "servers": servers, "blocks": blocks}
+        told.append({**whose, "requests": int(counts[i])})
+    return told

@@ -8,7 +8,7 @@ from bprr.scenario.demand import PoissonDemand
 from bprr.settings.configuration import Settings
 from bprr.study.points import sweep_points
 
-__all__ = ["about", "requests_of"]
+__all__ = ["about", "length_of", "requests_of"]
 
 # Of a run of everything on two cores of 2.6 GHz.
 START_S, REQUEST_S = 5.0, 5e-5  # of a job: Python and its libraries; every request
@@ -18,27 +18,36 @@ JOB_BYTES, REQUEST_BYTES = 150e3, 2.3
 
 def requests_of(settings: Settings, name: str, topology: str) -> float:
     """Requests that a sweep simulates on a topology: over points, runs, methods and delays."""
-    sweep = settings.sweeps[name]
-    runs = sweep.runs or settings.runs
     return sum(
-        _length(point.scenario.workload) * runs * len(point.methods) * len(point.delays)
+        (length_of(point.scenario.workload) or 1000.0)
+        * settings.runs_of(name)
+        * len(point.methods)
+        * len(point.delays)
         for point in sweep_points(settings, name, topology)
     )
 
 
-def _length(demand: object) -> float:
+def length_of(demand: object) -> float | None:
+    """Requests of a demand in one run, about; of a whole trace nobody knows before it is read."""
     match demand:
         case PoissonDemand(duration_s=float(duration_s)):
             return duration_s * demand.rate_per_s
         case _:
-            return getattr(demand, "requests", None) or 1000.0
+            return getattr(demand, "requests", None)
 
 
 def about(
-    settings: Settings, jobs: int, swept: Iterable[tuple[str, str]], experiments: int, cores: int
+    settings: Settings,
+    jobs: int,
+    swept: Iterable[tuple[tuple[str, str], float]],
+    experiments: int,
+    cores: int,
 ) -> str:
-    """Jobs, minutes and MB of a run with these jobs, sweeps and experiments among them."""
-    requests = sum(requests_of(settings, *pair) for pair in swept)
+    """Jobs, minutes and MB of a run with these jobs; sweeps and experiments are among them.
+
+    ``swept`` are sweeps with their topologies, and which share of their runs.
+    """
+    requests = sum(requests_of(settings, *pair) * share for pair, share in swept)
     seconds = START_S * jobs + REQUEST_S * requests
     seconds += EXPERIMENT_S[settings.offline.scale] * experiments
     size = JOB_BYTES * jobs + REQUEST_BYTES * requests

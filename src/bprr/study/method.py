@@ -13,6 +13,8 @@ from bprr.ground.registry import PLACEMENT, SERVICE, Choice
 from bprr.placement.base import Placement, PlacementProblem
 from bprr.routing.base import RoutingPolicy
 from bprr.scenario.draw import Instance
+from bprr.scenario.workload import Workload
+from bprr.service.base import ServicePolicy
 from bprr.settings.configuration import Method
 from bprr.simulation.engine import Delays, simulate
 from bprr.simulation.records import Records
@@ -66,9 +68,9 @@ class MethodRunner:
             self._loads[counted_ms] = design_load_of(self._instance, counted_ms)
         return self._loads[counted_ms]
 
-    def served(self, placement: Placement) -> NDArray[np.bool_]:
+    def served(self, placement: Placement, workload: Workload | None = None) -> NDArray[np.bool_]:
         """Which requests some chain of a placement has room for; all, if it has for none."""
-        tokens = self._instance.workload.cache_tokens
+        tokens = (self._instance.workload if workload is None else workload).cache_tokens
         longest = longest_session_tokens(
             placement.first_block,
             placement.blocks,
@@ -84,8 +86,11 @@ class MethodRunner:
         allocation_ms: float,
         progress: Callable[[int], object] | None = None,
         watch: Callable[[RoutingPolicy], RoutingPolicy] | None = None,
+        workload: Workload | None = None,
     ) -> tuple[Records, Placement]:
         """Place and simulate one method, with the requests that it has room for (`served`).
+
+        ``workload`` takes the place of the instance's own, for which it is placed all the same.
 
         Raises
         ------
@@ -94,7 +99,8 @@ class MethodRunner:
         """
         scenario = self._instance.scenario
         placement = self.placement(method.placement, allocation_ms)
-        workload, served = self._instance.workload, self.served(placement)
+        workload = self._instance.workload if workload is None else workload
+        served = self.served(placement, workload)
         records = simulate(
             placement,
             workload if served.all() else workload.part(served),
@@ -113,14 +119,23 @@ class MethodRunner:
         self, method: Method, placement: Placement, allocation_ms: float
     ) -> dict[str, float]:
         """What a placement can carry where servers have queues, and if only memory were scarce."""
-        scenario, instance = self._instance.scenario, self._instance
-        delay_ms = scenario.overheads.initial_ms + allocation_ms
-        service = SERVICE.build(method.service or scenario.service, instance.swarm, delay_ms)
-        if service.ends_are_known:
+        if self._service(method, allocation_ms).ends_are_known:
             return {}
-        free = SERVICE.build("independent", instance.swarm, delay_ms)
-        request = instance.design_request
+        free = self._service(method, allocation_ms, "independent")
         return {
-            "capacity_per_s": capacity_per_s(placement, request, service),
-            "memory_capacity_per_s": capacity_per_s(placement, request, free),
+            "capacity_per_s": self.bound_per_s(method, placement, allocation_ms),
+            "memory_capacity_per_s": capacity_per_s(placement, self._instance.design_request, free),
         }
+
+    def bound_per_s(self, method: Method, placement: Placement, allocation_ms: float) -> float:
+        """Most sessions per second on a placement, whatever the routing (`study.capacity`)."""
+        service = self._service(method, allocation_ms)
+        return capacity_per_s(placement, self._instance.design_request, service)
+
+    def _service(
+        self, method: Method, allocation_ms: float, policy: str | None = None
+    ) -> ServicePolicy:
+        scenario = self._instance.scenario
+        delay_ms = scenario.overheads.initial_ms + allocation_ms
+        chosen = policy or method.service or scenario.service
+        return SERVICE.build(chosen, self._instance.swarm, delay_ms)

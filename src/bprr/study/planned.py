@@ -43,13 +43,20 @@ class Planned:
 
 
 def planned_sweep(
-    settings: Settings, name: str, topology: str, path: Path | None = None
+    settings: Settings,
+    name: str,
+    topology: str,
+    path: Path | None = None,
+    runs: int | None = None,
 ) -> Planned:
-    """Table of a sweep on one topology."""
+    """Table of a sweep on one topology; ``runs`` take the place of the sweep's own."""
     pair = (name, topology)
+    key = (planned_sweep, *pair)
+    if key not in settings.derived:
+        data = files_hash(input_files(settings, pair))
+        settings.derived[key] = data, source_hash(*sweep_modules(settings, pair))
     return Planned(
         path or Path(settings.results_dir, "sweeps", f"{name}_{topology}.parquet"),
-        sweep_slice(settings, *pair),
-        files_hash(input_files(settings, pair)),
-        source_hash(*sweep_modules(settings, pair)),
+        sweep_slice(settings, *pair, runs),
+        *settings.derived[key],
     )

@@ -57,8 +57,12 @@ class Slice:
 
     def __init__(self, name: str, content: Mapping[str, Any]) -> None:
         self.name, self.content = name, content
-        self.text = json.dumps(content, indent=1, ensure_ascii=False)
-        self.digest = hashlib.sha256(self.text.encode()).hexdigest()[:16]
+        self.digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+    @property
+    def text(self) -> str:
+        """What is written: for people, and so not what is hashed (to indent takes long)."""
+        return json.dumps(self.content, indent=1, ensure_ascii=False)
 
     def path(self, results_dir: str) -> str:
         """Where it is written."""
@@ -72,9 +76,24 @@ class Slice:
                 unfinished.write_text(self.text, encoding="utf-8")
 
 
-def sweep_slice(settings: Settings, name: str, topology: str) -> Slice:
-    """All that a sweep on one topology reads, and nothing that only figures say."""
-    return sweeps_slice(settings, f"sweep_{name}_{topology}", [(name, topology)])
+def sweep_slice(settings: Settings, name: str, topology: str, runs: int | None = None) -> Slice:
+    """All that a sweep on one topology reads, and nothing that only figures say.
+
+    ``runs`` take the place of the sweep's own: what a part of it is made from does not depend on
+    how many runs come after it.
+    """
+    key = (sweep_slice, name, topology, runs)
+    if key not in settings.derived:
+        whole = f"sweep_{name}_{topology}"
+        if runs is None:
+            made = sweeps_slice(settings, whole, [(name, topology)])
+        else:
+            content = dict(sweep_slice(settings, name, topology).content)
+            content["sweeps"] = {name: {**content["sweeps"][name], "runs": runs}}
+            made = Slice(whole, {**content, "runs": runs})
+        settings.derived[key] = made
+    made = settings.derived[key]
+    return made
 
 
 def sweeps_slice(
@@ -147,7 +166,7 @@ def _sweep_content(
         "set": sweep.set,
         "methods": [each for each in sweep.methods if methods is None or each in methods],
         "delays": settings.variants_of(sweep),
-        "runs": (sweep.runs or settings.runs) if methods is None else 1,
+        "runs": settings.runs_of(name) if methods is None else 1,
     }
 
 
@@ -221,9 +240,18 @@ def input_files(settings: Settings, *pairs: tuple[str, str]) -> list[str]:
     """Files that sweeps read beside their slice: networks, traces, and what is still to be made."""
     files = {path for path in [*settings.device_files, *settings.model_files] if not path.exists()}
     for pair in pairs:
-        for point in sweep_points(settings, *pair):
-            files |= set(point.scenario.files(settings.topology_dir))
+        files |= _read_by(settings, *pair)
     return sorted(map(str, files))
+
+
+def _read_by(settings: Settings, name: str, topology: str) -> set[Path]:
+    key = (_read_by, name, topology)
+    if key not in settings.derived:
+        points = sweep_points(settings, name, topology)
+        files = (point.scenario.files(settings.topology_dir) for point in points)
+        settings.derived[key] = {path for each in files for path in each}
+    read: set[Path] = settings.derived[key]
+    return read
 
 
 def settings_at(path: Path) -> Settings:

@@ -23,9 +23,24 @@ from bprr.simulation.records import Records
 from bprr.study.method import MethodRunner
 from bprr.study.points import SweepPoint, catalogue, sweep_points
 
-__all__ = ["run_sweep", "simulate_point"]
+__all__ = ["Swept", "run_sweep", "simulate_point", "swept"]
+
+# Columns in the order in which they stand, whichever a table has.
+ORDER = (
+    *("x", "servers", "eta", "rate_per_s", "output_tokens", "allocation_delays", "method", "run"),
+    *("requests", "request", "client", "input_tokens", "arrival_ms", "per_token_ms", "ttft_ms"),
+    *("wait_ms", "remaining_per_token_ms", "hops", "attempts", "max_concurrent", "design_load"),
+    *("status", "engine", "capacity_per_s", "memory_capacity_per_s"),
+)
 
 Observer = Callable[[Instance, str, Records, Placement], object]
+
+
+class Swept(NamedTuple):
+    """Requests of a sweep, or of some of its runs, and how many rows each point has."""
+
+    table: pd.DataFrame
+    rows: list[int]
 
 
 def run_sweep(
@@ -50,15 +65,27 @@ def run_sweep(
     DataFrame
         One row per request, as in `simulate_point`, led by ``figure`` and ``topology``.
     """
-    points = sweep_points(settings, name, topology)
-    runs = settings.sweeps[name].runs or settings.runs
-    profiles, parts = catalogue(settings), list[_Part]()
-    for point in points:
-        parts += _simulated(point, profiles, settings.seed, runs, progress)
+    runs = range(settings.runs_of(name))
+    return swept(settings, name, topology, runs, progress).table
+
+
+def swept(
+    settings: Settings,
+    name: str,
+    topology: str,
+    runs: range,
+    progress: Callable[[int], object] | None = None,
+) -> Swept:
+    """Some runs of a sweep, as `run_sweep` has all of them; no run depends on another one."""
+    profiles, parts, rows = catalogue(settings), list[_Part](), list[int]()
+    for point in sweep_points(settings, name, topology):
+        found = list(_simulated(point, profiles, settings.seed, runs, progress))
+        rows.append(sum(part.rows for part in found))
+        parts += found
     table = _table(parts)
     for column, value in (("topology", topology), ("figure", name)):
         table.insert(0, column, pd.Series(value, table.index, dtype="category"))
-    return table
+    return Swept(table, rows)
 
 
 def simulate_point(
@@ -76,7 +103,7 @@ def simulate_point(
     seed, runs : int
         Run r of a seed is the same draw for every method, variant and sweep.
     progress : callable, optional
-        Called with 1 after every run.
+        Called with the number of requests that have been simulated since the last call.
     observe : callable, optional
         Called with the draw, the method's name, records and placement of every simulation.
 
@@ -87,7 +114,8 @@ def simulate_point(
         says why and whose metrics are missing, as do requests longer than the model accepts
         (``rejected``) or than any chain has room for. Columns: see ``data/README.md``.
     """
-    table = _table(list(_simulated(point, profiles, seed, runs, progress, observe)))
+    parts = list(_simulated(point, profiles, seed, range(runs), observe=observe, served=progress))
+    table = _table(parts)
     return table.astype(dict.fromkeys(table.select_dtypes("category"), str))
 
 
@@ -98,16 +126,23 @@ class _Part(NamedTuple):
     columns: Mapping[str, NDArray[Any]]
     outcome: dict[str, Any]
 
+    @property
+    def rows(self) -> int:
+        """One per request; one that says why there is none."""
+        return len(self.columns["request"]) if self.columns else 1
+
 
 def _simulated(
     point: SweepPoint,
     profiles: Catalogue,
     seed: int,
-    runs: int,
-    progress: Callable[[int], object] | None,
+    runs: range,
+    progress: Callable[[int], object] | None = None,
     observe: Observer | None = None,
+    served: Callable[[int], object] | None = None,
 ) -> Iterator[_Part]:
-    for run in range(runs):
+    """Simulations of a point; ``progress`` is called after runs, ``served`` about requests."""
+    for run in runs:
         instance = draw(point.scenario, profiles, seed, run)
         runner, workload = MethodRunner(instance), instance.workload
         drawn: dict[str, Any] = {
@@ -124,7 +159,7 @@ def _simulated(
                 refused = instance.rejected
                 rejected = [] if refused is None else [_rejected(refused, shared, len(workload))]
                 try:
-                    records, placement = runner.run(method, allocation_ms[name])
+                    records, placement = runner.run(method, allocation_ms[name], served)
                 except InfeasibleError as error:
                     yield _Part(shared, {}, {"status": str(error)})
                     yield from rejected
@@ -141,9 +176,9 @@ def _simulated(
                 }
                 columns = records.columns()
                 if len(records) < len(workload):
-                    served = runner.served(placement)
-                    columns["request"] = np.flatnonzero(served)
-                    rejected.append(_rejected(workload.part(~served), shared, ~served))
+                    fits = runner.served(placement)
+                    columns["request"] = np.flatnonzero(fits)
+                    rejected.append(_rejected(workload.part(~fits), shared, ~fits))
                 yield _Part(shared, columns, outcome)
                 yield from rejected
         if progress is not None:
@@ -171,13 +206,10 @@ def _rejected(requests: Workload, shared: dict[str, Any], which: int | NDArray[n
 
 
 def _table(parts: Sequence[_Part]) -> pd.DataFrame:
-    """One row per request of each part, and one of a part without any."""
-    rows = np.array([len(part.columns["request"]) if part.columns else 1 for part in parts])
-    names = dict.fromkeys(
-        name for place in zip(*parts, strict=True) for group in place for name in group
-    )
+    rows = np.array([part.rows for part in parts])
+    names = {name for part in parts for group in part for name in group}
     table: dict[str, Any] = {}
-    for name in names:
+    for name in sorted(names, key=ORDER.index):
         if any(name in part.columns for part in parts):
             missing = (
                 np.full(count, part.shared.get(name, np.nan))

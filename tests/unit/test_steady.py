@@ -1,0 +1,112 @@
+"""Batch means, and the load that a method carries for good."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bprr.commands.main import main
+from bprr.ground.errors import InputError
+from bprr.scenario.draw import draw
+from bprr.study.points import catalogue
+from bprr.study.single import single_point
+from bprr.study.steady import SteadyStates, batch_interval, carried_per_s
+
+
+def test_the_interval_of_independent_values_covers_their_mean():
+    rng = np.random.default_rng(1)
+    found = [batch_interval(rng.exponential(2.0, 5_000)) for _ in range(400)]
+    covered = [abs(mean - 2.0) <= half * mean for mean, half in found]
+    assert 0.93 <= np.mean(covered) <= 0.99
+
+
+def test_the_warm_up_is_left_out():
+    values = np.r_[np.full(200, 1e9), np.random.default_rng(1).normal(5.0, 0.1, 800)]
+    mean, half = batch_interval(values)
+    assert mean == pytest.approx(5.0, rel=1e-2)
+    assert half < 0.01
+
+
+def test_batches_that_depend_on_each_other_widen_the_interval():
+    rng, noise = np.random.default_rng(1), np.random.default_rng(2).normal(0, 1, 20_000)
+    walk = [0.0]
+    for step in noise:
+        walk.append(0.999 * walk[-1] + step)
+    slow = 200 + np.array(walk)
+    mixed = rng.permutation(slow)
+    assert batch_interval(slow)[1] > 10 * batch_interval(mixed)[1]
+    assert batch_interval(np.linspace(1, 2, 1_000))[1] > 0.2
+    assert batch_interval(np.ones(30))[1] == np.inf  # too few
+    assert batch_interval(np.ones(1_000)) == (1.0, 0.0)
+
+
+def states(settings, method, *, least=32_000, most=64_000, **overrides):
+    keys = {key.replace("__", "."): value for key, value in overrides.items()}
+    point = single_point(settings, "scattered", keys, [method])
+    profiles = catalogue(settings)
+    instance = draw(point.scenario, profiles, settings.seed, 0)
+    return SteadyStates(
+        instance, profiles, settings.seed, 0, point.methods[method], 0.0,
+        least_requests=least, most_requests=most,
+    )  # fmt: skip
+
+
+def test_states_of_a_method_by_its_load(configuration):
+    proposed = states(configuration, "proposed")
+    light = proposed.at(0.1 * proposed.bound_per_s)
+    assert light.state == "stable"
+    assert light.half_width <= 0.02
+    assert light.requests >= 32_000
+    assert proposed.at(1.1 * proposed.bound_per_s).state == "overloaded"
+    assert proposed.at(0.95 * proposed.bound_per_s).state == "backlogged"
+
+
+def test_a_short_run_near_capacity_proves_nothing(configuration):
+    """8,000 sessions pass as if the swarm were idle; then a backlog comes and stays."""
+    rate_per_s = 0.46
+    short = states(configuration, "proposed", least=2_000, most=8_000).at(rate_per_s)
+    assert short.state == "stable"
+    assert short.half_width < 0.02
+    assert states(configuration, "proposed", most=8_000).at(rate_per_s).state == "undecided"
+    assert states(configuration, "proposed").at(rate_per_s).state == "backlogged"
+
+
+def test_the_placement_is_that_of_the_scenarios_rate(configuration):
+    planned = states(configuration, "proposed")
+    before = planned.placement.blocks.tolist()
+    planned.at(0.05)
+    assert planned.placement.blocks.tolist() == before
+    scarce = states(configuration, "proposed", workload__rate_per_s=0.01)
+    assert scarce.placement.blocks.tolist() != before
+
+
+@pytest.mark.parametrize("method", ["petals", "proposed"])
+def test_bisection_ends_between_two_states(configuration, method):
+    found = carried_per_s(states(configuration, method), within=0.1)
+    assert 0 < found.most_stable_per_s < found.least_unstable_per_s <= found.bound_per_s
+    assert found.least_unstable_per_s - found.most_stable_per_s <= 0.1 * found.least_unstable_per_s
+    by_rate = {each.rate_per_s: each.state for each in found.tried}
+    assert by_rate[found.most_stable_per_s] == "stable"
+
+
+def test_the_command_tells_and_refuses(at_root, capsys, tmp_path):
+    few = ["--least-requests", "4000", "--most-requests", "8000", "--within", "0.3"]
+    assert main(["capacity", "scattered", "--method", "proposed", "--json", *few]) == 0
+    told = json.loads(capsys.readouterr().out)["proposed"]
+    assert told["most_stable_per_s"] < told["least_unstable_per_s"] <= told["bound_per_s"]
+    assert main(["capacity", "scattered", "--set", "fleet.servers=2", *few]) == 0
+    assert "not enough GPU memory" in capsys.readouterr().out
+    (tmp_path / "trace.csv").write_text("timestamp,input_tokens,output_tokens\n1,2,3\n2,2,3\n")
+    trace = f"workload={{kind: trace, file: {tmp_path / 'trace.csv'}}}"
+    assert main(["capacity", "scattered", "--set", trace, *few]) == 2
+    assert "poisson" in capsys.readouterr().err
+
+
+def test_a_trace_has_no_rate_to_vary(configuration, tmp_path):
+    (tmp_path / "trace.csv").write_text("timestamp,input_tokens,output_tokens\n1,2,3\n2,2,3\n")
+    with pytest.raises(InputError, match="poisson"):
+        states(
+            configuration,
+            "proposed",
+            workload={"kind": "trace", "file": str(tmp_path / "trace.csv")},
+        )
