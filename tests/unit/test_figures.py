@@ -11,7 +11,7 @@ from matplotlib.colors import same_color
 from bprr.figures import style
 from bprr.figures.caption import StudyCaption, Variant, read_caption
 from bprr.figures.decomposition import draw_decomposition, plot_decomposition
-from bprr.figures.from_settings import caption_slice, study_caption
+from bprr.figures.from_settings import caption_slice, other_tables, study_caption
 from bprr.figures.headline import draw_headline, headline_table, plot_headline, summary_table
 from bprr.figures.means import asked_means
 from bprr.figures.published import artefact_means, published_results
@@ -369,10 +369,11 @@ def test_caption_holds_no_more_than_is_said(settings, study, tmp_path):
     assert shared.topologies == study.topologies
     assert "350000" not in study_caption(settings, ["fig7"]).model_dump_json()
 
-    made = caption_slice(settings, "caption_study", list(settings.sweeps))
+    made = caption_slice(settings, "caption_study", settings.sweeps, tables=other_tables(settings))
     path = tmp_path / "caption.json"
     path.write_text(made.text, encoding="utf-8")
-    assert read_caption(path).model_dump() == study.model_dump()
+    asked = study_caption(settings, tables=other_tables(settings))
+    assert read_caption(path).model_dump() == asked.model_dump()
     for text in ('{"sweeps": []}', "[]", "{"):
         path.write_text(text)
         with pytest.raises(BprrError, match=r"caption\.json"):

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 import pandas as pd
 
 from bprr.ground.request import Request, Route
+from bprr.ground.source import source_hash
+from bprr.ground.storage import files_hash
 from bprr.routing.base import RoutingPolicy
 from bprr.scenario.draw import Instance, draw
 from bprr.settings.configuration import Method, Settings
 from bprr.study.method import MethodRunner
+from bprr.study.planned import Planned
 from bprr.study.points import catalogue, sweep_points
+from bprr.study.slices import input_files, sweep_modules, sweeps_slice
 
-__all__ = ["SETTINGS_TIMED", "running_times", "timed_methods"]
+__all__ = ["SETTINGS_TIMED", "planned_times", "running_times", "timed_methods"]
 
+REPEATS = 20
 # Setting of Table VIII: the sweep and topology whose last point (largest λ and l_max) is timed.
 SETTINGS_TIMED = {
     "clustered": ("table3", "cluster0"),
@@ -30,7 +36,18 @@ def timed_methods(settings: Settings) -> tuple[str, str]:
     return settings.compared.baseline, settings.compared.method
 
 
-def running_times(settings: Settings, repeats: int = 20) -> pd.DataFrame:
+def planned_times(settings: Settings) -> Planned:
+    """Table of the running times."""
+    pairs, methods = list(SETTINGS_TIMED.values()), timed_methods(settings)
+    return Planned(
+        Path(settings.results_dir, "timing", "table8.parquet"),
+        sweeps_slice(settings, "running_times", pairs, methods),
+        files_hash(input_files(settings, *pairs)),
+        source_hash(*sweep_modules(settings, *pairs, methods=methods), "bprr.study.timing"),
+    )
+
+
+def running_times(settings: Settings, repeats: int = REPEATS) -> pd.DataFrame:
     """Time placement and routing of the compared methods.
 
     Every repeat is a draw of its own; compiled kernels are warm. The choice of the design load
