@@ -4,7 +4,9 @@
 
 Survivors are shown as changes; some are equivalent to the source, the others are holes. Changes are
 drawn uniformly over all places, by a seed. Tests run in a copy of the project, in processes forked
-from one that has the libraries loaded.
+from one that has the libraries loaded: first those that name the changed module, quick ones first,
+then the others of its room. What was found is kept in `.mutants/`: a run that was broken off goes
+on where it was, and a survivor is tried again once there are other tests.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import hashlib
 import importlib
+import json
 import os
 import random
 import shutil
@@ -29,6 +33,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+NOTES = ROOT / ".mutants/notes.jsonl"
 COPIED = ("src", "tests", "config", "data", "docs", "workflow", "profiles", "benchmarks",
           "Snakefile", "Makefile", "README.md", "CONTRIBUTING.md", "claims.yaml",
           "discrepancies.yaml", "pyproject.toml", "requirements.lock")  # fmt: skip
@@ -55,12 +60,18 @@ TESTS = {
     "offline": "unit/offline_verify unit/offline_slices unit/offline_backends unit/offline_figures"
     " unit/offline_optimum property/offline_agreement property/offline_bounds",
     "fit": "unit/fit unit/fit_command",
-    "study": "unit/summary unit/runs unit/slices property/sweeps unit/measures golden/golden"
-    " unit/policy_options workflow/odd_places unit/door golden/artefact_sweeps unit/api",
-    "figures": "unit/figures unit/offline_figures unit/fit",
-    "report": "unit/measures unit/scorecard workflow/report unit/docs property/mutations",
+    "study": "unit/status unit/summary unit/runs unit/slices property/sweeps unit/measures"
+    " golden/golden unit/policy_options workflow/odd_places unit/door golden/artefact_sweeps"
+    " unit/api",
+    "figures": "golden/pictures unit/figures unit/offline_figures unit/fit unit/tables_found",
+    "report": "unit/measures unit/scorecard workflow/report unit/docs property/mutations"
+    " unit/status unit/tables_found",
     "commands": "unit/door unit/fit_command unit/offline_slices unit/policy_options unit/reading"
-    " workflow/odd_places unit/bad_input unit/api unit/offline_optimum",
+    " workflow/odd_places unit/bad_input unit/api unit/offline_optimum unit/status unit/told",
+    "wan": "unit/wan",
+    "forwarding": "unit/wan",
+    "window": "unit/wan",
+    "speculation": "unit/wan",
 }
 LONGEST_S, TIMES_AS_LONG = 60, 10  # that tests may take, beside what they take without a change
 
@@ -178,14 +189,47 @@ def texts() -> dict[str, str]:
     return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in sorted(paths)}
 
 
-def tests_of(mutant: Mutant) -> set[str]:
-    """Tests that name a module or run its command, and those of its room."""
+def tests_of(mutant: Mutant) -> tuple[set[str], set[str]]:
+    """Tests that name a module or run its command, and the others of its room."""
     stem = mutant.path.stem
     named = f"bprr.{'.'.join(mutant.path.with_suffix('').parts)} "
     if mutant.room == "commands":
         named = f'"{stem.replace("_", "-")}"'
+    narrow = {test for test, text in texts().items() if named in text}
     room = {f"tests/{name.replace('/', '/test_')}.py" for name in TESTS[mutant.room].split()}
-    return {test for test, text in texts().items() if named in text or test in room}
+    return narrow, room - narrow
+
+
+class Notes:
+    """What earlier runs found: texts by what they are about, the last of each counts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        self.found: dict[str, str | float] = dict(map(json.loads, lines))
+
+    def write(self, key: str, value: str | float) -> None:
+        self.found[key] = value
+        self.path.parent.mkdir(exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps([key, value]) + "\n")
+
+
+def digest(*contents: str) -> str:
+    return hashlib.sha256("\0".join(contents).encode()).hexdigest()[:16]
+
+
+def note_of(test: str) -> str:
+    """Seconds that a test takes are noted under this."""
+    return f"{test} {digest(texts()[test])}"
+
+
+def notes_of(mutant: Mutant) -> tuple[str, str]:
+    """A change that is noticed is noted under the first; one that survives some tests the other."""
+    source = digest((ROOT / "src/bprr" / mutant.path).read_text(encoding="utf-8"))
+    place = f"{mutant.path} {source} {mutant.start}-{mutant.end} {mutant.after}"
+    tests = sorted(set().union(*tests_of(mutant)))
+    return place, f"{place} {digest(*map(note_of, tests))}"
 
 
 def tried(folder: Path, tests: list[str], seconds: float) -> str:
@@ -244,15 +288,27 @@ def clean(test: str) -> float | None:
     )
 
 
-def outcome(mutant: Mutant, tests: list[str], seconds: float) -> tuple[Mutant, str]:
+def outcome(mutant: Mutant, stages: list[list[str]], seconds: list[float]) -> tuple[Mutant, str]:
     path = FOLDER / "src/bprr" / mutant.path
     source, dates = path.read_bytes(), path.stat()
     try:
         path.write_bytes(mutant.of(source))
-        return mutant, tried(FOLDER, tests, LONGEST_S + TIMES_AS_LONG * seconds)
+        for tests, usual in zip(stages, seconds, strict=True):
+            word = tried(FOLDER, tests, LONGEST_S + TIMES_AS_LONG * usual)
+            if word != "passed":
+                return mutant, word
+        return mutant, "passed"
     finally:
         path.write_bytes(source)
         os.utime(path, ns=(dates.st_atime_ns, dates.st_mtime_ns))
+
+
+def interval(successes: int, number: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval of a share, 95 %."""
+    share = successes / number
+    middle = share + z * z / (2 * number)
+    half = z * ((share * (1 - share) + z * z / (4 * number)) / number) ** 0.5
+    return (middle - half) / (1 + z * z / number), (middle + half) / (1 + z * z / number)
 
 
 def main() -> int:
@@ -267,28 +323,53 @@ def main() -> int:
     known = [m for m in all_mutants() if str(m.path).startswith(arguments.below)]
     chosen = random.Random(arguments.seed).sample(known, min(arguments.number, len(known)))
     chosen.sort(key=lambda mutant: (mutant.room, mutant.path))
-    wanted = sorted({test for mutant in chosen for test in tests_of(mutant)})
     print(f"{len(chosen)} of {len(known)} changes, seed {arguments.seed}", flush=True)
+    notes = Notes(NOTES)
     rooms: dict[str, list[bool]] = defaultdict(list)
+
+    def counted(mutant: Mutant, word: str) -> None:
+        rooms[mutant.room].append(word == "passed")
+        if word != "failed":  # an endless loop, or a busy machine
+            print(f"{'survives' if word == 'passed' else word} {mutant}", flush=True)
+
+    new = []
+    for mutant in chosen:
+        words = [notes.found.get(note) for note in notes_of(mutant)]
+        word = next((word for word in words if isinstance(word, str)), None)
+        if word is None:
+            new.append(mutant)
+        else:
+            counted(mutant, word)
+    print(f"{len(new)} of them not yet tried", flush=True)
+    wanted = sorted({test for mutant in new for test in set().union(*tests_of(mutant))})
     with (
         tempfile.TemporaryDirectory() as parent,
         ProcessPoolExecutor(
             arguments.at_once, get_context("spawn"), start_worker, (parent,)
         ) as pool,
     ):
-        seconds = dict(zip(wanted, pool.map(clean, wanted), strict=True))
-        for test in [test for test, taken in seconds.items() if taken is None]:
-            print(f"left out, for it fails without a change: {test}", flush=True)
-            del seconds[test]
-        # The quick ones first.
-        jobs = [(m, sorted(seconds.keys() & tests_of(m), key=seconds.__getitem__)) for m in chosen]
-        jobs = [(m, tests, sum(map(seconds.__getitem__, tests))) for m, tests in jobs]
+        untimed = [test for test in wanted if note_of(test) not in notes.found]
+        for test, taken in zip(untimed, pool.map(clean, untimed), strict=True):
+            if taken is None:
+                print(f"left out, for it fails without a change: {test}", flush=True)
+            else:
+                notes.write(note_of(test), taken)
+        seconds: dict[str, float] = {}
+        for test in wanted:
+            if isinstance(taken := notes.found.get(note_of(test)), float):
+                seconds[test] = taken
+        jobs = []
+        for mutant in new:
+            stages = [sorted(part & seconds.keys(), key=seconds.__getitem__)
+                      for part in tests_of(mutant)]  # fmt: skip
+            stages = [tests for tests in stages if tests]
+            jobs.append((mutant, stages, [sum(map(seconds.__getitem__, part)) for part in stages]))
         try:
             for done in as_completed([pool.submit(outcome, *job) for job in jobs]):
                 mutant, word = done.result()
-                rooms[mutant.room].append(word == "passed")
-                if word != "failed":  # an endless loop, or a busy machine
-                    print(f"{'survives' if word == 'passed' else word} {mutant}", flush=True)
+                noticed, survived = notes_of(mutant)
+                notes.write(survived if word == "passed" else noticed, word)
+                counted(mutant, word)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             print("interrupted; so far:")
@@ -296,7 +377,11 @@ def main() -> int:
         killed = len(outcomes) - sum(outcomes)
         print(f"{room:<12} {killed:>3} of {len(outcomes):>3} noticed")
     alive = [outcome for outcomes in rooms.values() for outcome in outcomes]
-    print(f"{'all':<12} {len(alive) - sum(alive):>3} of {len(alive):>3} noticed")
+    killed = len(alive) - sum(alive)
+    if alive:
+        low, high = interval(killed, len(alive))
+        print(f"{'all':<12} {killed:>3} of {len(alive):>3} noticed, {killed / len(alive):.1%}"
+              f" [{low:.1%}, {high:.1%}]")  # fmt: skip
     return 0
 
 
