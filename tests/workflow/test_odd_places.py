@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,10 +41,12 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return draw(folder, folder)
 
 
-def draw(folder: Path, where: Path, *arguments: str, **environment: str) -> dict[str, bytes]:
+def draw(
+    folder: Path, where: Path, *arguments: str, python: str = sys.executable, **environment: str
+) -> dict[str, bytes]:
     (folder / "tiny.yaml").write_text(TINY, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments, "--cores", "1", f"{FIGURE}.pdf",
+        [python, "-m", "snakemake", *arguments, "--cores", "1", f"{FIGURE}.pdf",
          "--configfile", folder / "tiny.yaml"],
         cwd=where, env={**os.environ, **environment}, capture_output=True, encoding="utf-8",
         errors="replace", timeout=300, check=False,
@@ -66,6 +69,49 @@ def test_a_figure_is_the_same_in_an_odd_place(tmp_path: Path, drawn: dict[str, b
         PATH=f"{without_git.parent}{os.pathsep}{os.environ['PATH']}",
     )  # fmt: skip
     assert odd == drawn
+
+
+@pytest.fixture
+def latin_1(tmp_path: Path) -> dict[str, str]:
+    """Environment of a locale whose texts are Latin-1, made where the machine has none."""
+    locale = tmp_path / "locales/en_US.ISO-8859-1"
+    locale.parent.mkdir()
+    if shutil.which("localedef") is None:
+        pytest.skip("no localedef here to make a Latin-1 locale")
+    subprocess.run(
+        ["localedef", "--no-archive", "-i", "en_US", "-f", "ISO-8859-1", locale],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    environment = {
+        "LC_ALL": locale.name, "LOCPATH": str(locale.parent), "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+    }  # fmt: skip
+    encoding = subprocess.run(
+        [sys.executable, "-c", "import locale; print(locale.getpreferredencoding())"],
+        env={**os.environ, **environment}, capture_output=True, encoding="utf-8", check=True,
+    ).stdout.strip()  # fmt: skip
+    if encoding != "ISO-8859-1":
+        pytest.skip(f"localedef makes no Latin-1 locale here but {encoding}")
+    return environment
+
+
+def test_a_figure_is_the_same_where_texts_are_latin_1(
+    tmp_path: Path, drawn: dict[str, bytes], latin_1: dict[str, str]
+) -> None:
+    folder = copied(tmp_path / "my thesis (O'Brien)", linked=("src",))
+    assert draw(folder, folder, **latin_1) == drawn
+
+
+OTHER_PYTHON = ROOT / ".other-venv/bin/python"
+
+
+@pytest.mark.skipif(not OTHER_PYTHON.exists(), reason="no other Python here: make other-python")
+def test_a_figure_is_the_same_under_another_python(tmp_path: Path, drawn: dict[str, bytes]) -> None:
+    folder = copied(tmp_path / "plain", linked=("src",))
+    version = [sys.executable, str(OTHER_PYTHON)]
+    one, other = (subprocess.check_output([each, "--version"]) for each in version)
+    assert one != other
+    assert draw(folder, folder, python=str(OTHER_PYTHON)) == drawn
 
 
 def test_another_working_folder_is_refused_with_the_remedy(finished: House, tmp_path: Path) -> None:
