@@ -47,22 +47,24 @@ TESTS = {
     "ground": "unit/performance unit/records property/caches unit/reading unit/source"
     " unit/bad_input unit/measures unit/policy_options golden/golden"
     " property/routing property/simulation unit/engines property/mutations",
-    "settings": "unit/overlays unit/policy_options unit/bad_input unit/reading unit/slices",
+    "settings": "unit/models unit/overlays unit/policy_options unit/bad_input unit/reading"
+    " unit/slices",
     "scenario": "unit/scenario unit/network unit/workload unit/traces unit/networks_of_others"
     " unit/bad_input golden/golden unit/reading property/mutations",
     "placement": "unit/placements property/placement golden/golden unit/policy_options"
-    " unit/performance",
-    "routing": "property/routing golden/golden property/simulation unit/engines",
+    " unit/performance unit/new_policies unit/petals_shipped",
+    "routing": "property/routing golden/golden property/simulation unit/engines unit/new_policies"
+    " unit/petals_shipped",
     "simulation": "unit/records unit/back_off unit/runs property/simulation golden/golden"
-    " unit/engines unit/summary property/caches",
-    "service": "property/service unit/engines unit/runs property/simulation unit/policy_options"
-    " golden/golden",
+    " unit/engines unit/summary property/caches unit/petals_shipped unit/new_policies",
+    "service": "golden/service_models unit/service_models property/service unit/engines unit/runs"
+    " property/simulation unit/policy_options golden/golden",
     "offline": "unit/offline_verify unit/offline_slices unit/offline_backends unit/offline_figures"
     " unit/offline_optimum property/offline_agreement property/offline_bounds",
     "fit": "unit/fit unit/fit_command",
-    "study": "unit/status unit/summary unit/runs unit/slices property/sweeps unit/measures"
-    " golden/golden unit/policy_options workflow/odd_places unit/door golden/artefact_sweeps"
-    " unit/api",
+    "study": "unit/status unit/told unit/capacity unit/summary unit/runs unit/slices"
+    " unit/measures property/sweeps golden/golden unit/policy_options workflow/odd_places unit/door"
+    " golden/artefact_sweeps unit/api",
     "figures": "golden/pictures unit/figures unit/offline_figures unit/fit unit/tables_found",
     "report": "unit/measures unit/scorecard workflow/report unit/docs property/mutations"
     " unit/status unit/tables_found",
