@@ -42,6 +42,7 @@ from bprr.figures.tables_found import (
     gains_by_network,
 )
 from bprr.figures.wan_swarms import draw_wan_swarms
+from bprr.report.findings import finding
 from bprr.study.summary import run_means
 from bprr.study.swarm_view import SwarmView
 
@@ -218,7 +219,7 @@ def decomposition() -> Shown:
                                    ("delays", -0.2, 0.45)]
     ]  # fmt: skip
     table = pd.DataFrame(rows)
-    return draw_decomposition(table, STUDY), table.head(1), ""
+    return draw_decomposition(table, STUDY), table, ""
 
 
 CELLS = {0.0: (9, 0.1, 64), 1.0: (9, 0.5, 64), 2.0: (9, 0.5, 128)}
@@ -483,7 +484,7 @@ def fit() -> Shown:
         verdicts=[SimpleNamespace(statement=f"it is {holds}", holds=holds)
                   for holds in (True, False, None, False)],
     )  # fmt: skip
-    return draw_fit("A device", about, points), points.head(2), ""
+    return draw_fit("A device", about, points), points, ""
 
 
 @exhibit
@@ -516,11 +517,25 @@ def wan_swarms() -> Shown:
     return draw_wan_swarms(table), table, ""
 
 
+# As which the report says what the exhibit shows.
+IN_REPORT = {
+    "sweep_over_servers": "fig7_abovenet",
+    "sweep_on_a_logarithmic_axis_with_a_method_that_never_runs": "mine_abovenet",
+    "headline_with_the_answer": "headline",
+    "offline_bound": "offline_theorem_2",
+    "offline_race": "offline_solver_race",
+    "offline_stopping": "offline_relaxed_stopping",
+    "fit": "fit_invented",
+}
+SHORT = 40  # rows of numbers; of more the picture tells enough
+
+
 def record(name: str) -> str:
     figure, table, text = EXHIBITS[name]()
-    numbers = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    said = finding(IN_REPORT.get(name, name), table, STUDY)
+    numbers = table.head(SHORT).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     lines: Iterator[str] = told(figure) if figure else iter(())
-    return "\n".join([*lines, *filter(None, [text]), numbers])
+    return "\n".join([*lines, *filter(None, [text, said and f"report: {said}"]), numbers])
 
 
 @pytest.mark.parametrize("name", EXHIBITS)
