@@ -241,6 +241,21 @@ def test_without_a_home_caches_go_beside_the_project(made: Path, home: str) -> N
     assert (made / "home").read_text(encoding="utf-8") == str(made)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        (("RUN=mine",), "--config run=mine"),
+        (("RUN=mine", "ARGS=--config runs=100"), "--config runs=100 run=mine"),
+        (("RUN=mine", "ARGS=--until figures"), "--until figures --config run=mine"),
+        ((), ""),
+    ],
+)
+def test_a_run_under_a_name(made: Path, arguments: tuple[str, ...], asked: str) -> None:
+    (made / ".venv/.installed").write_text(f"{made}\n", encoding="utf-8")
+    (line,) = [line for line in make(made, "reproduce", *arguments) if "snakemake" in line]
+    assert line.split() == f"-m snakemake --cores all {asked}".split()
+
+
 def test_clean_deletes_what_it_names_and_nothing_else(made: Path) -> None:
     subprocess.run(["git", "init", "-q", made.parent], check=True)  # a repository of the user's
     kept = [
