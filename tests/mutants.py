@@ -19,11 +19,11 @@ import importlib
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -31,6 +31,8 @@ from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 NOTES = ROOT / ".mutants/notes.jsonl"
@@ -75,7 +77,7 @@ TESTS = {
     "window": "unit/wan",
     "speculation": "unit/wan",
 }
-LONGEST_S, TIMES_AS_LONG = 60, 10  # that tests may take, beside what they take without a change
+LONGEST_S = 200.0  # that a test may take, on a busy machine
 
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
@@ -208,9 +210,9 @@ class Notes:
     def __init__(self, path: Path) -> None:
         self.path = path
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        self.found: dict[str, str | float] = dict(map(json.loads, lines))
+        self.found: dict[str, str] = dict(map(json.loads, lines))
 
-    def write(self, key: str, value: str | float) -> None:
+    def write(self, key: str, value: str) -> None:
         self.found[key] = value
         self.path.parent.mkdir(exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
@@ -221,9 +223,10 @@ def digest(*contents: str) -> str:
     return hashlib.sha256("\0".join(contents).encode()).hexdigest()[:16]
 
 
-def note_of(test: str) -> str:
-    """Seconds that a test takes are noted under this."""
-    return f"{test} {digest(texts()[test])}"
+def likely_length(test: str) -> tuple[int, int]:
+    """Rank of a test file by the time that it may take."""
+    folders = ("unit", "golden", "property", "workflow")
+    return folders.index(Path(test).parent.name), len(texts()[test])
 
 
 def notes_of(mutant: Mutant) -> tuple[str, str]:
@@ -231,11 +234,29 @@ def notes_of(mutant: Mutant) -> tuple[str, str]:
     source = digest((ROOT / "src/bprr" / mutant.path).read_text(encoding="utf-8"))
     place = f"{mutant.path} {source} {mutant.start}-{mutant.end} {mutant.after}"
     tests = sorted(set().union(*tests_of(mutant)))
-    return place, f"{place} {digest(*map(note_of, tests))}"
+    return place, f"{place} {digest(*(f'{test} {texts()[test]}' for test in tests))}"
 
 
-def tried(folder: Path, tests: list[str], seconds: float) -> str:
-    """``passed``, ``failed`` or ``late``: what tests say in a folder, in a process of their own."""
+class Teller:
+    """Tells another process which test runs, and which one fails."""
+
+    def __init__(self, pipe: int) -> None:
+        self.pipe = pipe
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        os.write(self.pipe, b"runs\n")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.pytest_collectreport(report)
+
+    def pytest_collectreport(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if report.failed:
+            os.write(self.pipe, f"{report.nodeid}\n".encode())
+
+
+def tried(folder: Path, *arguments: str) -> tuple[str, str]:
+    """``passed``, ``failed`` and by which test, or ``late``: in a process of its own."""
+    told, pipe = os.pipe()
     child = os.fork()
     if child == 0:
         os.setsid()
@@ -245,18 +266,20 @@ def tried(folder: Path, tests: list[str], seconds: float) -> str:
         os.dup2(devnull, 2)
         sys.path.insert(0, str(folder / "src"))
         os.environ["PYTHONPATH"] = str(folder / "src")
-        import pytest
-
-        os._exit(int(pytest.main(["-qx", "-p", "no:cacheprovider", "-p", "no:xdist", *tests])))
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return "passed" if os.waitstatus_to_exitcode(status) == 0 else "failed"
-        time.sleep(0.05)
+        options = ["-qx", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments]
+        os._exit(int(pytest.main(options, plugins=[Teller(pipe)])))
+    os.close(pipe)
+    with open(told, "rb", buffering=0) as lines:
+        failed = ""
+        while select.select([lines], [], [], LONGEST_S)[0]:
+            if not (words := lines.read(1 << 16).decode(errors="replace")):
+                _, status = os.waitpid(child, 0)
+                passed = os.waitstatus_to_exitcode(status) in (0, 5)  # 5: nothing was left to run
+                return ("passed", "") if passed else ("failed", failed)
+            failed = next((word for word in words.splitlines() if word != "runs"), failed)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return "late"
+    return "late", ""
 
 
 def copied(folder: Path) -> Path:
@@ -280,29 +303,41 @@ def start_worker(parent: str) -> None:
         importlib.import_module(module)
 
 
-def clean(test: str) -> float | None:
-    """Seconds that a test takes without any change; None if it fails."""
-    start = time.monotonic()
-    return (
-        time.monotonic() - start
-        if tried(FOLDER, [test], TIMES_AS_LONG * LONGEST_S) == "passed"
-        else None
-    )
+# Tests that failed of a change: whether they pass without any.
+SOUND: dict[str, bool] = {}
 
 
-def outcome(mutant: Mutant, stages: list[list[str]], seconds: list[float]) -> tuple[Mutant, str]:
+def outcome(mutant: Mutant, stages: list[list[str]]) -> tuple[Mutant, str]:
     path = FOLDER / "src/bprr" / mutant.path
     source, dates = path.read_bytes(), path.stat()
-    try:
-        path.write_bytes(mutant.of(source))
-        for tests, usual in zip(stages, seconds, strict=True):
-            word = tried(FOLDER, tests, LONGEST_S + TIMES_AS_LONG * usual)
-            if word != "passed":
-                return mutant, word
-        return mutant, "passed"
-    finally:
+
+    def put_back() -> None:
         path.write_bytes(source)
         os.utime(path, ns=(dates.st_atime_ns, dates.st_mtime_ns))
+
+    for tests in stages:
+        while True:
+            broken = [f"--deselect={test}" for test, sound in SOUND.items() if not sound]
+            try:
+                path.write_bytes(mutant.of(source))
+                word, test = tried(FOLDER, *broken, *tests)
+            finally:
+                put_back()
+            if word == "failed" and test and not is_sound(test):
+                continue  # without it
+            break
+        if word != "passed":
+            return mutant, word
+    return mutant, "passed"
+
+
+def is_sound(test: str) -> bool:
+    if test not in SOUND:
+        whole = [] if "::" in test else ["--collect-only"]  # a file that cannot be imported
+        SOUND[test] = tried(FOLDER, *whole, test)[0] == "passed"
+        if not SOUND[test]:
+            print(f"left out, for it fails without a change: {test}", flush=True)
+    return SOUND[test]
 
 
 def interval(successes: int, number: int, z: float = 1.96) -> tuple[float, float]:
@@ -324,7 +359,6 @@ def main() -> int:
 
     known = [m for m in all_mutants() if str(m.path).startswith(arguments.below)]
     chosen = random.Random(arguments.seed).sample(known, min(arguments.number, len(known)))
-    chosen.sort(key=lambda mutant: (mutant.room, mutant.path))
     print(f"{len(chosen)} of {len(known)} changes, seed {arguments.seed}", flush=True)
     notes = Notes(NOTES)
     rooms: dict[str, list[bool]] = defaultdict(list)
@@ -337,35 +371,23 @@ def main() -> int:
     new = []
     for mutant in chosen:
         words = [notes.found.get(note) for note in notes_of(mutant)]
-        word = next((word for word in words if isinstance(word, str)), None)
+        word = next(filter(None, words), None)
         if word is None:
             new.append(mutant)
         else:
             counted(mutant, word)
     print(f"{len(new)} of them not yet tried", flush=True)
-    wanted = sorted({test for mutant in new for test in set().union(*tests_of(mutant))})
     with (
         tempfile.TemporaryDirectory() as parent,
         ProcessPoolExecutor(
             arguments.at_once, get_context("spawn"), start_worker, (parent,)
         ) as pool,
     ):
-        untimed = [test for test in wanted if note_of(test) not in notes.found]
-        for test, taken in zip(untimed, pool.map(clean, untimed), strict=True):
-            if taken is None:
-                print(f"left out, for it fails without a change: {test}", flush=True)
-            else:
-                notes.write(note_of(test), taken)
-        seconds: dict[str, float] = {}
-        for test in wanted:
-            if isinstance(taken := notes.found.get(note_of(test)), float):
-                seconds[test] = taken
-        jobs = []
-        for mutant in new:
-            stages = [sorted(part & seconds.keys(), key=seconds.__getitem__)
-                      for part in tests_of(mutant)]  # fmt: skip
-            stages = [tests for tests in stages if tests]
-            jobs.append((mutant, stages, [sum(map(seconds.__getitem__, part)) for part in stages]))
+        # The quick ones first.
+        jobs = [
+            (mutant, [sorted(part, key=likely_length) for part in tests_of(mutant) if part])
+            for mutant in new
+        ]
         try:
             for done in as_completed([pool.submit(outcome, *job) for job in jobs]):
                 mutant, word = done.result()
