@@ -4,8 +4,8 @@
 
 Survivors are shown as changes; some are equivalent to the source, the others are holes. Changes are
 drawn uniformly over all places, by a seed. Tests run in a copy of the project, in processes forked
-from one that has the libraries loaded: first those that name the changed module, quick ones first,
-then the others of its room. What was found is kept in `.mutants/`: a run that was broken off goes
+from one that has the libraries loaded: first those that name the changed module, then the others of
+its room. What was found is kept in `.mutants/`: a run that was broken off goes
 on where it was, and a survivor is tried again once there are other tests.
 """
 
@@ -61,15 +61,15 @@ TESTS = {
     " unit/engines unit/summary property/caches unit/petals_shipped unit/new_policies",
     "service": "golden/service_models unit/service_models property/service unit/engines unit/runs"
     " property/simulation unit/policy_options golden/golden",
-    "offline": "unit/offline_verify unit/offline_slices unit/offline_backends unit/offline_figures"
+    "offline": "unit/offline_verify golden/pictures unit/offline_slices unit/offline_backends unit/offline_figures"
     " unit/offline_optimum property/offline_agreement property/offline_bounds",
     "fit": "unit/fit unit/fit_command",
     "study": "unit/status unit/told unit/capacity unit/summary unit/runs unit/slices"
     " unit/measures property/sweeps golden/golden unit/policy_options workflow/odd_places unit/door"
     " golden/artefact_sweeps unit/api",
     "figures": "golden/pictures unit/figures unit/offline_figures unit/fit unit/tables_found",
-    "report": "unit/measures unit/scorecard workflow/report unit/docs property/mutations"
-    " unit/status unit/tables_found",
+    "report": "unit/texts unit/measures unit/scorecard unit/status golden/pictures unit/readme"
+    " unit/tables_found unit/docs workflow/report property/mutations",
     "commands": "unit/door unit/fit_command unit/offline_slices unit/policy_options unit/reading"
     " workflow/odd_places unit/bad_input unit/api unit/offline_optimum unit/status unit/told",
     "wan": "unit/wan",
@@ -77,6 +77,7 @@ TESTS = {
     "window": "unit/wan",
     "speculation": "unit/wan",
 }
+COMPILED = ("ground", "placement", "routing", "service", "simulation")  # slow, so they come last
 LONGEST_S = 200.0  # that a test may take, on a busy machine
 
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
@@ -202,6 +203,17 @@ def tests_of(mutant: Mutant) -> tuple[set[str], set[str]]:
     narrow = {test for test, text in texts().items() if named in text}
     room = {f"tests/{name.replace('/', '/test_')}.py" for name in TESTS[mutant.room].split()}
     return narrow, room - narrow
+
+
+def stages_of(mutant: Mutant) -> list[list[str]]:
+    """Tests in the order in which they are likely to notice soon; each list is run at once."""
+    room = [f"tests/{name.replace('/', '/test_')}.py" for name in TESTS[mutant.room].split()]
+
+    def rank(test: str) -> tuple[int, int, int]:
+        return room.index(test) if test in room else len(room), *likely_length(test)
+
+    narrow, others = (sorted(part, key=rank) for part in tests_of(mutant))
+    return [stage for stage in (narrow[:1], narrow[1:], others[:2], others[2:]) if stage]
 
 
 class Notes:
@@ -359,6 +371,7 @@ def main() -> int:
 
     known = [m for m in all_mutants() if str(m.path).startswith(arguments.below)]
     chosen = random.Random(arguments.seed).sample(known, min(arguments.number, len(known)))
+    chosen.sort(key=lambda mutant: mutant.room in COMPILED)
     print(f"{len(chosen)} of {len(known)} changes, seed {arguments.seed}", flush=True)
     notes = Notes(NOTES)
     rooms: dict[str, list[bool]] = defaultdict(list)
@@ -383,11 +396,7 @@ def main() -> int:
             arguments.at_once, get_context("spawn"), start_worker, (parent,)
         ) as pool,
     ):
-        # The quick ones first.
-        jobs = [
-            (mutant, [sorted(part, key=likely_length) for part in tests_of(mutant) if part])
-            for mutant in new
-        ]
+        jobs = [(mutant, stages_of(mutant)) for mutant in new]
         try:
             for done in as_completed([pool.submit(outcome, *job) for job in jobs]):
                 mutant, word = done.result()
