@@ -61,8 +61,8 @@ TESTS = {
     " unit/engines unit/summary property/caches unit/petals_shipped unit/new_policies",
     "service": "golden/service_models unit/service_models property/service unit/engines unit/runs"
     " property/simulation unit/policy_options golden/golden",
-    "offline": "unit/offline_verify golden/pictures unit/offline_slices unit/offline_backends unit/offline_figures"
-    " unit/offline_optimum property/offline_agreement property/offline_bounds",
+    "offline": "unit/offline_verify unit/offline_slices unit/offline_backends unit/offline_figures"
+    " golden/pictures unit/offline_optimum property/offline_agreement property/offline_bounds",
     "fit": "unit/fit unit/fit_command",
     "study": "unit/status unit/told unit/capacity unit/summary unit/runs unit/slices"
     " unit/measures property/sweeps golden/golden unit/policy_options workflow/odd_places unit/door"
