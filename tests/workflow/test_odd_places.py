@@ -72,9 +72,20 @@ def test_doctor_says_what_is_good_and_what_helps(
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == [
         "Python", "environment", "source", "highs", "cbc", "gurobi", "scip", "kernels", "locale",
-        "disk", "disk", "testbed", "measuring",
+        "disk", "disk", "testbed", "GPU", "measuring",
     ]  # fmt: skip
     assert all(line.startswith("ok ") or "; " in line for line in lines)
+    driver = tmp_path / "bin/nvidia-smi"
+    driver.parent.mkdir()
+    monkeypatch.setenv("PATH", str(driver.parent))
+    for script, seen in (
+        ("echo NVIDIA H200", "ok   GPU          NVIDIA H200"),
+        ("echo failed; exit 9", "-    GPU          none with a driver; only to measure one"),
+    ):
+        driver.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        driver.chmod(0o755)
+        main(["doctor"])
+        assert [line for line in capsys.readouterr().out.splitlines() if line.startswith(seen)]
     monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
     (tmp_path / ".venv").mkdir()
     made = tmp_path / ".venv/.installed"
