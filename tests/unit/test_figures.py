@@ -434,6 +434,12 @@ def test_a_table_made_from_something_else_is_refused(study, tmp_path):
     assert len(asked_means(path, study))
 
 
+def test_a_table_of_one_row_is_read(study, tmp_path):
+    path = tmp_path / "fig7_abovenet.parquet"
+    sweep_requests().query("status != 'ok'").head(1).to_parquet(path)
+    assert asked_means(path, study)["feasible"].tolist() == [False]
+
+
 def test_one_point_shows_every_method_and_one_run_claims_no_interval(fig7, study):
     requests = sweep_requests(points=((10, 0.5, 128),)).query("run == 0")
     means = run_means(requests)
