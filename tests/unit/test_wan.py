@@ -177,10 +177,13 @@ def test_prefill_is_the_slower_of_stage_and_link_or_their_sum():
     [
         ("stages_ms: [1, 2]\nring_rtt_ms: [1, 2]", "3 legs"),
         ("stages_ms: [1]\nring_rtt_ms: [1, 1]\nforwarding: star", "one of hub, relay, ring"),
-        ("stages_ms: [1]\nrtt_ms: [[0, null], [null, 0]]", "round trips of every leg"),
+        (
+            "stages_ms: [1]\nrtt_ms: [[0, null], [null, 0]]",
+            "swarm.yaml: rtt_ms: got None; allowed: the round trips of every leg",
+        ),
         (
             "stages_ms: [1, 1, 1]\nring_rtt_ms: [1, 1, 1, 1]\nforwarding: hub",
-            "round trips of every leg",
+            "swarm.yaml: ring_rtt_ms: got None; allowed: the round trips of every leg",
         ),
         ("stages_ms: [1]", "either this or rtt_ms"),
         ("stages_ms: [1]\nring_rtt_ms: [1, 1]\nstates: [1]", "2 numbers"),
