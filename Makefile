@@ -39,7 +39,7 @@ export HOME := $(CURDIR)/.cache
 endif
 
 .PHONY: help reproduce study smoke slurm-smoke campaign dry-run readme test mutants bench agreement lint style types workflow-lint format lock \
-        setup measure-env solvers-env testbed testbed-smoke clean
+        setup measure-env solvers-env other-python testbed testbed-smoke clean
 
 help: ## list the doors
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -131,6 +131,17 @@ measure-env: $(READY) ## add torch and transformers, to measure a device
 
 solvers-env: $(READY) ## add Gurobi and SCIP beside HiGHS and CBC
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-solvers.lock
+
+# Another Python must give the same figures; without this environment that test is skipped.
+OTHER := .other-venv
+OTHER_PYTHON ?= python3.13
+
+other-python: $(OTHER)/.installed ## environment of another Python (OTHER_PYTHON=python3.13), for its test
+
+$(OTHER)/.installed: requirements.lock
+	$(OTHER_PYTHON) -m venv --clear $(OTHER)
+	$(OTHER)/bin/python -m pip install --quiet --require-hashes -r requirements.lock
+	@touch $@
 
 # Genuine PETALS wants old packages, hence an environment of its own; see requirements-testbed*.in.
 TESTBED := .testbed-venv

@@ -4,7 +4,9 @@
 
 Survivors are shown as changes; some are equivalent to the source, the others are holes. Changes are
 drawn uniformly over all places, by a seed. Tests run in a copy of the project, in processes forked
-from one that has the libraries loaded.
+from one that has the libraries loaded: first those that name the changed module, then the others of
+its room. What was found is kept in `.mutants/`: a run that was broken off goes
+on where it was, and a survivor is tried again once there are other tests.
 """
 
 from __future__ import annotations
@@ -12,14 +14,16 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import hashlib
 import importlib
+import json
 import os
 import random
+import select
 import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -28,7 +32,10 @@ from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
+NOTES = ROOT / ".mutants/notes.jsonl"
 COPIED = ("src", "tests", "config", "data", "docs", "workflow", "profiles", "benchmarks",
           "Snakefile", "Makefile", "README.md", "CONTRIBUTING.md", "claims.yaml",
           "discrepancies.yaml", "pyproject.toml", "requirements.lock")  # fmt: skip
@@ -42,27 +49,36 @@ TESTS = {
     "ground": "unit/performance unit/records property/caches unit/reading unit/source"
     " unit/bad_input unit/measures unit/policy_options golden/golden"
     " property/routing property/simulation unit/engines property/mutations",
-    "settings": "unit/overlays unit/policy_options unit/bad_input unit/reading unit/slices",
+    "settings": "unit/models unit/overlays unit/policy_options unit/bad_input unit/reading"
+    " unit/slices",
     "scenario": "unit/scenario unit/network unit/workload unit/traces unit/networks_of_others"
     " unit/bad_input golden/golden unit/reading property/mutations",
     "placement": "unit/placements property/placement golden/golden unit/policy_options"
-    " unit/performance",
-    "routing": "property/routing golden/golden property/simulation unit/engines",
+    " unit/performance unit/new_policies unit/petals_shipped",
+    "routing": "property/routing golden/golden property/simulation unit/engines unit/new_policies"
+    " unit/petals_shipped",
     "simulation": "unit/records unit/back_off unit/runs property/simulation golden/golden"
-    " unit/engines unit/summary property/caches",
-    "service": "property/service unit/engines unit/runs property/simulation unit/policy_options"
-    " golden/golden",
+    " unit/engines unit/summary property/caches unit/petals_shipped unit/new_policies",
+    "service": "golden/service_models unit/service_models property/service unit/engines unit/runs"
+    " property/simulation unit/policy_options golden/golden",
     "offline": "unit/offline_verify unit/offline_slices unit/offline_backends unit/offline_figures"
-    " unit/offline_optimum property/offline_agreement property/offline_bounds",
+    " golden/pictures unit/offline_optimum property/offline_agreement property/offline_bounds",
     "fit": "unit/fit unit/fit_command",
-    "study": "unit/summary unit/runs unit/slices property/sweeps unit/measures golden/golden"
-    " unit/policy_options workflow/odd_places unit/door golden/artefact_sweeps unit/api",
-    "figures": "unit/figures unit/offline_figures unit/fit",
-    "report": "unit/measures unit/scorecard workflow/report unit/docs property/mutations",
+    "study": "unit/status unit/told unit/capacity unit/summary unit/runs unit/slices"
+    " unit/measures property/sweeps golden/golden unit/policy_options workflow/odd_places unit/door"
+    " golden/artefact_sweeps unit/api",
+    "figures": "golden/pictures unit/figures unit/offline_figures unit/fit unit/tables_found",
+    "report": "unit/texts unit/measures unit/scorecard unit/status golden/pictures unit/readme"
+    " unit/tables_found unit/docs workflow/report property/mutations",
     "commands": "unit/door unit/fit_command unit/offline_slices unit/policy_options unit/reading"
-    " workflow/odd_places unit/bad_input unit/api unit/offline_optimum",
+    " workflow/odd_places unit/bad_input unit/api unit/offline_optimum unit/status unit/told",
+    "wan": "unit/wan",
+    "forwarding": "unit/wan",
+    "window": "unit/wan",
+    "speculation": "unit/wan",
 }
-LONGEST_S, TIMES_AS_LONG = 60, 10  # that tests may take, beside what they take without a change
+SLOW = ("ground", "offline", "placement", "routing", "service", "simulation")  # these come last
+LONGEST_S = 200.0  # that a test may take, on a busy machine
 
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
@@ -140,6 +156,8 @@ def meant_for_machines(tree: ast.AST) -> Iterator[ast.AST]:
                 continue
             if isinstance(node, ast.JoinedStr | ast.Import | ast.ImportFrom | ast.Assert):
                 continue
+            if isinstance(node, ast.keyword) and node.arg == "strict":  # an assertion, of zip
+                continue
             yield node
             yield from meant_for_machines(node)
 
@@ -178,18 +196,81 @@ def texts() -> dict[str, str]:
     return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in sorted(paths)}
 
 
-def tests_of(mutant: Mutant) -> set[str]:
-    """Tests that name a module or run its command, and those of its room."""
+def tests_of(mutant: Mutant) -> tuple[set[str], set[str]]:
+    """Tests that name a module or run its command, and the others of its room."""
     stem = mutant.path.stem
     named = f"bprr.{'.'.join(mutant.path.with_suffix('').parts)} "
     if mutant.room == "commands":
         named = f'"{stem.replace("_", "-")}"'
+    narrow = {test for test, text in texts().items() if named in text}
     room = {f"tests/{name.replace('/', '/test_')}.py" for name in TESTS[mutant.room].split()}
-    return {test for test, text in texts().items() if named in text or test in room}
+    return narrow, room - narrow
 
 
-def tried(folder: Path, tests: list[str], seconds: float) -> str:
-    """``passed``, ``failed`` or ``late``: what tests say in a folder, in a process of their own."""
+def stages_of(mutant: Mutant) -> list[list[str]]:
+    """Tests in the order in which they are likely to notice soon; each list is run at once."""
+    room = [f"tests/{name.replace('/', '/test_')}.py" for name in TESTS[mutant.room].split()]
+
+    def rank(test: str) -> tuple[int, int, int]:
+        return room.index(test) if test in room else len(room), *likely_length(test)
+
+    narrow, others = (sorted(part, key=rank) for part in tests_of(mutant))
+    return [stage for stage in (narrow[:1], narrow[1:], others[:2], others[2:]) if stage]
+
+
+class Notes:
+    """What earlier runs found: texts by what they are about, the last of each counts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        self.found: dict[str, str] = dict(map(json.loads, lines))
+
+    def write(self, key: str, value: str) -> None:
+        self.found[key] = value
+        self.path.parent.mkdir(exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps([key, value]) + "\n")
+
+
+def digest(*contents: str) -> str:
+    return hashlib.sha256("\0".join(contents).encode()).hexdigest()[:16]
+
+
+def likely_length(test: str) -> tuple[int, int]:
+    """Rank of a test file by the time that it may take."""
+    folders = ("unit", "golden", "property", "workflow")
+    return folders.index(Path(test).parent.name), len(texts()[test])
+
+
+def notes_of(mutant: Mutant) -> tuple[str, str]:
+    """A change that is noticed is noted under the first; one that survives some tests the other."""
+    source = digest((ROOT / "src/bprr" / mutant.path).read_text(encoding="utf-8"))
+    place = f"{mutant.path} {source} {mutant.start}-{mutant.end} {mutant.after}"
+    tests = sorted(set().union(*tests_of(mutant)))
+    return place, f"{place} {digest(*(f'{test} {texts()[test]}' for test in tests))}"
+
+
+class Teller:
+    """Tells another process which test runs, and which one fails."""
+
+    def __init__(self, pipe: int) -> None:
+        self.pipe = pipe
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        os.write(self.pipe, b"runs\n")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.pytest_collectreport(report)
+
+    def pytest_collectreport(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if report.failed:
+            os.write(self.pipe, f"{report.nodeid}\n".encode())
+
+
+def tried(folder: Path, *arguments: str) -> tuple[str, str]:
+    """``passed``, ``failed`` and by which test, or ``late``: in a process of its own."""
+    told, pipe = os.pipe()
     child = os.fork()
     if child == 0:
         os.setsid()
@@ -199,18 +280,20 @@ def tried(folder: Path, tests: list[str], seconds: float) -> str:
         os.dup2(devnull, 2)
         sys.path.insert(0, str(folder / "src"))
         os.environ["PYTHONPATH"] = str(folder / "src")
-        import pytest
-
-        os._exit(int(pytest.main(["-qx", "-p", "no:cacheprovider", "-p", "no:xdist", *tests])))
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return "passed" if os.waitstatus_to_exitcode(status) == 0 else "failed"
-        time.sleep(0.05)
+        options = ["-qx", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments]
+        os._exit(int(pytest.main(options, plugins=[Teller(pipe)])))
+    os.close(pipe)
+    with open(told, "rb", buffering=0) as lines:
+        failed = ""
+        while select.select([lines], [], [], LONGEST_S)[0]:
+            if not (words := lines.read(1 << 16).decode(errors="replace")):
+                _, status = os.waitpid(child, 0)
+                passed = os.waitstatus_to_exitcode(status) in (0, 5)  # 5: nothing was left to run
+                return ("passed", "") if passed else ("failed", failed)
+            failed = next((word for word in words.splitlines() if word != "runs"), failed)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return "late"
+    return "late", ""
 
 
 def copied(folder: Path) -> Path:
@@ -234,25 +317,49 @@ def start_worker(parent: str) -> None:
         importlib.import_module(module)
 
 
-def clean(test: str) -> float | None:
-    """Seconds that a test takes without any change; None if it fails."""
-    start = time.monotonic()
-    return (
-        time.monotonic() - start
-        if tried(FOLDER, [test], TIMES_AS_LONG * LONGEST_S) == "passed"
-        else None
-    )
+# Tests that failed of a change: whether they pass without any.
+SOUND: dict[str, bool] = {}
 
 
-def outcome(mutant: Mutant, tests: list[str], seconds: float) -> tuple[Mutant, str]:
+def outcome(mutant: Mutant, stages: list[list[str]]) -> tuple[Mutant, str]:
     path = FOLDER / "src/bprr" / mutant.path
     source, dates = path.read_bytes(), path.stat()
-    try:
-        path.write_bytes(mutant.of(source))
-        return mutant, tried(FOLDER, tests, LONGEST_S + TIMES_AS_LONG * seconds)
-    finally:
+
+    def put_back() -> None:
         path.write_bytes(source)
         os.utime(path, ns=(dates.st_atime_ns, dates.st_mtime_ns))
+
+    for tests in stages:
+        while True:
+            broken = [f"--deselect={test}" for test, sound in SOUND.items() if not sound]
+            try:
+                path.write_bytes(mutant.of(source))
+                word, test = tried(FOLDER, *broken, *tests)
+            finally:
+                put_back()
+            if word == "failed" and test and not is_sound(test):
+                continue  # without it
+            break
+        if word != "passed":
+            return mutant, word
+    return mutant, "passed"
+
+
+def is_sound(test: str) -> bool:
+    if test not in SOUND:
+        whole = [] if "::" in test else ["--collect-only"]  # a file that cannot be imported
+        SOUND[test] = tried(FOLDER, *whole, test)[0] == "passed"
+        if not SOUND[test]:
+            print(f"left out, for it fails without a change: {test}", flush=True)
+    return SOUND[test]
+
+
+def interval(successes: int, number: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval of a share, 95 %."""
+    share = successes / number
+    middle = share + z * z / (2 * number)
+    half = z * ((share * (1 - share) + z * z / (4 * number)) / number) ** 0.5
+    return (middle - half) / (1 + z * z / number), (middle + half) / (1 + z * z / number)
 
 
 def main() -> int:
@@ -266,29 +373,38 @@ def main() -> int:
 
     known = [m for m in all_mutants() if str(m.path).startswith(arguments.below)]
     chosen = random.Random(arguments.seed).sample(known, min(arguments.number, len(known)))
-    chosen.sort(key=lambda mutant: (mutant.room, mutant.path))
-    wanted = sorted({test for mutant in chosen for test in tests_of(mutant)})
+    chosen.sort(key=lambda mutant: mutant.room in SLOW)
     print(f"{len(chosen)} of {len(known)} changes, seed {arguments.seed}", flush=True)
+    notes = Notes(NOTES)
     rooms: dict[str, list[bool]] = defaultdict(list)
+
+    def counted(mutant: Mutant, word: str) -> None:
+        rooms[mutant.room].append(word == "passed")
+        if word != "failed":  # an endless loop, or a busy machine
+            print(f"{'survives' if word == 'passed' else word} {mutant}", flush=True)
+
+    new = []
+    for mutant in chosen:
+        words = [notes.found.get(note) for note in notes_of(mutant)]
+        word = next(filter(None, words), None)
+        if word is None:
+            new.append(mutant)
+        else:
+            counted(mutant, word)
+    print(f"{len(new)} of them not yet tried", flush=True)
     with (
         tempfile.TemporaryDirectory() as parent,
         ProcessPoolExecutor(
             arguments.at_once, get_context("spawn"), start_worker, (parent,)
         ) as pool,
     ):
-        seconds = dict(zip(wanted, pool.map(clean, wanted), strict=True))
-        for test in [test for test, taken in seconds.items() if taken is None]:
-            print(f"left out, for it fails without a change: {test}", flush=True)
-            del seconds[test]
-        # The quick ones first.
-        jobs = [(m, sorted(seconds.keys() & tests_of(m), key=seconds.__getitem__)) for m in chosen]
-        jobs = [(m, tests, sum(map(seconds.__getitem__, tests))) for m, tests in jobs]
+        jobs = [(mutant, stages_of(mutant)) for mutant in new]
         try:
             for done in as_completed([pool.submit(outcome, *job) for job in jobs]):
                 mutant, word = done.result()
-                rooms[mutant.room].append(word == "passed")
-                if word != "failed":  # an endless loop, or a busy machine
-                    print(f"{'survives' if word == 'passed' else word} {mutant}", flush=True)
+                noticed, survived = notes_of(mutant)
+                notes.write(survived if word == "passed" else noticed, word)
+                counted(mutant, word)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             print("interrupted; so far:")
@@ -296,7 +412,11 @@ def main() -> int:
         killed = len(outcomes) - sum(outcomes)
         print(f"{room:<12} {killed:>3} of {len(outcomes):>3} noticed")
     alive = [outcome for outcomes in rooms.values() for outcome in outcomes]
-    print(f"{'all':<12} {len(alive) - sum(alive):>3} of {len(alive):>3} noticed")
+    killed = len(alive) - sum(alive)
+    if alive:
+        low, high = interval(killed, len(alive))
+        print(f"{'all':<12} {killed:>3} of {len(alive):>3} noticed, {killed / len(alive):.1%}"
+              f" [{low:.1%}, {high:.1%}]")  # fmt: skip
     return 0
 
 

@@ -87,6 +87,20 @@ def test_no_run_beats_the_capacity(configuration, choice, method):
     assert least_s * 1000 > 0.15 * records.end_ms.max()  # and it says something
 
 
+def test_memory_carries_as_many_sessions_as_fit_at_once(small_swarm):
+    (request,) = workload_requests(Workload(np.zeros(1), 0, 8, 11, 19))
+    # Prompt 50 + 2, blocks 4 · (10 + 4), ten more tokens at 40 + 4 · 1: 548 ms for client 0.
+    for tokens, sessions in ((80, 1), (4 * 19 * 3, 3)):
+        alone = Placement(small_swarm, np.array([1, 0, 0]), np.array([4, 0, 0]), [tokens, 0, 0])
+        free = service(small_swarm, "independent")
+        found = capacity_per_s(alone, request, free)
+        assert found == pytest.approx(1000 * sessions / (70 + 548))
+    # Two servers in a row, blocks 1–2 on server 0 and 3–4 on server 1, each with room for one:
+    # 52 + 2 · 14 + 10 · (40 + 2 · 1) = 500 and 22 + 2 · (20 + 8) + 10 · (10 + 2 · 5) = 278.
+    row = Placement(small_swarm, np.array([1, 3, 0]), np.array([2, 2, 0]), [2 * 19, 2 * 19, 0])
+    assert capacity_per_s(row, request, free) == pytest.approx(1000 / (70 + 500 + 278))
+
+
 def test_no_chain_no_capacity(small_swarm):
     half = Placement(small_swarm, np.array([1, 0, 0]), np.array([2, 0, 0]))
     workload = Workload(np.zeros(1), 0, 1, 20)

@@ -11,7 +11,7 @@ from matplotlib.colors import same_color
 from bprr.figures import style
 from bprr.figures.caption import StudyCaption, Variant, read_caption
 from bprr.figures.decomposition import draw_decomposition, plot_decomposition
-from bprr.figures.from_settings import caption_slice, study_caption
+from bprr.figures.from_settings import caption_slice, other_tables, study_caption
 from bprr.figures.headline import draw_headline, headline_table, plot_headline, summary_table
 from bprr.figures.means import asked_means
 from bprr.figures.published import artefact_means, published_results
@@ -370,10 +370,11 @@ def test_caption_holds_no_more_than_is_said(settings, study, tmp_path):
     assert shared.topologies == study.topologies
     assert "350000" not in study_caption(settings, ["fig7"]).model_dump_json()
 
-    made = caption_slice(settings, "caption_study", list(settings.sweeps))
+    made = caption_slice(settings, "caption_study", settings.sweeps, tables=other_tables(settings))
     path = tmp_path / "caption.json"
     path.write_text(made.text, encoding="utf-8")
-    assert read_caption(path).model_dump() == study.model_dump()
+    asked = study_caption(settings, tables=other_tables(settings))
+    assert read_caption(path).model_dump() == asked.model_dump()
     for text in ('{"sweeps": []}', "[]", "{"):
         path.write_text(text)
         with pytest.raises(BprrError, match=r"caption\.json"):
@@ -432,6 +433,12 @@ def test_a_table_made_from_something_else_is_refused(study, tmp_path):
         asked_means(path, study)
     write_table(sweep_requests(), path, {}, "")  # somebody's, of whom nothing is asked
     assert len(asked_means(path, study))
+
+
+def test_a_table_of_one_row_is_read(study, tmp_path):
+    path = tmp_path / "fig7_abovenet.parquet"
+    sweep_requests().query("status != 'ok'").head(1).to_parquet(path)
+    assert asked_means(path, study)["feasible"].tolist() == [False]
 
 
 def test_one_point_shows_every_method_and_one_run_claims_no_interval(fig7, study):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bprr.fit.device import DeviceFit, fit_device
-from bprr.fit.regression import huber_relative, robust_fit
+from bprr.fit.regression import RobustFit, huber_relative, robust_fit
 from bprr.ground.errors import InputError
 from bprr.ground.intervals import Interval
 from bprr.ground.storage import file_hash
@@ -144,6 +145,23 @@ def test_drift_is_said_and_widens_the_intervals(tmp_path):
     tau = drifting.decode.per_block(1)
     assert tau.low < Truth().tau < 1.35 * Truth().tau < tau.high
     assert half_width(tau) > 5 * half_width(steady.decode.per_block(1))
+
+
+def test_the_range_of_the_drift_lies_around_its_median(tmp_path):
+    found = fitted(read_trace(write(tmp_path, Truth(drift=0.05), 0))).drift_between_rounds
+    # From 1 to 1.35 of the time in equal steps.
+    assert found.low == pytest.approx(1 / 1.175 - 1, abs=0.02)
+    assert found.high == pytest.approx(1.35 / 1.175 - 1, abs=0.02)
+    assert found.value == pytest.approx(np.std(np.arange(8), ddof=1) * 0.05 / 1.175, rel=0.1)
+
+
+def test_an_estimate_by_hand():
+    draws = np.array([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]])  # standard deviation 1
+    fit = RobustFit(np.array([4.0, 7.0]), draws, half_width_factor=2.0)
+    assert fit.estimate(np.array([1.0, 0.0])) == (4.0, 2.0, 6.0)
+    drifting = replace(fit, drift=0.25)  # of 4: as much again
+    half = 2 * 2**0.5
+    assert drifting.estimate(np.array([1.0, 0.0])) == pytest.approx((4.0, 4 - half, 4 + half))
 
 
 # --- refusals -----------------------------------------------------------------------------------

@@ -177,10 +177,13 @@ def test_prefill_is_the_slower_of_stage_and_link_or_their_sum():
     [
         ("stages_ms: [1, 2]\nring_rtt_ms: [1, 2]", "3 legs"),
         ("stages_ms: [1]\nring_rtt_ms: [1, 1]\nforwarding: star", "one of hub, relay, ring"),
-        ("stages_ms: [1]\nrtt_ms: [[0, null], [null, 0]]", "round trips of every leg"),
+        (
+            "stages_ms: [1]\nrtt_ms: [[0, null], [null, 0]]",
+            "swarm.yaml: rtt_ms: got None; allowed: the round trips of every leg",
+        ),
         (
             "stages_ms: [1, 1, 1]\nring_rtt_ms: [1, 1, 1, 1]\nforwarding: hub",
-            "round trips of every leg",
+            "swarm.yaml: ring_rtt_ms: got None; allowed: the round trips of every leg",
         ),
         ("stages_ms: [1]", "either this or rtt_ms"),
         ("stages_ms: [1]\nring_rtt_ms: [1, 1]\nstates: [1]", "2 numbers"),
@@ -273,6 +276,32 @@ def test_what_ifs_name_the_term_that_changes(root):
     ratios = [each.pace.tokens_per_s for each in found.values()]
     assert ratios == sorted(ratios, reverse=True)
     assert "8 bits on the wire" not in found  # has them
+
+
+def test_what_ifs_move_hosts_and_neither_make_nor_lose_work():
+    swarm = WanSwarm(stages_ms=(10.0, 20.0, 30.0), rtt_ms=BETWEEN.tolist(), states=(1, 2, 3, 4))
+    found = {each.change: each.swarm for each in what_ifs(swarm)}
+    (moved,) = (each for change, each in found.items() if change.startswith("coordinator moved"))
+    (less,) = (each for change, each in found.items() if change.startswith("one node less"))
+    more = found["one node more, as far as the others"]
+    for changed in (moved, less, more):
+        assert sum(changed.stages_ms) == pytest.approx(60)
+        between = np.array(changed.rtt_ms)
+        assert (between == between.T).all()
+        assert not np.diag(between).any()
+    # Beside stage 1, which is nearest to the others.
+    assert moved.stages_ms == swarm.stages_ms
+    assert moved.rtt_ms[0] == (0.0, 0.0, 1.0, 2.0)
+    # Their shares grow alike; the slowest stage of those that are left is no slower than before.
+    gone = next(int(change.split()[-1]) for change in found if change.startswith("one node less"))
+    kept = [stage for stage in (1, 2, 3) if stage != gone]
+    own = np.array([10.0, 20.0, 30.0])[np.array(kept) - 1]
+    assert less.stages_ms == pytest.approx(own * 60 / own.sum())
+    assert np.array(less.rtt_ms).tolist() == BETWEEN[np.ix_([0, *kept], [0, *kept])].tolist()
+    assert less.states == tuple((1, 2, 3, 4)[host] for host in (0, *kept))
+    assert more.stages_ms == pytest.approx((7.5, 15.0, 22.5, 15.0))
+    assert more.rtt_ms[-1] == (7.0, 7.0, 7.0, 7.0, 0.0)  # the median of 1, 2, 4, 10, 20, 30
+    assert more.states == (1, 2, 3, 4, 4)
 
 
 def test_table_figure_and_explanation_from_the_command_line(at_root, tmp_path, capsys):

@@ -12,12 +12,15 @@ from typing import Any
 
 import yaml
 
-__all__ = ["SETTINGS", "House", "Jobs", "Planner", "copied"]
+__all__ = ["ODD", "SETTINGS", "House", "Jobs", "Planner", "copied"]
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("src", "workflow", "config", "data", "profiles")
 FILES = ("Snakefile", "claims.yaml", "discrepancies.yaml", "pyproject.toml")
 SETTINGS = "settings.yaml"  # what a case changes; laid over the shipped configuration
+
+# Name of a folder.
+ODD = 'my "thesis" (O\'Brien) & $HOME {x} [y] #1 %s %20 ~;*?!\\ `id` Ünï λ ' + "long " * 25 + "."
 
 Jobs = dict[str, dict[str, Any]]
 

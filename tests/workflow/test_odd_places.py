@@ -1,4 +1,4 @@
-"""Folders with odd names, foreign locales and settings of other programs, nowhere to write."""
+"""Folders with odd names, nowhere to write, and what is said before anything runs."""
 
 from __future__ import annotations
 
@@ -8,64 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from house import ROOT, House, copied
+from house import ODD, ROOT, House
 
 from bprr.commands.main import main
 from bprr.settings.configuration import Settings
 from bprr.study.cost import about, requests_of
 from bprr.study.sweep import run_sweep
-
-ODD = 'my "thesis" (O\'Brien) & $HOME {x} [y] #1 %s %20 ~;*?!\\ `id` Ünï λ ' + "long " * 25 + "."
-FIGURE = "figures/fig7_abovenet"
-TINY = """
-runs: 1
-sweeps:
-  fig7: {topologies: [abovenet], axes: {fleet.servers: {abovenet: [6]}}}
-"""
-MATPLOTLIBRC = """
-backend: TkAgg
-text.usetex: True
-font.size: 30
-font.family: serif
-savefig.dpi: 33
-savefig.transparent: True
-axes.unicode_minus: False
-"""
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """A figure drawn in an ordinary place."""
-    folder = copied(tmp_path_factory.mktemp("plain") / "bprr", linked=("src",))
-    return draw(folder, folder)
-
-
-def draw(folder: Path, where: Path, *arguments: str, **environment: str) -> dict[str, bytes]:
-    (folder / "tiny.yaml").write_text(TINY, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments, "--cores", "1", f"{FIGURE}.pdf",
-         "--configfile", folder / "tiny.yaml"],
-        cwd=where, env={**os.environ, **environment}, capture_output=True, encoding="utf-8",
-        errors="replace", timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return {end: (folder / f"{FIGURE}.{end}").read_bytes() for end in ("pdf", "png", "csv")}
-
-
-def test_a_figure_is_the_same_in_an_odd_place(tmp_path: Path, drawn: dict[str, bytes]) -> None:
-    folder = copied(tmp_path / ODD, linked=("src",))
-    (folder / "matplotlibrc").write_text(MATPLOTLIBRC, encoding="utf-8")
-    without_git = tmp_path / "bin/git"
-    without_git.parent.mkdir()
-    without_git.write_text("#!/bin/sh\nexit 127\n", encoding="utf-8")
-    without_git.chmod(0o755)
-    odd = draw(
-        folder, folder / "workflow", "--snakefile", "../Snakefile", "--directory", "..",
-        LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0",
-        MATPLOTLIBRC=str(folder / "matplotlibrc"),
-        PATH=f"{without_git.parent}{os.pathsep}{os.environ['PATH']}",
-    )  # fmt: skip
-    assert odd == drawn
 
 
 def test_another_working_folder_is_refused_with_the_remedy(finished: House, tmp_path: Path) -> None:
@@ -125,9 +73,20 @@ def test_doctor_says_what_is_good_and_what_helps(
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == [
         "Python", "environment", "source", "highs", "cbc", "gurobi", "scip", "kernels", "locale",
-        "disk", "disk", "testbed", "measuring",
+        "disk", "disk", "testbed", "GPU", "measuring",
     ]  # fmt: skip
     assert all(line.startswith("ok ") or "; " in line for line in lines)
+    driver = tmp_path / "bin/nvidia-smi"
+    driver.parent.mkdir()
+    monkeypatch.setenv("PATH", str(driver.parent))
+    for script, seen in (
+        ("echo NVIDIA H200", "ok   GPU          NVIDIA H200"),
+        ("echo failed; exit 9", "-    GPU          none with a driver; only to measure one"),
+    ):
+        driver.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        driver.chmod(0o755)
+        main(["doctor"])
+        assert [line for line in capsys.readouterr().out.splitlines() if line.startswith(seen)]
     monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
     (tmp_path / ".venv").mkdir()
     made = tmp_path / ".venv/.installed"
@@ -194,6 +153,21 @@ def test_without_a_home_caches_go_beside_the_project(made: Path, home: str) -> N
     assert (made / "home").read_text(encoding="utf-8") == f"{made}/.cache"
     make(made, "--eval", 'say: ; @printf %s "$$HOME" > home', "say", HOME=str(made))
     assert (made / "home").read_text(encoding="utf-8") == str(made)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        (("RUN=mine",), "--config run=mine"),
+        (("RUN=mine", "ARGS=--config runs=100"), "--config runs=100 run=mine"),
+        (("RUN=mine", "ARGS=--until figures"), "--until figures --config run=mine"),
+        ((), ""),
+    ],
+)
+def test_a_run_under_a_name(made: Path, arguments: tuple[str, ...], asked: str) -> None:
+    (made / ".venv/.installed").write_text(f"{made}\n", encoding="utf-8")
+    (line,) = [line for line in make(made, "reproduce", *arguments) if "snakemake" in line]
+    assert line.split() == f"-m snakemake --cores all {asked}".split()
 
 
 def test_clean_deletes_what_it_names_and_nothing_else(made: Path) -> None:

@@ -249,8 +249,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "the page's frame": (
         lambda house: house.append("src/bprr/report/page.html"), "report_page"),
     "source: commands/verify": (source("commands/verify.py"), ""),
-    "source: commands/time": (
-        source("commands/time.py"), "running_times, running_times_of_figures"),
+    "source: commands/time": (source("commands/time.py"), "running_times_of_figures"),
     # ---- results
     "a deleted figure": (deleted("figures/smoke/headline.pdf"), "headline"),
     "a deleted table of results": (

@@ -106,6 +106,22 @@ def test_a_target_beside_settings(folder: Path, planner: Planner, arguments: lis
     assert set(answer["jobs"]) == {"sweep table3 cluster0"}
 
 
+def test_a_run_under_a_name_keeps_its_own_and_shares_the_rest(
+    folder: Path, planner: Planner
+) -> None:
+    usual = planner.ask(folder, "--dry-run")["jobs"]
+    mine = planner.ask(folder, "--dry-run", "--config", "run=mine", "runs=2")["jobs"]
+    assert set(mine) == set(usual)
+    for name, job in mine.items():
+        shared = name.startswith(("fit ", "fit_figure ", "measured_"))
+        for one, other in zip(job["outputs"], usual[name]["outputs"], strict=True):
+            top, _, rest = other.partition("/")
+            assert one == (other if shared else f"{top}/mine/{rest}")
+    for name in ("../mine", "a/b", "settings", "readme"):
+        refused = planner.ask(folder, "--dry-run", "--config", f"run={name}")
+        assert f"run: got '{name}'; allowed: " in refused["text"]
+
+
 def test_an_absolute_target_is_refused_with_the_one_to_name(folder: Path, planner: Planner) -> None:
     answer = planner.ask(folder, "--dry-run", str(folder / SWEPT))
     assert answer["status"] != 0

@@ -11,7 +11,7 @@ from pathlib import Path
 SRC = Path(workflow.basedir).resolve() / "src"
 sys.path.insert(0, str(SRC))
 
-from bprr.figures.from_settings import caption_slice
+from bprr.figures.from_settings import caption_slice, other_tables
 from bprr.ground.errors import BprrError
 from bprr.ground.source import source_hash
 from bprr.ground.storage import files_hash, replacing
@@ -22,8 +22,8 @@ from bprr.settings.configuration import load_settings
 from bprr.study.cost import about
 from bprr.study.slices import input_files, sweep_modules, sweep_slice, sweeps_slice
 from bprr.study.status import differences
-from bprr.study.theory import theory_sweeps
-from bprr.study.timing import SETTINGS_TIMED, distributes, timed_methods
+from bprr.study.theory import planned_theory, theory_sweeps
+from bprr.study.timing import SETTINGS_TIMED, distributes, planned_times, timed_methods
 
 
 def or_stop(work, *arguments, **options):
@@ -138,9 +138,9 @@ def results_of(pairs):
     return [f"{RESULTS}/sweeps/{name}_{topology}.parquet" for name, topology in pairs]
 
 
-def caption(name, sweeps=(), unsaid=(), topology=None):
-    """Path of what an exhibit of some sweeps says."""
-    return settings_slice(or_stop(caption_slice, SETTINGS, name, sweeps, unsaid, topology))
+def caption(name, sweeps=(), unsaid=(), topology=None, tables=()):
+    """Path of what an exhibit of some sweeps, and other tables, says."""
+    return settings_slice(or_stop(caption_slice, SETTINGS, name, sweeps, unsaid, topology, tables))
 
 
 def offline_cores(wildcards):

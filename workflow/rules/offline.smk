@@ -1,13 +1,13 @@
 # The offline optimum: experiments (in results/offline) and their figures. `snakemake offline_study`
 # runs them on their full scale, for hours, in results/offline_study.
+from bprr.study.offline import BOUND, KINDS, SCATTERED, check_solvers, offline_inputs, offline_slice
 from bprr.study.offline import MODULES as OFFLINE_MODULES
-from bprr.study.offline import check_solvers, offline_inputs, offline_slice
 
 OFFLINE_SOLVED = ("optimality", "solver_race", "relaxed_stopping", "equal_blocks")
-OFFLINE_FIGURES = (*OFFLINE_SOLVED, "theorem_2")
+OFFLINE_FIGURES = (*OFFLINE_SOLVED, BOUND)
 OFFLINE_SLICES = {
     (kind, name): settings_slice(or_stop(offline_slice, SETTINGS, kind, name))
-    for kind in ("offline", "offline_study")
+    for kind in KINDS
     for name in OFFLINE_SOLVED
 }
 OFFLINE_INPUTS = {name: or_stop(offline_inputs, SETTINGS, name) for name in OFFLINE_SOLVED}
@@ -18,7 +18,7 @@ or_stop(check_solvers, SETTINGS)
 wildcard_constraints:
     experiment="|".join(OFFLINE_SOLVED),
     offline_figure="|".join(OFFLINE_FIGURES),
-    offline_kind="offline|offline_study",
+    offline_kind="|".join(KINDS),
 
 
 rule offline_experiment:
@@ -73,11 +73,16 @@ rule offline_figure:
         png=f"{FIGURES}/{{offline_kind}}_{{offline_figure}}.png",
         csv=f"{FIGURES}/{{offline_kind}}_{{offline_figure}}.csv",
     params:
-        source=source_hash("bprr.commands.plot_offline"),
+        settings=lambda wildcards: OFFLINE_SLICES[
+            wildcards.offline_kind,
+            SCATTERED if wildcards.offline_figure == BOUND else wildcards.offline_figure,
+        ],
+        source=source_hash("bprr.figures.offline"),
     log:
         f"{LOGS}/figure_{{offline_kind}}_{{offline_figure}}.log",
     shell:
-        "bprr plot-offline {wildcards.offline_figure:q} {input:q} -o {output.pdf:q} > {log:q} 2>&1"
+        "bprr plot-offline {wildcards.offline_figure:q} {input:q} --config {params.settings:q}"
+        " -o {output.pdf:q} > {log:q} 2>&1"
 
 
 rule offline:

@@ -12,9 +12,12 @@ MAP_SLICES = {
     )
     for pair in MAPS
 }
-STUDY_CAPTION = caption("caption_study", list(SETTINGS.sweeps))
+STUDY_CAPTION = caption(
+    "caption_study", list(SETTINGS.sweeps), tables=or_stop(other_tables, SETTINGS)
+)
 SCORECARD_CAPTION = caption(
-    "caption_scorecard", list(SETTINGS.sweeps), (*NOT_DRAWN, "title", "x_label")
+    "caption_scorecard", list(SETTINGS.sweeps), (*NOT_DRAWN, "title", "x_label"),
+    tables=or_stop(other_tables, SETTINGS),
 )
 DECOMPOSITION_CAPTION = caption("caption_decomposition", unsaid=(*NOT_DRAWN, "confidence"))
 

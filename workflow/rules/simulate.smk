@@ -102,11 +102,9 @@ rule merge:
 
 
 # Running times of the algorithms (Table VIII). All cores are taken, so that nothing runs beside.
-TIMED = list(SETTINGS_TIMED.values())
-TIMED_SLICE = settings_slice(
-    or_stop(sweeps_slice, SETTINGS, "running_times", TIMED, timed_methods(SETTINGS))
-)
-TIMED_INPUTS = or_stop(input_files, SETTINGS, *TIMED)
+TIMED = or_stop(planned_times, SETTINGS)
+TIMED_SLICE = settings_slice(TIMED.settings)
+TIMED_INPUTS = or_stop(input_files, SETTINGS, *SETTINGS_TIMED.values())
 
 
 rule running_times:
@@ -117,10 +115,8 @@ rule running_times:
         growth=ensure(f"{RESULTS}/timing/growth.parquet", non_empty=True),
     params:
         settings=lambda wildcards: TIMED_SLICE,
-        data=lambda wildcards: files_hash(TIMED_INPUTS),
-        source=lambda wildcards: source_hash(
-            *sweep_modules(SETTINGS, *TIMED, methods=timed_methods(SETTINGS)), "bprr.commands.time"
-        ),
+        data=TIMED.data,
+        source=TIMED.source,
     log:
         f"{LOGS}/running_times.log",
     threads: ALL_CORES
@@ -176,9 +172,9 @@ rule running_times_of_figures:
 
 
 # Bounds, sizes and capacities that the paper states without simulating.
-IN_THEORY = theory_sweeps(SETTINGS)
-THEORY_SLICE = settings_slice(or_stop(sweeps_slice, SETTINGS, "theory", IN_THEORY))
-THEORY_INPUTS = or_stop(input_files, SETTINGS, *IN_THEORY)
+IN_THEORY = or_stop(planned_theory, SETTINGS)
+THEORY_SLICE = settings_slice(IN_THEORY.settings)
+THEORY_INPUTS = or_stop(input_files, SETTINGS, *theory_sweeps(SETTINGS))
 
 
 rule theory:
@@ -188,8 +184,8 @@ rule theory:
         ensure(f"{RESULTS}/theory/checks.parquet", non_empty=True),
     params:
         settings=lambda wildcards: THEORY_SLICE,
-        data=lambda wildcards: files_hash(THEORY_INPUTS),
-        source=lambda wildcards: source_hash("bprr.study.theory", "bprr.commands.theory"),
+        data=IN_THEORY.data,
+        source=IN_THEORY.source,
     log:
         f"{LOGS}/theory.log",
     shell:

@@ -69,6 +69,21 @@ def _checks() -> Iterator[tuple[str, bool | None, str, str]]:
         yield "disk", good, f"{free_gb:.1f} GB free in {folder}", "a whole run writes 0.1 GB here"
     lacks = what_is_missing()
     yield "testbed", None if lacks else True, "; ".join(lacks) or "ready", "only to measure PETALS"
+    gpus = _gpus()
+    driver = "only to measure one: its driver, then make measure-env"
+    yield "GPU", bool(gpus) or None, "; ".join(gpus) or "none with a driver", driver
     torch = importlib.util.find_spec("torch") is not None
     found = "torch is installed" if torch else "no torch"
     yield "measuring", torch or None, found, "only to measure a device: make measure-env"
+
+
+def _gpus() -> list[str]:
+    """GPUs that the driver names; none without one."""
+    import subprocess
+
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return told.stdout.splitlines() if told.returncode == 0 else []

@@ -10,6 +10,7 @@ from bprr.commands.solver import add_solver_arguments, chosen
 __all__ = ["add_command"]
 
 THEOREM_2 = "theorem_2"
+MADE_FROM = ("settings", "settings_hash", "data")  # of the provenance of the table it is from
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,21 +32,23 @@ def _offline(arguments: argparse.Namespace) -> int:
     from bprr.ground.errors import InputError
     from bprr.ground.results import OPTIMALITY
     from bprr.ground.source import source_hash
-    from bprr.ground.storage import write_table
+    from bprr.ground.storage import read_provenance, write_table
     from bprr.ground.tables import read_table
     from bprr.offline.backends.solve import clear_logs
     from bprr.offline.experiments import EXPERIMENTS, Study
     from bprr.offline.experiments.theorem_2 import theorem_2
-    from bprr.study.offline import SCATTERED, check_solvers, scattered
+    from bprr.study.offline import SCATTERED, check_solvers, planned_experiment, scattered
     from bprr.study.points import catalogue
     from bprr.study.slices import settings_at
-    from bprr.study.status import planned_experiment
 
     if arguments.experiment == THEOREM_2:
         if arguments.optimality is None:
             raise InputError("command line", "--optimality", None, "the table of `optimality`")
         table = theorem_2(read_table(arguments.optimality, OPTIMALITY))
-        about, source = {}, source_hash("bprr.offline.experiments.theorem_2")
+        made = read_provenance(arguments.optimality)
+        about = {key: made[key] for key in MADE_FROM if key in made}
+        # Made by other code, that table is stale, and so is what follows from it.
+        source = made.get("source") or source_hash("bprr.offline.experiments.theorem_2")
     else:
         settings = chosen(arguments, settings_at(arguments.config))
         check_solvers(settings)

@@ -165,8 +165,10 @@ def _service_models(arguments: argparse.Namespace) -> int:
 
 def _running_times(arguments: argparse.Namespace) -> int:
     from bprr.figures.running_times import render_running_times
+    from bprr.study.timing import planned_times
 
-    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    caption = caption_from(arguments, lambda settings: [planned_times(settings)])
+    stem = arguments.output.with_suffix("")
     return _written(render_running_times(arguments.results, caption, arguments.published, stem))
 
 

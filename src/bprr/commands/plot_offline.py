@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
+from bprr.commands.arguments import add_config
 
 __all__ = ["FIGURES", "add_command"]
 
@@ -21,6 +17,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     command = subparsers.add_parser("plot-offline", help="figure of one offline experiment")
     command.add_argument("figure", choices=FIGURES)
     command.add_argument("results", type=Path, help="results/offline/<figure>.parquet")
+    add_config(command)
     command.add_argument(
         "-o", "--output", type=Path, required=True, help="the figure's PDF; PNG, CSV beside it"
     )
@@ -28,28 +25,16 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def run_plot(arguments: argparse.Namespace) -> int:
-    """Draw one figure."""
-    from bprr.figures import offline_optimality, offline_race, offline_variants, style
-    from bprr.ground import results
-    from bprr.ground.storage import read_provenance
-    from bprr.ground.tables import Schema, read_table
+    """Draw one figure, of a table that the settings ask for."""
+    from bprr.figures.from_settings import made_of
+    from bprr.figures.made import check_made
+    from bprr.figures.offline import plot_offline
+    from bprr.study.offline import KINDS, planned_experiment
+    from bprr.study.slices import settings_at
 
-    drawn: dict[str, tuple[Schema, Callable[[pd.DataFrame], Figure]]] = {
-        "optimality": (results.OPTIMALITY, offline_optimality.draw_optimality),
-        "theorem_2": (results.THEOREM_2, offline_optimality.draw_bound),
-        "solver_race": (results.SOLVER_RACE, offline_race.draw_race),
-        "relaxed_stopping": (results.STOPPING, offline_variants.draw_stopping),
-        "equal_blocks": (results.EQUAL_BLOCKS, offline_variants.draw_equal_blocks),
-    }
-    schema, draw = drawn[arguments.figure]
-    table = read_table(arguments.results, schema)
-    if arguments.figure == "optimality":
-        table = offline_optimality.optimality_table(table)
-        settings = read_provenance(arguments.results).get("settings", {})
-        network = settings.get("offline", {}).get("network", "")
-        figure = offline_optimality.draw_optimality(table, network)
-    else:
-        figure = draw(table)
-    for path in style.save(figure, table, arguments.output.with_suffix("")):
+    settings = settings_at(arguments.config)
+    planned = (planned_experiment(settings, arguments.figure, kind) for kind in KINDS)
+    check_made(arguments.results, *map(made_of, planned))
+    for path in plot_offline(arguments.figure, arguments.results, arguments.output.with_suffix("")):
         print(path)
     return 0

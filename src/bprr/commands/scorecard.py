@@ -41,12 +41,13 @@ def add_result_options(command: argparse.ArgumentParser) -> None:
 
 def judged(arguments: argparse.Namespace) -> tuple[Scorecard, Claims, Register]:
     """Every claim judged by the results that the options name."""
+    from bprr.figures.from_settings import other_tables
     from bprr.report.claims import each_claim, load_claims
     from bprr.report.discrepancies import load_register
     from bprr.report.results import Results
     from bprr.report.scorecard import make_scorecard
 
-    caption = caption_from(arguments)
+    caption = caption_from(arguments, other_tables)
     folder = arguments.results or results_folder(arguments)
     results = Results(folder, caption, arguments.published)
     claims, register = load_claims(arguments.claims), load_register(arguments.discrepancies)

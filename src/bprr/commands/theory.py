@@ -19,14 +19,14 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _theory(arguments: argparse.Namespace) -> int:
-    from bprr.ground.source import source_hash
     from bprr.ground.storage import write_table
     from bprr.study.slices import settings_at
-    from bprr.study.theory import theory
+    from bprr.study.theory import planned_theory, theory
 
     settings = settings_at(arguments.config)
     checks = theory(settings)
-    output = arguments.output or Path(settings.results_dir, "theory", "checks.parquet")
-    write_table(checks, output, {"seed": settings.seed}, source_hash("bprr.study.theory"))
+    planned = planned_theory(settings)
+    output = arguments.output or planned.path
+    write_table(checks, output, planned.provenance(), planned.source)
     print(f"{len(checks)} checks in {output}")
     return 0

@@ -34,27 +34,29 @@ def _time(arguments: argparse.Namespace) -> int:
     from bprr.ground.storage import write_table
     from bprr.study.growth import growth
     from bprr.study.slices import settings_at
-    from bprr.study.timing import running_times, running_times_of_sweeps
+    from bprr.study.timing import REPEATS, planned_times, running_times, running_times_of_sweeps
 
     settings = settings_at(arguments.config)
     if unknown := set(arguments.sweeps or ()) - set(settings.sweeps):
         raise InputError("bprr time", "sweeps", ", ".join(unknown), ", ".join(settings.sweeps))
-    name, repeats = ("sweeps", 3) if arguments.sweeps else ("table8", 20)
-    repeats = arguments.repeats or repeats
-    times = (
-        running_times_of_sweeps(settings, arguments.sweeps, repeats)
-        if arguments.sweeps
-        else running_times(settings, repeats)
-    )
-    output = arguments.output or Path(settings.results_dir, "timing", f"{name}.parquet")
+    planned = planned_times(settings)
+    repeats = arguments.repeats or (3 if arguments.sweeps else REPEATS)
+    if arguments.sweeps:
+        times = running_times_of_sweeps(settings, arguments.sweeps, repeats)
+        output = arguments.output or planned.path.with_name("sweeps.parquet")
+        made, source = {"seed": settings.seed}, source_hash("bprr.study.timing")
+    else:
+        times = running_times(settings, repeats)
+        output = arguments.output or planned.path
+        made, source = planned.provenance(), planned.source
     # Times alone depend on the machine and the hour; all other results are the same everywhere.
     about = {
+        **made,
         "repeats": repeats,
-        "seed": settings.seed,
         "device": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "measured_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
     }
-    write_table(times, output, about, source_hash("bprr.study.timing"))
+    write_table(times, output, about, source)
     print(f"{len(times)} timings in {output}")
     if arguments.growth is not None:
         steps = growth(settings.seed)

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
+from bprr.figures.made import Made
 from bprr.ground.errors import InputError
 from bprr.ground.files import read_json
 from bprr.ground.schema import Strict
@@ -23,7 +24,6 @@ __all__ = [
     "METRIC_LABELS",
     "Caption",
     "Compared",
-    "Made",
     "StudyCaption",
     "SweepCaption",
     "Variant",
@@ -107,14 +107,6 @@ class Caption(Strict):
         return f"{runs:g} runs with {self.level} confidence intervals"
 
 
-class Made(Strict):
-    """What a table is made from, as its provenance says it."""
-
-    settings_hash: str
-    data: str
-    source: str
-
-
 class SweepCaption(Caption):
     """What the exhibits of one sweep say."""
 
@@ -140,6 +132,9 @@ class StudyCaption(Caption):
     seed: int = 0
     runs: int = 0
     sweeps: dict[str, SweepCaption]
+    made: dict[str, Made] = Field(
+        {}, description="what other tables are made from, by their path below the results folder"
+    )
 
     @property
     def labels(self) -> dict[str, str]:

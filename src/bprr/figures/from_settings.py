@@ -6,14 +6,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bprr.figures.caption import Compared, Made, StudyCaption, SweepCaption, Variant
+from bprr.figures.caption import Compared, StudyCaption, SweepCaption, Variant
+from bprr.figures.made import Made
 from bprr.settings.configuration import Settings, Sweep
-from bprr.study.planned import planned_sweep
+from bprr.study.offline import planned_experiment
+from bprr.study.planned import Planned, planned_sweep
 from bprr.study.points import sweep_points
 from bprr.study.slices import Slice, input_files
-from bprr.study.timing import SETTINGS_TIMED
+from bprr.study.theory import planned_theory
+from bprr.study.timing import SETTINGS_TIMED, planned_times
 
-__all__ = ["caption_slice", "study_caption"]
+__all__ = ["caption_slice", "made_of", "other_tables", "study_caption"]
 
 MS_PER_S = 1000.0
 
@@ -24,22 +27,42 @@ def caption_slice(
     sweeps: Iterable[str] = (),
     unsaid: Iterable[str] = (),
     topology: str | None = None,
+    tables: Iterable[Planned] = (),
 ) -> Slice:
     """What exhibits of some sweeps say, as a file of its own; of none: what all have in common.
 
-    ``unsaid`` are fields of captions that these exhibits do not show.
+    ``unsaid`` are fields of captions that these exhibits do not show, ``tables`` what they show
+    beside the sweeps.
     """
-    content = study_caption(settings, sweeps, topology).model_dump(mode="json")
+    content = study_caption(settings, sweeps, topology, tables).model_dump(mode="json")
     for key in unsaid:
         for caption in (content, *content["sweeps"].values()):
             caption.pop(key, None)
     return Slice(name, content)
 
 
+def other_tables(settings: Settings) -> list[Planned]:
+    """Tables that claims are judged by beside those of the sweeps."""
+    judged = [planned_experiment(settings, name) for name in ("solver_race", "theorem_2")]
+    return [*judged, planned_times(settings), planned_theory(settings)]
+
+
+def made_of(planned: Planned) -> Made:
+    """What a table has to say that it is made from."""
+    digest = planned.settings.digest
+    return Made(settings_hash=digest, data=planned.data, source=planned.source)
+
+
 def study_caption(
-    settings: Settings, sweeps: Iterable[str] | None = None, topology: str | None = None
+    settings: Settings,
+    sweeps: Iterable[str] | None = None,
+    topology: str | None = None,
+    tables: Iterable[Planned] = (),
 ) -> StudyCaption:
-    """Caption of some sweeps, or of all, on all their networks or one, with the names they use."""
+    """Caption of some sweeps, or of all, on all their networks or one, with the names they use.
+
+    ``tables`` are what else is shown.
+    """
     chosen = settings.sweeps if sweeps is None else sweeps
     captions = {name: _sweep(settings, name, topology) for name in chosen}
     pair = [settings.compared.baseline, settings.compared.method]
@@ -61,6 +84,10 @@ def study_caption(
         seed=settings.seed,
         runs=settings.runs,
         sweeps=captions,
+        made={
+            table.path.relative_to(settings.results_dir).as_posix(): made_of(table)
+            for table in tables
+        },
     )
     caption._where = settings.where
     return caption.model_copy(update={"topologies": caption.topologies | timed})
@@ -84,10 +111,7 @@ def _sweep(settings: Settings, name: str, topology: str | None) -> SweepCaption:
     for place in topologies:
         # A file that is still to be made becomes part of the settings once it is there.
         if all(Path(path).exists() for path in input_files(settings, (name, place))):
-            planned = planned_sweep(settings, name, place)
-            made[place] = Made(
-                settings_hash=planned.settings.digest, data=planned.data, source=planned.source
-            )
+            made[place] = made_of(planned_sweep(settings, name, place))
     return SweepCaption(
         **_common(settings, sweep.methods, topologies, delays_ms),
         name=name,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from bprr.figures.caption import Caption
+from bprr.figures.caption import Caption, StudyCaption
+from bprr.figures.made import check_made
 from bprr.figures.published import published_results
 from bprr.figures.text_table import TextTable
 from bprr.ground.results import RUNNING_TIMES
@@ -14,6 +15,7 @@ from bprr.ground.tables import read_table
 
 __all__ = ["render_running_times", "running_times_layout", "running_times_table"]
 
+PATH = "timing/table8.parquet"  # below the results folder
 TIMES = ("placement_s", "routing_s_per_request", "total_s")
 SHOWN = {"total_s": 1e3, "placement_s": 1e3, "routing_s_per_request": 1e6}  # to ms, ms, µs
 OURS = ("ours, in all\n(ms)", "placement alone\n(ms)", "one routing decision\n(µs)")
@@ -83,10 +85,17 @@ def running_times_layout(table: pd.DataFrame, caption: Caption) -> TextTable:
 
 
 def render_running_times(
-    timing_parquet: Path, caption: Caption, published_csv: Path, stem: Path
+    timing_parquet: Path, study: StudyCaption, published_csv: Path, stem: Path
 ) -> list[Path]:
-    """Make Table VIII from ``results/timing/table8.parquet``: CSV, PDF, PNG and Markdown."""
+    """Make Table VIII from ``results/timing/table8.parquet``: CSV, PDF, PNG and Markdown.
+
+    Raises
+    ------
+    InputError
+        If the times say that they were taken from something else than the study asks for.
+    """
+    check_made(timing_parquet, *filter(None, [study.made.get(PATH)]))
     table = running_times_table(
         read_table(timing_parquet, RUNNING_TIMES), published_results(published_csv)
     )
-    return running_times_layout(table, caption).save(table, stem)
+    return running_times_layout(table, study).save(table, stem)

@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 
 from bprr.figures.caption import StudyCaption, SweepCaption
-from bprr.ground.results import REQUESTS
+from bprr.figures.means import asked_requests
 from bprr.ground.storage import replacing
-from bprr.ground.tables import read_table
 from bprr.study.regime import Regime, joint_regime, regime_of
 from bprr.study.summary import CONDITIONS, mean_interval, paired_ratio, run_means
 
@@ -137,7 +136,7 @@ def write_service_models(
     """Write the table of some sweeps, those with services and those that they repeat, as CSV."""
     tables = []
     for path in sweep_parquets:
-        requests = read_table(path, REQUESTS)
+        requests = asked_requests(path, study)
         tables.append(service_models(requests, study.sweep_of(requests, path)))
     table = pd.concat(tables, ignore_index=True)
     with replacing(output) as unfinished:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bprr.figures.caption import StudyCaption
 from bprr.figures.cells import TABLE_SWEEPS, as_printed
+from bprr.figures.made import check_made
 from bprr.figures.means import asked_means
 from bprr.figures.published import published_results
 from bprr.ground.results import REQUESTS
@@ -44,7 +45,14 @@ class Results:
         return FITS / rest if top == "fit" else TESTBED / path.name
 
     def table(self, name: str, schema: Schema = REQUESTS) -> pd.DataFrame:
-        """Table of a Parquet file."""
+        """Table of a Parquet file.
+
+        Raises
+        ------
+        InputError
+            If it says that it was made from something else than the study asks for.
+        """
+        check_made(self.path(name), *filter(None, [self.caption.made.get(name)]))
         return read_table(self.path(name), schema)
 
     def means(self, *names: str) -> pd.DataFrame:

@@ -41,6 +41,11 @@ __all__ = [
 ]
 
 
+# Of the results and figures of every run: a run of this name would write among them.
+OTHER_FOLDERS = ("benchmarks", "fit", "logs", "measured", "offline", "offline_study", "readme",
+                 "settings", "sweeps", "testbed", "theory", "timing")  # fmt: skip
+
+
 class Method(Strict):
     """A method: policies of every kind; the scenario's where it names none."""
 
@@ -166,6 +171,10 @@ class Settings(Strict):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Settings:
+        if self.run in OTHER_FOLDERS:
+            raise Refused(
+                "run", self.run, f"a name of your own, none of {', '.join(OTHER_FOLDERS)}"
+            )
         for name, sweep in self.sweeps.items():
             named: dict[str, tuple[Sequence[str], Mapping[str, Any]]] = {
                 "methods": (sweep.methods, self.methods),

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+from bprr.ground.source import source_hash
+from bprr.ground.storage import files_hash
 from bprr.offline.backends.base import SolverSettings
 from bprr.offline.backends.solve import check_solver, installed_solvers
 from bprr.scenario.scenario import Scenario, scenario_of
 from bprr.settings.configuration import Settings
+from bprr.study.planned import Planned
 from bprr.study.slices import Slice, named_in
 
-__all__ = ["MODULES", "SCATTERED", "check_solvers", "offline_inputs", "offline_slice", "scattered"]
+__all__ = [
+    "BOUND",
+    "KINDS",
+    "MODULES",
+    "SCATTERED",
+    "check_solvers",
+    "offline_inputs",
+    "offline_slice",
+    "planned_experiment",
+    "scattered",
+]
 
+KINDS = ("offline", "offline_study")  # folders of results; the latter on full scale
+BOUND = "theorem_2"  # computed from the table of `SCATTERED`
 MODULES = ("bprr.offline.experiments", "bprr.study.offline")
 NAMED = '"bloom_176b" "mig" "a100"'  # model and devices of every experiment
 SCATTERED = "optimality"  # the experiment on scattered swarms
@@ -25,7 +41,7 @@ def offline_slice(settings: Settings, kind: str, experiment: str) -> Slice:
     Parameters
     ----------
     kind : str
-        ``"offline"``, or ``"offline_study"`` for its full scale.
+        One of `KINDS`.
     experiment : str
         Its name.
     """
@@ -52,6 +68,17 @@ def offline_slice(settings: Settings, kind: str, experiment: str) -> Slice:
         **named_in(named, "model", settings.model_files, settings.models),
     }
     return Slice(f"{kind}_{experiment}", kept)
+
+
+def planned_experiment(settings: Settings, name: str, kind: str = "offline") -> Planned:
+    """Table of an experiment; `BOUND` is made from what the experiment before it is made from."""
+    solved = SCATTERED if name == BOUND else name
+    return Planned(
+        Path(settings.results_dir, kind, f"{name}.parquet"),
+        offline_slice(settings, kind, solved),
+        files_hash(offline_inputs(settings, solved)),
+        source_hash(*MODULES),
+    )
 
 
 def scattered(settings: Settings) -> Scenario:

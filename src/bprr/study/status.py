@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from bprr.ground.errors import InputError
-from bprr.ground.source import source_hash
-from bprr.ground.storage import files_hash, read_provenance
+from bprr.ground.storage import read_provenance
 from bprr.offline.experiments import EXPERIMENTS
 from bprr.settings.configuration import Settings
-from bprr.study.offline import MODULES, offline_inputs, offline_slice
+from bprr.study.offline import BOUND, KINDS, planned_experiment
 from bprr.study.planned import Planned, planned_sweep
+from bprr.study.theory import planned_theory
+from bprr.study.timing import planned_times
 
-__all__ = [
-    "State",
-    "differences",
-    "planned_experiment",
-    "planned_tables",
-    "state_of",
-]
+__all__ = ["State", "differences", "planned_tables", "state_of"]
 
 MOST_REASONS = 4
 
@@ -32,23 +26,20 @@ class State(NamedTuple):
     why: str = ""
 
 
-def planned_experiment(settings: Settings, name: str) -> Planned:
-    """Table of an experiment on the offline optimum."""
-    return Planned(
-        Path(settings.results_dir, "offline", f"{name}.parquet"),
-        offline_slice(settings, "offline", name),
-        files_hash(offline_inputs(settings, name)),
-        source_hash(*MODULES),
-    )
-
-
 def planned_tables(settings: Settings) -> Iterator[Planned]:
-    """Tables of all sweeps and experiments."""
+    """Tables of all that is computed: those of the main job, and of a study what is there."""
     for name, sweep in settings.sweeps.items():
         for topology in sweep.topologies:
-            yield planned_sweep(settings, name, topology)
-    for name in EXPERIMENTS:
-        yield planned_experiment(settings, name)
+            planned = planned_sweep(settings, name, topology)
+            if not sweep.study or planned.path.exists():
+                yield planned
+    for kind in KINDS:
+        for name in (*EXPERIMENTS, BOUND):
+            planned = planned_experiment(settings, name, kind)
+            if kind == "offline" or planned.path.exists():
+                yield planned
+    yield planned_times(settings)
+    yield planned_theory(settings)
 
 
 def state_of(planned: Planned) -> State:

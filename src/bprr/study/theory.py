@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,8 @@ import pandas as pd
 from bprr.ground.errors import InfeasibleError
 from bprr.ground.performance import conservative_blocks_suffice, max_design_load, session_capacity
 from bprr.ground.request import Request, Route
+from bprr.ground.source import source_hash
+from bprr.ground.storage import files_hash
 from bprr.ground.swarm import Swarm
 from bprr.offline.backends.base import SolverSettings
 from bprr.offline.constructions import (
@@ -31,9 +34,11 @@ from bprr.scenario.draw import Instance, draw
 from bprr.settings.configuration import Settings
 from bprr.simulation.engine import simulate
 from bprr.study.design_load import design_load_of
+from bprr.study.planned import Planned
 from bprr.study.points import catalogue, sweep_points
+from bprr.study.slices import input_files, sweeps_slice
 
-__all__ = ["theory", "theory_sweeps"]
+__all__ = ["planned_theory", "theory", "theory_sweeps"]
 
 # Each with its first point; the last one, where requests wait, for the bound on completion.
 SWEEPS = [("fig10", "abovenet"), ("fig10", "bellcanada"), ("fig10", "gts_ce"),
@@ -53,6 +58,17 @@ def theory_sweeps(settings: Settings) -> list[tuple[str, str]]:
         for sweep, topology in SWEEPS
         if sweep in settings.sweeps and topology in settings.sweeps[sweep].topologies
     ]
+
+
+def planned_theory(settings: Settings) -> Planned:
+    """Table of the checks."""
+    pairs = theory_sweeps(settings)
+    return Planned(
+        Path(settings.results_dir, "theory", "checks.parquet"),
+        sweeps_slice(settings, "theory", pairs),
+        files_hash(input_files(settings, *pairs)),
+        source_hash("bprr.study.theory"),
+    )
 
 
 def theory(settings: Settings) -> pd.DataFrame:

@@ -8,6 +8,7 @@ allocation delays, and nothing else of the simulation is counted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -16,20 +17,26 @@ import pandas as pd
 
 from bprr.ground.errors import InfeasibleError
 from bprr.ground.request import Request, Route
+from bprr.ground.source import source_hash
+from bprr.ground.storage import files_hash
 from bprr.routing.base import RoutingPolicy
 from bprr.scenario.draw import Catalogue, Instance, draw
 from bprr.settings.configuration import Method, Settings
 from bprr.study.method import MethodRunner
+from bprr.study.planned import Planned
 from bprr.study.points import SweepPoint, catalogue, sweep_points
+from bprr.study.slices import input_files, sweep_modules, sweeps_slice
 
 __all__ = [
     "SETTINGS_TIMED",
     "distributes",
+    "planned_times",
     "running_times",
     "running_times_of_sweeps",
     "timed_methods",
 ]
 
+REPEATS = 20
 # Setting of Table VIII: the sweep and topology whose last point (largest λ and l_max) is timed.
 SETTINGS_TIMED = {
     "clustered": ("table3", "cluster0"),
@@ -44,7 +51,22 @@ def timed_methods(settings: Settings) -> tuple[str, str]:
     return settings.compared.baseline, settings.compared.method
 
 
-def running_times(settings: Settings, repeats: int = 20) -> pd.DataFrame:
+def planned_times(settings: Settings) -> Planned:
+    """Table of the running times."""
+    pairs, methods = list(SETTINGS_TIMED.values()), timed_methods(settings)
+    return Planned(
+        Path(settings.results_dir, "timing", "table8.parquet"),
+        sweeps_slice(settings, "running_times", pairs, methods),
+        files_hash(input_files(settings, *pairs)),
+        source_hash(
+            *sweep_modules(settings, *pairs, methods=methods),
+            "bprr.study.timing",
+            "bprr.study.growth",
+        ),
+    )
+
+
+def running_times(settings: Settings, repeats: int = REPEATS) -> pd.DataFrame:
     """Time placement and routing of the compared methods in the settings of Table VIII.
 
     Parameters

@@ -1,0 +1,554 @@
+"""Every figure and table shows what the record says: its words, marks, colours, axes and numbers.
+
+From small tables, whose figures were looked at. After a change that is meant, write the records
+anew and read what is different:
+
+    python tests/golden/test_pictures.py && git diff tests/golden/pictures
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from telling import told
+
+from bprr.figures.answer import answer
+from bprr.figures.caption import Compared, StudyCaption, SweepCaption, Variant
+from bprr.figures.decomposition import draw_decomposition
+from bprr.figures.fit_time import draw_fit
+from bprr.figures.headline import draw_headline, headline_table, summary_table
+from bprr.figures.offline_optimality import draw_bound, draw_optimality, optimality_table
+from bprr.figures.offline_race import draw_race
+from bprr.figures.offline_variants import draw_equal_blocks, draw_stopping
+from bprr.figures.running_times import running_times_layout, running_times_table
+from bprr.figures.sensitivity import draw_sensitivity, sensitivity_table
+from bprr.figures.service_models import service_models
+from bprr.figures.swarm_map import draw_map
+from bprr.figures.sweep import conditions, draw_sweep, sweep_table
+from bprr.figures.tables import comparison, comparison_layout
+from bprr.figures.tables_found import (
+    against_gpus,
+    draw_against_gpus,
+    draw_found,
+    draw_trend,
+    found_table,
+    gains_by_network,
+)
+from bprr.figures.wan_swarms import draw_wan_swarms
+from bprr.report.findings import finding
+from bprr.study.summary import run_means
+from bprr.study.swarm_view import SwarmView
+
+RECORDS = Path(__file__).with_name("pictures")
+Shown = tuple[Figure | None, pd.DataFrame, str]
+EXHIBITS: dict[str, Callable[[], Shown]] = {}
+
+METHODS = {
+    "petals": "PETALS", "optimized_rr": "Optimized RR", "proposed": "Proposed",
+    "offloading": "Offloading", "mine": "Mine",
+}  # fmt: skip
+NAMES = {
+    "confidence": 0.95,
+    "compared": Compared(method="proposed", baseline="petals"),
+    "methods": METHODS,
+    "topologies": {"abovenet": "AboveNet", "gts_ce": "GTS-CE", "cluster0": "client in cluster0"},
+    "variants": {
+        "published": Variant(
+            label="Published delays", delays_s={"petals": (250, 350), "proposed": (60, 60)}
+        ),
+        "none": Variant(label="Without delays", delays_s={"petals": (0, 0), "proposed": (0, 0)}),
+    },
+}
+SERVICES = [("", None), ("service", None), ("service", {"serial": {"order": "lifo"}}),
+            ("service", {"batched": {"beta_share": 0.25, "prompt": "64"}})]  # fmt: skip
+
+
+def sweep_caption(name: str, title: str, x_label: str, paper: str = "", **more: object) -> object:
+    return SweepCaption(name=name, title=title, x_label=x_label, paper=paper, **NAMES, **more)
+
+
+STUDY = StudyCaption(
+    **NAMES,
+    sweeps={
+        "fig7": sweep_caption("fig7", "Number of servers", "Servers C", "Figure 7"),
+        "fig9": sweep_caption("fig9", "Arrival rate", "Arrival rate λ (requests/s)", "Figure 9"),
+        "mine": sweep_caption("mine", "My sweep", "Tokens"),
+        "table6": sweep_caption("table6", "Three networks", "", "Table VI"),
+        "table3": sweep_caption("table3", "Nine servers", "", "Table III"),
+        "tables_found": sweep_caption("tables_found", "Found", ""),
+        "fig7_service": sweep_caption("fig7_service", "", "", changes={"abovenet": SERVICES}),
+        "tables_sensitivity": sweep_caption(
+            "tables_sensitivity", "", "",
+            changes={
+                "gts_ce": [("", None), ("join_order", None), ("network.delay_factor", 2.5),
+                           ("spare", {"a": 60, "b": 70})],
+                "cluster0": [("", None), ("join_order", None)],
+            },
+        ),
+    },
+)  # fmt: skip
+
+
+def exhibit(draw: Callable[[], Shown]) -> Callable[[], Shown]:
+    EXHIBITS[draw.__name__] = draw
+    return draw
+
+
+def requests(
+    figure: str, topology: str, points: dict[float, tuple[int, float, int]], runs: int = 3,
+    methods: tuple[str, ...] = ("petals", "optimized_rr", "proposed", "offloading"),
+) -> pd.DataFrame:  # fmt: skip
+    """Two requests a run, methods apart by known factors; some runs of two methods infeasible."""
+    factors = dict(zip(METHODS, (4.0, 3.0, 1.0, 3.5, 2.0), strict=True))
+    rows = []
+    for number, (x, (servers, rate, tokens)) in enumerate(points.items()):
+        for run in range(runs):
+            for variant in ("published", "none"):
+                for method in methods:
+                    lost = (method == "optimized_rr" and number == 1 and run < 1) or (
+                        method == "mine" and number == 0
+                    )
+                    place = {
+                        "figure": figure, "topology": topology, "x": x, "servers": servers,
+                        "eta": 0.2, "rate_per_s": rate, "output_tokens": tokens,
+                        "allocation_delays": variant, "method": method, "run": run, "requests": 2,
+                    }  # fmt: skip
+                    if lost:
+                        rows.append({**place, "status": "infeasible: not enough GPU memory"})
+                        continue
+                    for request in range(2):
+                        own_ms = 500 * factors[method] * (1 + 0.1 * number + 0.05 * run**2)
+                        paid_ms = 300 * (1 + factors[method]) if variant == "published" else 0
+                        per_token_ms = own_ms + paid_ms + 10 * request
+                        rows.append(
+                            {
+                                **place, "status": "ok", "input_tokens": 20, "wait_ms": 0.0,
+                                "per_token_ms": per_token_ms, "ttft_ms": 20 * per_token_ms,
+                                "remaining_per_token_ms": 0.9 * per_token_ms, "max_concurrent": 3,
+                                "arrival_ms": 1000.0 * request + 100 * run,
+                                "capacity_per_s": 2.0, "memory_capacity_per_s": 1.0 + run,
+                            }
+                        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def artefact(means: pd.DataFrame, error: float) -> pd.DataFrame:
+    """Somebody else's means, of two methods and one metric."""
+    both = means[means["method"].isin(["petals", "proposed"]) & (means["run"] == 0)]
+    place = both[["figure", "topology", "x", "allocation_delays", "method"]]
+    return place.assign(
+        metric="per_token_ms", artefact_mean=1.05 * both["per_token_ms"], artefact_se=error,
+        artefact_runs=5,
+    )  # fmt: skip
+
+
+def swept(figure: str, points: dict[float, tuple[int, float, int]], **more: object) -> Shown:
+    means = run_means(requests(figure, "abovenet", points, **more))
+    caption = STUDY.sweeps[figure]
+    table = sweep_table(means, caption, artefact(means, 20.0))
+    return draw_sweep(table, caption, conditions(means, caption)), table, ""
+
+
+@exhibit
+def sweep_over_servers() -> Shown:
+    return swept("fig7", {6.0: (6, 0.5, 128), 10.0: (10, 0.5, 128), 14.0: (14, 0.5, 128)})
+
+
+@exhibit
+def sweep_on_a_logarithmic_axis_with_a_method_that_never_runs() -> Shown:
+    points = {64.0: (9, 0.1, 64), 4096.0: (9, 0.75, 4096)}
+    return swept("mine", points, methods=("mine", "proposed", "petals", "offloading"))
+
+
+@exhibit
+def sweep_of_one_point_and_one_run() -> Shown:
+    return swept("fig9", {0.5: (9, 0.5, 128)}, runs=1)
+
+
+def compared() -> pd.DataFrame:
+    fig7 = {6.0: (6, 0.5, 128), 10.0: (10, 0.5, 128)}
+    fig9 = {0.05: (9, 0.05, 128), 0.5: (9, 0.5, 128), 1.0: (9, 1.0, 128)}
+    parts = [
+        requests("fig7", "abovenet", fig7), requests("fig9", "abovenet", fig9),
+        requests("fig9", "gts_ce", fig9), requests("mine", "gts_ce", fig7),
+    ]  # fmt: skip
+    means = run_means(pd.concat(parts))
+    lost = (means["figure"] == "fig9") & (means["x"] == 1.0) & (means["method"] == "proposed")
+    means.loc[lost & (means["allocation_delays"] == "none"), "per_token_ms"] = np.nan
+    return means
+
+
+@exhibit
+def headline_with_the_answer() -> Shown:
+    table = headline_table(compared(), STUDY)
+    cells = found_table(cells_of("tables_found"), cells_of("table6", 1.5), PRINTED, FOUND)
+    sentences = answer(
+        table, cells,
+        against_gpus(cells_of("tables_found"), cells_of("table6", 1.5), PRINTED, FOUND), STUDY,
+    )  # fmt: skip
+    text = "\n".join([summary_table(table, STUDY), *sentences])
+    return draw_headline(table, STUDY, sentences), table, text
+
+
+@exhibit
+def headline_of_one_sweep_under_one_variant() -> Shown:
+    means = compared().query("figure == 'fig7' and allocation_delays == 'none'")
+    table = headline_table(means, STUDY)
+    return draw_headline(table, STUDY), table, summary_table(table, STUDY)
+
+
+@exhibit
+def decomposition() -> Shown:
+    rows = [
+        {"topology": topology, "x": x, "allocation_delays": variant, "order": order, "step": step,
+         "method": "m", "runs": 4, "share": share * (1 + x) if shown else np.nan,
+         "ratio": ratio if shown else np.nan}
+        for variant in ("published", "none")
+        for topology, x, shown in [("abovenet", 0.1, True), ("gts_ce", 0.5, True),
+                                   ("gts_ce", 1.0, variant == "published")]
+        for order in ("delays last", "delays first")
+        for step, share, ratio in [("cache", -0.3, 0.7), ("number", 0.1, 0.8), ("R", -0.1, 0.7),
+                                   ("routing", 0.0, 0.7), ("order", -0.05, 0.65),
+                                   ("delays", -0.2, 0.45)]
+    ]  # fmt: skip
+    table = pd.DataFrame(rows)
+    return draw_decomposition(table, STUDY), table, ""
+
+
+CELLS = {0.0: (9, 0.1, 64), 1.0: (9, 0.5, 64), 2.0: (9, 0.5, 128)}
+PRINTED = pd.DataFrame(
+    [
+        {"table": table, "setting": setting, "method": method, "rate_per_s": rate,
+         "output_tokens": tokens, "quantity": quantity, "value_s": value * factor * (1 + rate),
+         "sd_s": np.nan}
+        for table, setting in (("table6", "abovenet"), ("table6", "gts_ce"),
+                               ("table3", "cluster0"))
+        for _, rate, tokens in CELLS.values()
+        for method, value in (("petals", 2.4), ("proposed", 0.75))
+        for quantity, factor in (("simulator", 1.0), ("experiment", 1.2))
+    ]
+)  # fmt: skip
+FOUND = STUDY.sweeps["tables_found"]
+SETTINGS = ("abovenet", "gts_ce", "cluster0")
+
+
+def cells_of(figure: str, factor: float = 1.0, methods: tuple[str, ...] = ("petals", "proposed")):
+    parts = [requests(figure, place, CELLS, methods=methods) for place in SETTINGS]
+    means = run_means(pd.concat(parts))
+    return means.assign(per_token_ms=factor * means["per_token_ms"])
+
+
+@exhibit
+def table_of_two_networks() -> Shown:
+    means = cells_of("table6", methods=("petals", "optimized_rr", "proposed", "offloading"))
+    means = means[means["topology"] != "cluster0"]
+    never = (
+        (means["method"] == "optimized_rr") & (means["x"] == 2) & (means["topology"] == "gts_ce")
+    )
+    means.loc[never, "per_token_ms"] = np.nan
+    means.loc[never, "feasible"] = False
+    caption = STUDY.sweeps["table6"]
+    table = comparison(means, PRINTED, caption)
+    layout = comparison_layout(table, caption)
+    return layout.draw(), table, layout.markdown()
+
+
+@exhibit
+def table_by_client_of_one_run() -> Shown:
+    means = cells_of("table3")
+    means = means[(means["topology"] == "cluster0") & (means["run"] == 0)]
+    caption = STUDY.sweeps["table3"]
+    table = comparison(means, PRINTED, caption)
+    layout = comparison_layout(table, caption)
+    return layout.draw(), table, layout.markdown()
+
+
+@exhibit
+def tables_found() -> Shown:
+    table = found_table(cells_of("tables_found"), cells_of("table6", 1.5), PRINTED, FOUND)
+    return draw_found(table, FOUND), table, ""
+
+
+@exhibit
+def tables_found_on_one_network() -> Shown:
+    table = found_table(cells_of("tables_found"), cells_of("table6", 1.5), PRINTED, FOUND)
+    table = table[table["setting"] == "gts_ce"]
+    return draw_found(table, FOUND), table, ""
+
+
+@exhibit
+def tables_found_gpus() -> Shown:
+    table = against_gpus(cells_of("tables_found"), cells_of("table6", 1.5), PRINTED, FOUND)
+    return draw_against_gpus(table, FOUND), table, ""
+
+
+@exhibit
+def tables_found_trend() -> Shown:
+    table = gains_by_network(cells_of("tables_found"), PRINTED, FOUND)
+    return draw_trend(table, FOUND), table, ""
+
+
+@exhibit
+def sensitivity() -> Shown:
+    caption = STUDY.sweeps["tables_sensitivity"]
+    parts = [
+        cells_of("tables_sensitivity", 1 + 0.2 * number)
+        .query(f"topology == '{place}'")
+        .assign(x=float(number))
+        for place, changes in caption.changes.items()
+        for number, _ in enumerate(changes)
+    ]
+    table = sensitivity_table(pd.concat(parts), PRINTED, caption)
+    return draw_sensitivity(table, caption), table, ""
+
+
+@exhibit
+def times_by_service() -> Shown:
+    points = {0.0: (6, 0.5, 128), 1.0: (6, 0.5, 128), 2.0: (10, 1.5, 128), 3.0: (10, 2.5, 128)}
+    table = requests("fig7_service", "abovenet", points, methods=("petals", "proposed", "mine"))
+    found = service_models(table, STUDY.sweeps["fig7_service"])
+    plain = requests("fig7", "abovenet", {6.0: (6, 0.5, 128)}, methods=("petals", "proposed"))
+    plain = plain.drop(columns=["capacity_per_s", "memory_capacity_per_s"])
+    both = pd.concat([found, service_models(plain, STUDY.sweeps["fig7"])])
+    return None, both, ""
+
+
+@exhibit
+def running_times() -> Shown:
+    times = pd.DataFrame(
+        [
+            {"setting": setting, "method": method, "repeat": repeat, "servers": 9, "requests": 100,
+             "placement_s": 0.001 * placement, "routing_s_per_request": 1e-5 * (1 + repeat),
+             "total_s": 0.001 * placement + 0.001 * (1 + repeat)}
+            for setting in ("cluster0", "gts_ce")
+            for method in ("petals", "proposed")
+            for repeat, placement in enumerate((1, 2, 9, 3))
+        ]
+    )  # fmt: skip
+    printed = pd.DataFrame(
+        [
+            {"table": "table8", "setting": setting, "method": method, "value_s": 0.0186,
+             "sd_s": error}
+            for setting in ("cluster0", "gts_ce")
+            for method, error in (("petals", 0.0013), ("proposed", np.nan))
+        ]
+    )  # fmt: skip
+    table = running_times_table(times, printed)
+    layout = running_times_layout(table, STUDY)
+    return layout.draw(), table, layout.markdown()
+
+
+@exhibit
+def swarm_map() -> Shown:
+    servers = pd.DataFrame(
+        [
+            {"method": method, "server": server, "node": node, "device": f"device {server % 2}",
+             "longitude_deg": 10.0 * node, "latitude_deg": 5.0 * node, "first_block": first,
+             "blocks": blocks, "share": share}
+            for method, shift in (("petals", 0), ("proposed", 1))
+            for server, node, first, blocks, share in [
+                (1, 0, 1, 4 + shift, 1.0), (2, 2, 5 + shift, 6 - shift, 0.75),
+                (3, 2, 5, 3, 0.0), (4, 3, 5 + shift, 6 - shift, 0.25),
+            ]
+        ]
+    )  # fmt: skip
+    east, north = 10.0 * np.arange(4), 5.0 * np.arange(4)
+    view = SwarmView(servers, east, north, [(0, 1), (1, 2), (2, 3)], 1, 10, 40, 0.5)
+    return draw_map(view, STUDY, "gts_ce"), servers, ""
+
+
+CASE = {"family": "clustered", "servers": 9, "clients": 1, "load": 3, "draw": 0}
+
+
+@exhibit
+def offline_optimality() -> Shown:
+    rows = []
+    for family, servers, load in (("clustered", 9, 3), ("clustered", 9, 8), ("scattered", 26, 3)):
+        for draw in range(3):
+            case = {**CASE, "family": family, "servers": servers, "load": load, "draw": draw}
+            stopped = family == "scattered" and draw == 2
+            excess = {"cg_bprr": draw, "petals": 40.0 + draw, "gsa": 300.0}
+            rows.append({**case, "method": "optimum", "above_optimum_percent": 0.0,
+                         "status": "gap_reached" if stopped else "optimal"})  # fmt: skip
+            for method, percent in excess.items():
+                none = method == "gsa" and servers == 9 and (draw == 0 or load == 8)
+                rows.append(
+                    {**case, "method": method, "status": "infeasible: memory" if none else "found",
+                     "above_optimum_percent": np.nan if none else percent}
+                )  # fmt: skip
+            rows.append({**case, "method": "theorem_2", "above_optimum_percent": 9.0,
+                         "status": "computed"})  # fmt: skip
+    table = optimality_table(pd.DataFrame(rows))
+    return draw_optimality(table, "gts_ce"), table, ""
+
+
+@exhibit
+def offline_optimality_all_proven() -> Shown:
+    plan = {**CASE, "status": "optimal"}
+    rows = [
+        {**plan, "method": "optimum", "above_optimum_percent": 0.0},
+        {**plan, "method": "cg_bprr", "above_optimum_percent": 0.5},
+    ]
+    table = optimality_table(pd.DataFrame(rows))
+    return draw_optimality(table), table, ""
+
+
+@exhibit
+def offline_bound() -> Shown:
+    table = pd.DataFrame(
+        [
+            {**CASE, "clients": clients, "load": load, "bound_over_cg_bprr": 1 + 0.1 * load,
+             "bound_over_optimum": 1.05 + 0.1 * load * clients}
+            for clients in (1, 3) for load in (1, 3)
+        ]
+    )  # fmt: skip
+    return draw_bound(table), table, ""
+
+
+@exhibit
+def offline_race() -> Shown:
+    progress = [
+        ("highs", "strong", 0.001, np.nan, "running"), ("highs", "strong", 0.2, 0.3, "running"),
+        ("highs", "strong", 0.5, 0.0, "optimal"), ("cbc", "paper", 0.1, 5.0, "running"),
+        ("cbc", "paper", 9.0, 0.05, "time limit"), ("gurobi", "paper", 0.1, 0.5, "licence"),
+    ]  # fmt: skip
+    table = pd.DataFrame(
+        [
+            {**CASE, "clients": clients, "solver": solver, "formulation": formulation,
+             "seconds": seconds, "gap": gap, "status": status}
+            for clients in (1, 3) for solver, formulation, seconds, gap, status in progress
+        ]
+    )  # fmt: skip
+    return draw_race(table), table, ""
+
+
+@exhibit
+def offline_stopping() -> Shown:
+    gains = [(1, 0.0, 0.0), (3, 0.0, 0.5), (5, 1.3, 1.5)]
+    columns = ["load", "gain_percent", "most_gain_percent"]
+    table = pd.DataFrame(gains, columns=columns)
+    return draw_stopping(table), table, ""
+
+
+@exhibit
+def offline_equal_blocks() -> Shown:
+    table = pd.DataFrame(
+        [
+            {"memory_gb": memory, "servers": 9, "load": load, "method": method,
+             "above_optimum_percent": excess}
+            for memory in (40.0, 79.13) for load in (1, 5)
+            for method, excess in (("gsa", 20.0 * load), ("cg_bprr", 1.0), ("optimum", 0.0))
+        ]
+    )  # fmt: skip
+    return draw_equal_blocks(table), table, ""
+
+
+@exhibit
+def fit() -> Shown:
+    rows = []
+    varied = {
+        "decode_blocks": "blocks", "prefill_input": "input_tokens",
+        "decode_context": "context_tokens", "decode_batch": "batch", "decode_sessions": "sessions",
+    }  # fmt: skip
+    for experiment, column in varied.items():
+        for value in (1, 4, 8):
+            for blocks in (1, 4) if column != "blocks" else (value,):
+                for repeat in range(3):
+                    setting = {"blocks": blocks, "input_tokens": 1, "context_tokens": 1,
+                               "batch": 1, "sessions": 1, column: value}  # fmt: skip
+                    predicted = 2.0 * blocks + (value if column == "input_tokens" else 0)
+                    residual = 0.02 * (repeat - 1) + 0.001 * value
+                    rows.append(
+                        {"experiment": experiment, **setting, "predicted_ms": predicted,
+                         "observed_ms": predicted * (1 + residual),
+                         "predicted_low_ms": 0.9 * predicted, "predicted_high_ms": 1.2 * predicted,
+                         "relative_residual": residual}
+                    )  # fmt: skip
+    points = pd.DataFrame(rows)
+    line = SimpleNamespace(r2_settings=0.99987, held_out_median_error=0.0123)
+    about = SimpleNamespace(
+        device=SimpleNamespace(name="invented", kind="cpu", threads=2),
+        model=SimpleNamespace(name="toy"), weights="float32", observations=99,
+        trace_sha256="0123456789abcdef",
+        fit=SimpleNamespace(
+            tau_ms=SimpleNamespace(value=8.9171, interval=(8.801, None)), decode=line,
+            prefill=SimpleNamespace(r2_settings=None, held_out_median_error=None),
+        ),
+        verdicts=[SimpleNamespace(statement=f"it is {holds}", holds=holds)
+                  for holds in (True, False, None, False)],
+    )  # fmt: skip
+    return draw_fit("A device", about, points), points, ""
+
+
+@exhibit
+def fit_that_refutes_nothing() -> Shown:
+    _, points, _ = fit()
+    known = SimpleNamespace(r2_settings=1.0, held_out_median_error=0.0)
+    about = SimpleNamespace(
+        device=SimpleNamespace(name="invented", kind="cpu", threads=1),
+        model=SimpleNamespace(name="toy"), weights="float32", observations=9, trace_sha256="0" * 64,
+        fit=SimpleNamespace(
+            tau_ms=SimpleNamespace(value=1.0, interval=(0.9, 1.1)), decode=known, prefill=known
+        ),
+        verdicts=[],
+    )  # fmt: skip
+    return draw_fit("A device", about, points.assign(blocks=1)), points, ""
+
+
+@exhibit
+def wan_swarms() -> Shown:
+    rows = [
+        ("pace", "hub", 100.0, 150.0, 0.5), ("pace", "hub", 100.0, 90.0, -0.1),
+        ("pace", "ring", 100.0, 100.1, 0.001), ("time to first token", "hub", 10.0, 12.0, 0.2),
+        ("noise floor", "ring", np.nan, np.nan, 0.04),
+        ("noise floor", "ring", np.nan, np.nan, 0.02),
+        ("tool", "what-if", 0.5, 0.6, 0.2), ("tool", "what-if", 1.5, 0.9, -0.4),
+        ("tool", "what-if", 1.2, 1.0, -0.17), ("tool", "what-if", np.nan, 2.0, np.nan),
+    ]  # fmt: skip
+    columns = ["group", "model", "measured", "predicted", "error"]
+    table = pd.DataFrame(rows, columns=columns)
+    return draw_wan_swarms(table), table, ""
+
+
+# As which the report says what the exhibit shows.
+IN_REPORT = {
+    "sweep_over_servers": "fig7_abovenet",
+    "sweep_on_a_logarithmic_axis_with_a_method_that_never_runs": "mine_abovenet",
+    "headline_with_the_answer": "headline",
+    "offline_bound": "offline_theorem_2",
+    "offline_race": "offline_solver_race",
+    "offline_stopping": "offline_relaxed_stopping",
+    "fit": "fit_invented",
+}
+SHORT = 40  # rows of numbers; of more the picture tells enough
+
+
+def record(name: str) -> str:
+    figure, table, text = EXHIBITS[name]()
+    said = finding(IN_REPORT.get(name, name), table, STUDY)
+    numbers = table.head(SHORT).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    lines: Iterator[str] = told(figure) if figure else iter(())
+    return "\n".join([*lines, *filter(None, [text, said and f"report: {said}"]), numbers])
+
+
+@pytest.mark.parametrize("name", EXHIBITS)
+def test_an_exhibit_is_as_recorded(name: str) -> None:
+    kept = (RECORDS / f"{name}.txt").read_text(encoding="utf-8")
+    changes = difflib.unified_diff(kept.splitlines(), record(name).splitlines(), n=0, lineterm="")
+    assert not list(changes)
+
+
+def test_every_record_is_of_an_exhibit() -> None:
+    assert sorted(path.stem for path in RECORDS.iterdir()) == sorted(EXHIBITS)
+
+
+if __name__ == "__main__":
+    for one in EXHIBITS:
+        RECORDS.joinpath(f"{one}.txt").write_text(record(one), encoding="utf-8")
