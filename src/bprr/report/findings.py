@@ -203,7 +203,7 @@ def _wan(table: pd.DataFrame, _: Caption) -> str:
     )
     parts = []
     for group, errors in middle.median().groupby(level="group", sort=False):
-        best = errors.index[errors.argmin()][1]
+        best = errors.index[int(errors.argmin())][1]
         parts.append(f"{group} {errors.min():.1f} % ({best})")
     noise = 100 * table.loc[table["model"] == "noise floor", "error"].abs().median()
     off = 100 * (changes["predicted"] / changes["measured"] - 1).abs().median()
