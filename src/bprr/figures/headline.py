@@ -98,7 +98,7 @@ def draw_headline(
         title = f"Time per token: {method} in percent of {baseline}"
         style.heading(figure, title, _legend_handles(table, study, looks), columns=1)
         runs = study.intervals(table["paired_runs"].max())
-        missing = " ×: no run is feasible." if table["ratio"].isna().any() else ""
+        missing = "\n×: no run is feasible." if table["ratio"].isna().any() else ""
         style.note(
             figure,
             f"Below the black line, 100 %: {method} is faster. Marks above one another are one "

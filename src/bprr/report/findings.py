@@ -205,12 +205,11 @@ def _wan(table: pd.DataFrame, _: Caption) -> str:
     for group, errors in middle.median().groupby(level="group", sort=False):
         best = errors.index[int(errors.argmin())][1]
         parts.append(f"{group} {errors.min():.1f} % ({best})")
+    said = f"Median error of the best model by what is predicted: {', '.join(parts)}"
     noise = 100 * table.loc[table["model"] == "noise floor", "error"].abs().median()
+    said += "." if pd.isna(noise) else f"; repetitions of a job differ by {noise:.1f} %."
     off = 100 * (changes["predicted"] / changes["measured"] - 1).abs().median()
-    return (
-        f"Median error of the best model by what is predicted: {', '.join(parts)}; repetitions of "
-        f"a job differ by {noise:.1f} %. Measured changes are predicted {off:.0f} % off (median)."
-    )
+    return said + f" Measured changes are predicted {off:.0f} % off (median)." * len(changes[:1])
 
 
 FINDINGS: dict[str, Callable[[pd.DataFrame, Caption], str]] = {
