@@ -154,7 +154,7 @@ def test_the_decomposition_step_by_step() -> None:
     ]  # fmt: skip
     lines = summary(shown).splitlines()
     assert lines == [
-        "5 published numbers and claims:",
+        "5 numbers and claims:",
         "  printed simulator numbers: 3 reproduced",
         "  claims in words: 1 reproduced, 1 contradicted",
         "  beyond 8 %: It is so (+8 %)",
