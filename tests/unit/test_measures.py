@@ -17,7 +17,8 @@ from bprr.report.results import Results
 
 FILE = "sweeps/fig7_abovenet.parquet"
 T_1, T_2 = 12.706205, 4.302653  # Student's t for 95 %, 1 and 2 degrees of freedom
-BY_HAND = set(MEASURES) - {"statement_holds"}  # that one reads a fit: test_scorecard.py
+# Those that read a fit or the testbed: test_scorecard.py.
+BY_HAND = set(MEASURES) - {"statement_holds", "influence", "first_token_by_length"}
 
 
 @pytest.fixture
@@ -216,3 +217,59 @@ def test_checks_are_the_worst_case_or_one(results: Results) -> None:
     assert taken(results, "checked", check="a")[0] == 1.0
     assert taken(results, "checked", check="a", worst="max")[0] == 3.0
     assert taken(results, "checked", check="a", case="y") == [3.0, 3.0, 3.0]
+
+
+def test_exponent_is_the_slope_of_logarithms(results: Results) -> None:
+    """Slopes 1, 1 and 2 over the draws."""
+    rows = [
+        {"step": step, "varied": "servers", "size": size, "repeat": repeat, "seconds": size**power}
+        for repeat, power in enumerate((1, 1, 2))
+        for size in (10, 100, 1000)
+        for step in ("placement", "routing")
+    ]
+    table = pd.DataFrame(rows).astype({"seconds": float})
+    table.loc[table["step"] == "routing", "seconds"] **= 2
+    write_table(table, results.path(FILE), {}, "")
+    half = T_2 * (1 / 3) ** 0.5 / 3**0.5
+    found = taken(results, "exponent", step="placement", varied="servers")
+    assert found == pytest.approx([4 / 3, 4 / 3 - half, 4 / 3 + half])
+    assert taken(results, "exponent", step="routing", varied="servers")[0] == pytest.approx(8 / 3)
+
+
+def test_mean_excess_over_the_optimum_where_there_is_a_plan(results: Results) -> None:
+    table = pd.DataFrame(
+        {
+            "family": "equal memory", "servers": 9, "clients": 1, "load": 1, "draw": range(4),
+            "method": ["gsa", "gsa", "gsa", "cg_bprr"], "objective_ms": 1.0, "bound_ms": 1.0,
+            "above_optimum_percent": [1.0, 3.0, float("inf"), 9.0], "status": "optimal",
+            "memory_gb": 9.1,
+        }
+    )  # fmt: skip
+    write_table(table, results.path(FILE), {}, "")
+    half = T_1 * 0.01
+    found = taken(results, "above_optimum", method="gsa")
+    assert found == pytest.approx([0.02, 0.02 - half, 0.02 + half])
+
+
+def test_others_measurements(results: Results) -> None:
+    """Errors of -10, 20 and 30 %; three changes, one of them in the wrong direction."""
+    columns = ["group", "model", "measured", "predicted"]
+    table = pd.DataFrame(
+        [
+            ("g", "+ window", 10.0, 9.0), ("g", "+ window", 10.0, 12.0),
+            ("g", "+ window", 10.0, 13.0), ("g", "hub", 10.0, 99.0), ("g", "+ window", 10.0, None),
+            ("changes", "what-if", 2.0, 3.0), ("changes", "what-if", 0.5, 0.9),
+            ("changes", "what-if", 2.0, 0.9), ("changes", "what-if", None, 2.0),
+        ],
+        columns=columns,
+    )  # fmt: skip
+    table = table.assign(error=table["predicted"] / table["measured"] - 1)
+    for name in ("run", "ring", "arm", "quantity", "fitted_on"):
+        table[name] = "x"
+    results.path(FILE).parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(results.path(FILE), index=False)
+    median, low, high = taken(results, "others_error", group="g", model="+ window")
+    assert median == pytest.approx(0.2)
+    assert 0.1 - 1e-9 <= low <= 0.2 <= high <= 0.3 + 1e-9
+    assert taken(results, "right_directions")[0] == pytest.approx(2 / 3)
+    assert MEASURES["others_error"](results, [FILE], group="none", model="hub") == {}

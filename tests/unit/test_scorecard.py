@@ -201,36 +201,6 @@ def test_others_measurements_are_a_kind_of_their_own(tmp_path: Path, study: Stud
 
 
 @pytest.mark.usefixtures("at_root")
-def test_exponents_are_slopes_of_logarithms(tmp_path: Path, study: StudyCaption) -> None:
-    sizes = pd.DataFrame({"size": [100, 200, 400]}).merge(
-        pd.DataFrame({"repeat": range(3)}), how="cross"
-    )
-    steps = {"placement": 1.5, "routing": 0.5}
-    table = pd.concat(
-        sizes.assign(step=step, varied="servers", seconds=1e-6 * sizes["size"] ** power)
-        for step, power in steps.items()
-    )
-    write_table(table, tmp_path / "timing/growth.parquet", {}, "")
-    names = [f"complexity.{step}_servers" for step in steps]
-    rows = judged(tmp_path, study, *names).loc[names]
-    assert rows["ours"].tolist() == pytest.approx(list(steps.values()))
-    assert set(rows["verdict"]) == {Verdict.REPORTED}
-
-
-@pytest.mark.usefixtures("at_root")
-def test_a_plan_that_does_not_exist_is_above_nothing(tmp_path: Path, study: StudyCaption) -> None:
-    table = pd.DataFrame(
-        {
-            "family": "equal memory", "servers": 9, "clients": 1, "load": 1, "draw": range(3),
-            "method": "gsa", "objective_ms": 1.0, "bound_ms": 1.0, "memory_gb": 9.1,
-            "above_optimum_percent": [1.0, 3.0, np.inf], "status": "optimal",
-        }
-    )  # fmt: skip
-    write_table(table, tmp_path / "offline/equal_blocks.parquet", {}, "")
-    assert judged(tmp_path, study, "gsa.special_case")["ours"].item() == pytest.approx(0.02)
-
-
-@pytest.mark.usefixtures("at_root")
 def test_causes_never_read_nan(tmp_path: Path, study: StudyCaption) -> None:
     write_table(
         requests({"published": {"petals": 7000}, "none": {"petals": 1100}}, "tables_found", 0),
