@@ -51,10 +51,10 @@ def draw_wan_swarms(table: pd.DataFrame) -> Figure:
         style.heading(figure, "Models of real swarms against others' measurements", handles)
         style.note(
             figure,
-            "Left: median size of the error of each group of measurements (n); line: repetitions "
-            "of a job on its ring\nwithin hours. Right: measured changes of swarms; crosses: wrong "
-            "direction. Only the 4 ms a leg are fitted,\non 12 jobs, and what the table says "
-            "beside a row. Measured by leyten/shard, PETALS and Mesh-LLM.",
+            "Left: median size of the error of each group of measurements (n), 1 % at least; line: "
+            "repetitions of a job\non its ring within hours. Right: measured changes of swarms; "
+            "crosses: wrong direction. Only the 4 ms a leg\nare fitted, on 12 jobs, and what the "
+            "table says beside a row. Measured by leyten/shard, PETALS and Mesh-LLM.",
         )
     return figure
 
@@ -97,7 +97,7 @@ def _draw_ratios(axes: Axes, table: pd.DataFrame) -> None:
         axis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
     axes.set_xlabel("Measured ratio, after to before")
     axes.set_ylabel("Predicted ratio")
-    axes.set_title(f"Right direction: {int(right.sum())} of {len(right)}", loc="left")
+    axes.set_title(f"Right direction: {int(right.sum())} of {len(right)} values", loc="left")
 
 
 def plot_wan_swarms(table_csv: Path, stem: Path) -> list[Path]:
