@@ -189,7 +189,7 @@ def percent(share: float) -> str:
 def with_interval(value: float, low: float, high: float) -> str:
     """A number ± half its interval, to the digits that the interval warrants."""
     half = (high - low) / 2
-    if np.isnan(value) or np.isnan(half) or half == 0:
+    if np.isnan(value) or np.isnan(half) or half <= 1e-9 * abs(value):  # all but exact
         return number(value)
     digits = max(0, 2 - int(np.floor(np.log10(max(abs(value), abs(half), 1e-12)))))
     return f"{value:.{digits}f} ± {half:.{digits}f}"
