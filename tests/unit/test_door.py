@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+import bprr.commands.main
 import bprr.report.manifest
-from bprr.commands.main import main
+from bprr.commands.main import COMMANDS, main
 from bprr.ground.errors import InfeasibleError, InputError
 
 
@@ -73,6 +75,37 @@ def test_a_misspelt_word_gets_a_suggestion(capsys, words, nearest):
         main(words)
     assert left.value.code == 2
     assert f"did you mean {nearest}?" in capsys.readouterr().err
+
+
+def test_help_lists_every_command_by_purpose_with_an_example(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    printed = capsys.readouterr().out
+    names = [module.replace("_", "-") for modules in COMMANDS.values() for module in modules]
+    files = (Path(bprr.commands.main.__file__).parent).glob("*.py")
+    with_command = {path.stem for path in files if "add_parser(" in path.read_text("utf-8")}
+    assert {name.replace("-", "_") for name in names} == with_command
+    for name in names:
+        assert f"\n                     bprr {name}" in printed
+    assert all(f"\n{purpose}:\n" in printed for purpose in COMMANDS)
+
+
+def test_a_shell_completes_commands_options_and_choices(tmp_path, capsys):
+    assert main(["completion", "bash"]) == 0
+    (tmp_path / "bprr.bash").write_text(capsys.readouterr().out, encoding="utf-8")
+    for words, expected in {
+        ("bprr", "simul"): {"simulate"},
+        ("bprr", "--debug", "plot", "head"): {"headline"},
+        ("bprr", "plot", "sweep", "--cap"): {"--caption"},
+        ("bprr", "offline", "equal"): {"equal_blocks"},
+        ("bprr", "simulate", "x.yaml", "--slo"): {"--slo-per-token", "--slo-ttft"},
+    }.items():
+        typed = f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _bprr"
+        script = f". {tmp_path}/bprr.bash; {typed}; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+        assert set(done.stdout.split()) == expected, words
+    assert main(["completion", "zsh"]) == 0
+    assert "bashcompinit" in capsys.readouterr().out
 
 
 def bprr_process(*words, **streams):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_config",
+    "add_json",
     "add_overrides",
     "add_own_files",
     "natural_number",
@@ -53,6 +54,11 @@ def with_own_files(settings: Settings, arguments: argparse.Namespace) -> Setting
         "device_files": [*settings.device_files, *arguments.devices],
     }
     return settings.model_copy(update=files)
+
+
+def add_json(command: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def add_overrides(command: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from bprr.commands.arguments import (
     add_config,
+    add_json,
     add_overrides,
     add_own_files,
     natural_number,
@@ -22,7 +23,11 @@ __all__ = ["add_command"]
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("capacity", help="the load that a method carries for good")
+    command = subparsers.add_parser(
+        "capacity",
+        help="the load that a method carries for good",
+        example="capacity config/scenarios/scattered.yaml --method proposed --set service=batched",
+    )
     command.add_argument("scenario", help="file, or name of one of the configuration")
     add_overrides(command)
     add_own_files(command)
@@ -60,7 +65,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         metavar="N",
         help="of the longest run, which is undecided if it shows nothing (default a million)",
     )
-    command.add_argument("--json", action="store_true", help="print one JSON object")
+    add_json(command)
     add_config(command)
     command.set_defaults(run=_capacity)
 

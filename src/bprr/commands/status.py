@@ -12,7 +12,11 @@ __all__ = ["add_command"]
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("status", help="which results are current, and why not")
+    command = subparsers.add_parser(
+        "status",
+        help="which results are current, and why not",
+        example="status",
+    )
     add_config(command)
     command.add_argument("--json", action="store_true", help="print one JSON object per result")
     command.set_defaults(run=_status)
