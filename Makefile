@@ -38,8 +38,8 @@ ifneq ($(shell [ -w "$$HOME" ] && echo writable),writable)
 export HOME := $(CURDIR)/.cache
 endif
 
-.PHONY: help reproduce study smoke slurm-smoke campaign dry-run readme test mutants bench agreement lint style types workflow-lint format lock \
-        setup measure-env solvers-env other-python testbed testbed-smoke clean
+.PHONY: help reproduce study smoke slurm-smoke campaign dry-run readme docs test mutants bench agreement lint style types \
+        workflow-lint format lock setup measure-env solvers-env other-python testbed testbed-smoke clean
 
 help: ## list the doors
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ readme: $(READY) ## numbers and pictures of README and docs, from a whole run
 	$(SNAKEMAKE) $(ARGS)
 	$(BIN)/python -m bprr readme
 
+docs: .venv/.docs-installed ## the site, in build/docs/html: pages, and a reference made from the code
+	$(BIN)/python docs/site/build.py build/docs
+
 test: $(READY) ## the test suite
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
@@ -87,6 +90,7 @@ lint: style types workflow-lint ## style, types and workflow checks
 style: $(READY)
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m snakefmt --check Snakefile workflow
 
 types: $(READY)
 	$(BIN)/python -m mypy
@@ -105,6 +109,7 @@ workflow-lint: $(READY)
 format: $(READY) ## put the code in the project style
 	$(BIN)/python -m ruff check --fix
 	$(BIN)/python -m ruff format
+	$(BIN)/python -m snakefmt Snakefile workflow
 
 setup: $(READY) ## create .venv from the lock, and no more
 
@@ -128,6 +133,10 @@ $(READY): pyproject.toml requirements.lock
 measure-env: $(READY) ## add torch and transformers, to measure a device
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-measure.lock
 	$(BIN)/python -m pip install "$$($(call extra,measure) | grep '^torch')"
+
+.venv/.docs-installed: requirements-docs.lock $(READY)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-docs.lock
+	@touch $@
 
 solvers-env: $(READY) ## add Gurobi and SCIP beside HiGHS and CBC
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-solvers.lock
@@ -178,6 +187,8 @@ WITHOUT_TORCH = awk '/^[^ ]/ { torch = /^(torch|triton|cuda-|nvidia-)/ } !torch'
 
 lock: $(READY) ## pin the packages again; ARGS=--upgrade to move to the newest
 	$(COMPILE) $(ARGS) pyproject.toml --extra dev --output-file requirements.lock
+	$(call extra,docs) | $(COMPILE) $(ARGS) - -c requirements.lock \
+	    --output-file requirements-docs.lock
 	$(call extra,gurobi scip) | $(COMPILE) $(ARGS) - -c requirements.lock \
 	    --output-file requirements-solvers.lock
 	$(call extra,measure) | $(COMPILE) $(ARGS) - -c requirements.lock \
