@@ -53,7 +53,7 @@ rule fit_figure:
 # One of the paper's sweeps with a measured device beside the published ones. Its slice names the
 # fitted files without reading them: they are still to be made, or to be made anew.
 MEASURED_PAIR = ("servers", "abovenet")
-MEASURED_SETTINGS = or_stop(load_settings, Path(workflow.basedir) / "config/measured.yaml")
+MEASURED_SETTINGS = or_stop(load_settings, HERE / "config/measured.yaml")
 FITTED = {
     kind: [
         str(Path(*path.parts[-4:]))

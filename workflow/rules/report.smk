@@ -22,7 +22,8 @@ SCORECARD_CAPTION = caption(
 DECOMPOSITION_CAPTION = caption("caption_decomposition", unsaid=(*NOT_DRAWN, "confidence"))
 
 # A claim that nothing produces, by the shipped configuration, fails before any job.
-if workflow.is_main_process:
+# (Rules of a module have the names that the workflow around it gives them.)
+if workflow.is_main_process and not IS_MODULE:
     or_stop(
         check_claims,
         or_stop(each_claim, or_stop(load_claims, Path(CLAIMS)), Path(PUBLISHED_RESULTS)),
