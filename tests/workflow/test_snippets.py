@@ -26,6 +26,9 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"^# ([\w./-]+\.(?:py|yaml|json))\b")
 QUICK = ("--runs", "1")  # what is added to a simulation whose output is not shown
 
+ONE = "figures/table3.pdf"
+TARGETS = ("figures/", "results/", "testbed")
+
 # How a command begins that is not run, and why. Those of make are held against the Makefile, those
 # of Snakemake are planned.
 NOT_RUN = {
@@ -150,7 +153,10 @@ def test_every_snakemake_command_plans(tmp_path: Path, planner: Planner) -> None
             for command in commands(block.text) if block.language == "sh" else ():
                 if command.startswith("snakemake") and command not in planned:
                     planned.add(command)
-                    answer = planner.ask(folder, "--dry-run", *shlex.split(command)[1:])
+                    words = shlex.split(command)[1:]
+                    # All of it is planned in test_workflow.py: here one target of it will do.
+                    whole = not any(word.startswith(TARGETS) for word in words)
+                    answer = planner.ask(folder, "--dry-run", *([ONE] if whole else []), *words)
                     assert answer["status"] == 0, f"{page}: {command}\n{answer['text']}"
     assert len(planned) > 3
 
