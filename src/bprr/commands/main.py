@@ -18,11 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 COMMANDS = {
-    "a swarm of your own": ("simulate", "solve", "capacity", "explain", "model", "policies", "check"),
+    "a swarm of your own": ("simulate", "solve", "capacity", "explain", "model", "policies"),
     "the paper and its claims": ("sweep", "merge", "offline", "theory", "time", "wan", "scorecard"),
     "figures and report": ("plot", "plot_offline", "report", "readme"),
     "measurements": ("measure", "measure_network", "fit", "testbed"),
-    "what is here, and is it sound": ("status", "provenance", "manifest", "verify", "doctor"),
+    "what is here, and is it sound": (
+        "check",
+        "status",
+        "provenance",
+        "manifest",
+        "verify",
+        "doctor",
+    ),
     "the shell": ("completion",),
 }
 

@@ -97,7 +97,7 @@ class Usage:
             prefill_ms / span_ms,
             held / capacity / lasted_ms,
             float(load.output_tokens.sum()) / lasted_ms * 1000,
-            len(server) / len(load),
+            len(records.chain_server) / len(load),
         )
 
 
