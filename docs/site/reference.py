@@ -42,7 +42,7 @@ def commands(root: Path) -> str:
     """Help of every command, by purpose."""
     from bprr.commands.main import COMMANDS, parser
 
-    os.environ["COLUMNS"] = "88"
+    os.environ["COLUMNS"] = "88"  # width of the help
     top = parser()
     known = dict(_below(top, "bprr"))
     lines = ["# Command line", "", "Exit status: 0; 2 for bad input or an infeasible plan, 1 where"]
