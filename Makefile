@@ -58,11 +58,11 @@ reproduce: $(READY) ## every result, figure and the scorecard (25 min on two cor
 	fi
 	@$(call made,$(RESULTS) $(subst results,figures,$(RESULTS)))
 
-study: $(READY) ## the longer studies, servers that have queues (30 min, 50 MB); resumable
+study: $(READY) ## the longer studies, servers that have queues (half an hour); resumable
 	$(QUIETLY) study $(ARGS)
 	@$(call made,results figures)
 
-smoke: $(READY) ## the whole workflow on small settings (2 min, 10 MB)
+smoke: $(READY) ## the whole workflow on small settings (2 min, 20 MB)
 	$(QUIETLY) $(ARGS) --configfile config/smoke.yaml
 	@$(call made,results/smoke figures/smoke)
 
@@ -83,13 +83,13 @@ readme: $(READY) ## numbers and pictures of README and docs, from a whole run
 docs: .venv/.docs-installed ## the site, in build/docs/html: pages, and a reference made from the code (1 min)
 	$(BIN)/python docs/site/build.py build/docs
 
-test: $(READY) ## the test suite (7 min)
+test: $(READY) ## the test suite (4 min on two cores)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 mutants: $(READY) ## change the source here and there: do the tests notice?
 	$(BIN)/python tests/mutants.py $(ARGS)
 
-bench: $(READY) ## time the kernels, the simulator and the solvers (10 min)
+bench: $(READY) ## time the kernels, the simulator and the solvers (at most 10 min)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 agreement: $(READY) ## random small instances: enumeration against both formulations, all solvers
@@ -140,7 +140,7 @@ $(READY): pyproject.toml requirements.lock
 	@pwd -P > $@
 
 # The right build of torch depends on the machine (CPU, CUDA), so it stands outside the lock.
-measure-env: $(READY) ## add torch and transformers, to measure a device (2 min, 1 GB or more)
+measure-env: $(READY) ## add torch and transformers, to measure a device
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-measure.lock
 	$(BIN)/python -m pip install "$$($(call extra,measure) | grep '^torch')"
 
@@ -166,7 +166,7 @@ $(OTHER)/.installed: requirements.lock
 TESTBED := .testbed-venv
 IS_PYTHON_3_11 = $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'
 
-testbed: $(TESTBED)/.installed ## environment with genuine PETALS, for `bprr testbed run` (3 min, 1.5 GB)
+testbed: $(TESTBED)/.installed ## environment with genuine PETALS, for `bprr testbed run` (1.5 GB)
 
 $(TESTBED)/.installed: requirements-testbed.lock requirements-testbed.in
 	@$(IS_PYTHON_3_11) || { \

@@ -72,10 +72,15 @@ def configuration(root: Path) -> str:
     lines += [
         "(`bprr check --schema`; `config/schema.json` for editors). Options of policies stand"
     ]
-    lines += ["in [Policies](../docs/policies.md). A kind in *italics* has a section of its own."]
+    lines += ["in [Policies](../docs/policies.md)."]
     parts: dict[str, Mapping[str, Any]] = {}
+    shipped = {
+        "configuration": "config/default.yaml",
+        "scenario": "config/scenarios/scattered.yaml",
+    }
     for name, schema in json_schema().items():
-        lines += ["", f"## {name.capitalize()} file", "", *_section(schema)]
+        text = (root / shipped[name]).read_text(encoding="utf-8") if name in shipped else ""
+        lines += ["", f"## {name.capitalize()} file", "", *_section(schema, dict(_said(text)))]
         parts |= schema.get("$defs", {})
     lines += ["", "## Kinds"]
     for name in sorted(parts):
@@ -84,13 +89,21 @@ def configuration(root: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _section(schema: Mapping[str, Any]) -> list[str]:
+def _said(text: str) -> Iterator[tuple[str, str]]:
+    """Keys of a file with what the comment behind them says."""
+    for key, comment in re.findall(r"^(\w+):.*?  # ?(.*)$", text, re.MULTILINE):
+        comment = re.sub(r"\bdocs/[\w-]+\.md(#\w+)", r"[\1](\1)", comment)
+        yield key, re.sub(r"\bdocs/([\w-]+)\.md", r"[\1](../docs/\1.md)", comment)
+
+
+def _section(schema: Mapping[str, Any], said: Mapping[str, str] | None = None) -> list[str]:
     lines = [_sentence(schema.get("description", "")), ""]
     lines += ["| key | kind | default | meaning |", "| --- | --- | --- | --- |"]
     required = schema.get("required", ())
     for key, value in schema.get("properties", {}).items():
         default = "required" if key in required else f"`{json.dumps(value.get('default'))}`"
-        cells = (f"`{key}`", _kind(value), default, _sentence(value.get("description", "")))
+        meaning = _sentence(value.get("description", "")) or (said or {}).get(key, "")
+        cells = (f"`{key}`", _kind(value), default, meaning)
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return lines
 
@@ -103,7 +116,8 @@ def _sentence(text: str) -> str:
 def _kind(schema: Mapping[str, Any]) -> str:
     """What a value is, in a few words."""
     if "$ref" in schema:
-        return f"*{schema['$ref'].rsplit('/', 1)[-1]}*"
+        name = schema["$ref"].rsplit("/", 1)[-1]
+        return f"[{name}](#{name.lower()})"
     if "const" in schema:
         return f"`{schema['const']}`"
     if "enum" in schema:
