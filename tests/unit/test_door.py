@@ -1,5 +1,6 @@
 """The door: whatever a subcommand raises leaves as one line and an exit status."""
 
+import json
 import os
 import signal
 import subprocess
@@ -88,6 +89,33 @@ def test_help_lists_every_command_by_purpose_with_an_example(capsys):
     for name in names:
         assert f"\n                     bprr {name}" in printed
     assert all(f"\n{purpose}:\n" in printed for purpose in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "has"),
+    [
+        (["policies"], "placement"),
+        (["explain", "config/swarms/ring.yaml"], "changes"),
+        (["check", "config/scenarios/scattered.yaml"], "servers"),
+        (["fit", "data/traces/cpu-amd-epyc-again", "-o", "{out}/fit"], "findings"),
+        (["testbed", "report"], "per_token_ms"),
+        (["testbed", "check", "--machine"], "missing"),
+        (["wan"], "errors"),
+        (["verify", "golden", "{out}/cases.json"], "passed"),
+        (["manifest", "--compare", "{out}/a.json", "{out}/a.json"], None),
+    ],
+)
+def test_results_are_told_as_json(at_root, tmp_path, capsys, words, has):
+    cases = json.loads((at_root / "tests/golden/cases.json").read_text(encoding="utf-8"))
+    few = {**cases, "cases": [case for case in cases["cases"] if case["kind"] == "ws_rr"][:2]}
+    (tmp_path / "cases.json").write_text(json.dumps(few), encoding="utf-8")
+    (tmp_path / "a.csv").write_text("1", encoding="utf-8")
+    main(["manifest", str(tmp_path / "a.csv"), "-o", str(tmp_path / "a.json")])
+    capsys.readouterr()
+    assert main([*(word.format(out=tmp_path) for word in words), "--json"]) in (0, 3)
+    told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)  # NaN is no JSON
+    first = told[0] if isinstance(told, list) and told else told
+    assert told == [] if has is None else has in first
 
 
 def test_a_shell_completes_commands_options_and_choices(tmp_path, capsys):

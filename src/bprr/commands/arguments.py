@@ -17,6 +17,7 @@ __all__ = [
     "add_own_files",
     "natural_number",
     "positive_number",
+    "print_json",
     "whole_number",
     "with_own_files",
 ]
@@ -59,6 +60,21 @@ def with_own_files(settings: Settings, arguments: argparse.Namespace) -> Setting
 def add_json(command: argparse.ArgumentParser) -> None:
     """Add ``--json``."""
     command.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def print_json(told: object) -> None:
+    """Print an object on one line, with null for what is no number."""
+    import json
+
+    print(json.dumps(_finite(told), ensure_ascii=False))
+
+
+def _finite(told: object) -> object:
+    if isinstance(told, dict):
+        return {key: _finite(value) for key, value in told.items()}
+    if isinstance(told, list):
+        return [_finite(value) for value in told]
+    return None if isinstance(told, float) and not math.isfinite(told) else told
 
 
 def add_overrides(command: argparse.ArgumentParser) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from typing import Any
 
@@ -14,6 +13,7 @@ from bprr.commands.arguments import (
     add_own_files,
     natural_number,
     positive_number,
+    print_json,
     whole_number,
     with_own_files,
 )
@@ -133,14 +133,5 @@ def _capacity(arguments: argparse.Namespace) -> int:
                 f" {carried.bound_per_s:.4g} on this placement"
             )
     if arguments.json:
-        print(json.dumps(_finite(told), ensure_ascii=False))
+        print_json(told)
     return 0
-
-
-def _finite(told: object) -> object:
-    """The same with null for what is no number."""
-    if isinstance(told, dict):
-        return {key: _finite(value) for key, value in told.items()}
-    if isinstance(told, list):
-        return [_finite(value) for value in told]
-    return None if isinstance(told, float) and not math.isfinite(told) else told

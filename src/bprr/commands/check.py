@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from bprr.commands.arguments import add_json
+from bprr.commands.arguments import add_json, print_json
 
 __all__ = ["add_command"]
 
@@ -48,7 +48,7 @@ def _check(arguments: argparse.Namespace) -> int:
         servers, requests = drawn.swarm.servers, len(drawn.workload)
         if arguments.json:
             about = {"scenario": str(path), "servers": servers, "requests": requests}
-            print(json.dumps({**about, "network": drawn.network.name, "remarks": drawn.remarks}))
+            print_json({**about, "network": drawn.network.name, "remarks": drawn.remarks})
             return 0
         swarm = f"{servers} servers, {requests} requests"
         print(f"{path}: a sound scenario: {swarm} on {drawn.network.name}")
@@ -57,7 +57,7 @@ def _check(arguments: argparse.Namespace) -> int:
     points = check_settings(settings)
     if arguments.json:
         about = {"configuration": settings.where, "sweeps": len(settings.sweeps)}
-        print(json.dumps({**about, "points": points}))
+        print_json({**about, "points": points})
         return 0
     print(f"{settings.where}: {len(settings.sweeps)} sweeps with {points} points are sound")
     return 0

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 
-from bprr.commands.arguments import add_json
+from bprr.commands.arguments import add_json, print_json
 
 __all__ = ["add_command"]
 
@@ -34,7 +33,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
         mark = {True: "ok", False: "BAD", None: "-"}[good]
         print(f"{mark:<4} {what:<12} {found}" + ("" if good else f"; {remedy}"))
     if arguments.json:
-        print(json.dumps(checks))
+        print_json(checks)
     return 1 if troubles else 0
 
 

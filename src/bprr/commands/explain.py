@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from bprr.commands.arguments import add_json
+from bprr.commands.arguments import add_json, print_json
 
 __all__ = ["add_command"]
 
@@ -47,7 +46,7 @@ def _explain(arguments: argparse.Namespace) -> int:
             "first_token_ms": None if swarm.prompt is None else prefill_ms(swarm.prompt),
             "changes": changes,
         }
-        print(json.dumps(told))
+        print_json(told)
         return 0
     print(
         f"{arguments.swarm}: {slow.tokens_per_s:.2f} tokens/s; a round of {slow.round_ms:.0f} ms:"

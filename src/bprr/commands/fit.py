@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from bprr.commands.arguments import add_json, natural_number, positive_number
+from bprr.commands.arguments import add_json, natural_number, positive_number, print_json
 
 __all__ = ["add_command"]
 
@@ -59,7 +58,7 @@ def _fit(arguments: argparse.Namespace) -> int:
             "tau_ms": found.tau_ms._asdict(),
             "findings": [vars(finding) for finding in found.findings],
         }
-        print(json.dumps(told, ensure_ascii=False))
+        print_json(told)
         return 0
     tau = found.tau_ms
     print(f"{name}: τ = {tau.value:.4g} ms [{tau.low:.4g}, {tau.high:.4g}], in {arguments.output}")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from bprr.commands.arguments import add_json
+from bprr.commands.arguments import add_json, print_json
 
 __all__ = ["add_command"]
 
@@ -39,7 +38,7 @@ def _manifest(arguments: argparse.Namespace) -> int:
         raise InputError("command line", "--compare", len(arguments.files), "two manifests")
     found = differences(*arguments.files)
     if arguments.json:
-        print(json.dumps(found))
+        print_json(found)
         return 1 if found else 0
     for name in found:
         print(name)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 
-from bprr.commands.arguments import add_json
+from bprr.commands.arguments import add_json, print_json
 
 __all__ = ["add_command"]
 
@@ -35,7 +34,7 @@ def _policies(arguments: argparse.Namespace) -> int:
             }
             for kind, registry in REGISTRIES.items()
         }
-        print(json.dumps(told, ensure_ascii=False))
+        print_json(told)
         return 0
     print("# Policies\n")
     print("Written by `bprr policies`, which lists policies of your own as well. A policy is named")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from bprr.commands.arguments import (
     add_overrides,
     add_own_files,
     positive_number,
+    print_json,
     whole_number,
     with_own_files,
 )
@@ -101,7 +101,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     told = account.summary(table, labels, objective)
     told["delays_ms"] = {name: dict(delays) for name, delays in point.delays.items()}
     if arguments.json:
-        print(json.dumps(told, ensure_ascii=False))
+        print_json(told)
     else:
         _print(told)
     if arguments.output:

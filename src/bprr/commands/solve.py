@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bprr.commands.arguments import add_json, add_overrides, add_own_files, with_own_files
+from bprr.commands.arguments import (
+    add_json,
+    add_overrides,
+    add_own_files,
+    print_json,
+    with_own_files,
+)
 from bprr.commands.solver import add_solver_arguments, chosen
 
 if TYPE_CHECKING:
@@ -144,7 +149,7 @@ def _solve(arguments: argparse.Namespace) -> int:
     result = solve_offline(instance, arguments.formulation, solver)
     record = result_record(instance, result)
     if arguments.json:
-        print(json.dumps(record))
+        print_json(record)
         return 0
     if result.status == "infeasible":
         raise InfeasibleError(

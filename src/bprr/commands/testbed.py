@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from bprr.commands.arguments import add_config, add_json
+from bprr.commands.arguments import add_config, add_json, print_json
 
 __all__ = ["add_command"]
 
@@ -69,7 +68,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
     lacks = machine_lacks() if arguments.machine else what_is_missing()
     if arguments.json:
-        print(json.dumps({"ready": not lacks, "missing": lacks}))
+        print_json({"ready": not lacks, "missing": lacks})
         return SKIPPED if lacks else 0
     if lacks:
         print(f"testbed: skipped, nothing is measured here; missing: {'; '.join(lacks)}")

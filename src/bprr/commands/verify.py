@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from bprr.commands.arguments import add_json
+from bprr.commands.arguments import add_json, print_json
 
 __all__ = ["add_command"]
 
@@ -30,7 +29,7 @@ def _golden(arguments: argparse.Namespace) -> int:
 
     reports = replay_file(arguments.file)
     if arguments.json:
-        print(json.dumps([{**vars(report), "passed": report.passed} for report in reports]))
+        print_json([{**vars(report), "passed": report.passed} for report in reports])
         return 0 if all(report.passed for report in reports) else 1
     print(f"{'kind':<16} {'cases':>5}  worst relative difference")
     for report in reports:
