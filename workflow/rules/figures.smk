@@ -185,7 +185,8 @@ rule tables_queues:
         results=results_of(pair for pair in SWEPT if pair[0] in SERVED),
         published=PUBLISHED_RESULTS,
     output:
-        multiext(f"{FIGURES}/tables_queues", ".pdf", ".png", ".csv"),
+        pdf=f"{FIGURES}/tables_queues.pdf",
+        others=multiext(f"{FIGURES}/tables_queues", ".png", ".csv"),
     log:
         f"{LOGS}/figure_tables_queues.log",
     params:
@@ -194,7 +195,7 @@ rule tables_queues:
         source=lambda wildcards: source_hash("bprr.figures.tables_queues"),
     shell:
         "bprr plot tables-queues {input.results:q} --caption {params.caption:q}"
-        " --published {input.published:q} -o {output[0]:q} > {log:q} 2>&1"
+        " --published {input.published:q} -o {output.pdf:q} > {log:q} 2>&1"
 
 
 rule tables_sensitivity:
