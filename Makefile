@@ -19,6 +19,9 @@ BIN := .venv/bin
 READY := .venv/.installed
 # By the interpreter, not by scripts, which keep the path where they were installed.
 SNAKEMAKE = $(BIN)/python -m snakemake --cores $(CORES)
+# A line per job (src/snakemake_logger_plugin_bprr); all of it with QUIET= and in .snakemake/log.
+QUIET ?= --logger bprr
+QUIETLY = $(BIN)/python -m snakemake $(QUIET) --cores $(CORES)
 RESULTS := results$(if $(RUN),/$(RUN))
 WITH_RUN := $(if $(RUN),$(if $(findstring --config ,$(ARGS)),run=$(RUN),--config run=$(RUN)))
 
@@ -38,23 +41,30 @@ ifneq ($(shell [ -w "$$HOME" ] && echo writable),writable)
 export HOME := $(CURDIR)/.cache
 endif
 
-.PHONY: help reproduce study smoke slurm-smoke campaign dry-run readme test mutants bench agreement lint style types workflow-lint format lock \
-        setup measure-env solvers-env other-python testbed testbed-smoke clean
+# Says what lies where after a run.
+made = for folder in $(1); do [ ! -d $$folder ] || \
+    echo "$$(find $$folder -type f | wc -l) files, $$(du -sh $$folder | cut -f1), in $$PWD/$$folder"; done
+
+.PHONY: help reproduce study smoke slurm-smoke campaign dry-run readme docs test mutants bench agreement lint style types \
+        workflow-lint format lock setup measure-env solvers-env other-python testbed testbed-smoke clean
 
 help: ## list the doors
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-reproduce: $(READY) ## regenerate every result, figure and the scorecard
-	$(SNAKEMAKE) $(ARGS) $(WITH_RUN)
+reproduce: $(READY) ## every result, figure and the scorecard (25 min on two cores, 0.1 GB)
+	$(QUIETLY) $(ARGS) $(WITH_RUN)
 	@if [ -f $(RESULTS)/report.html ]; then \
 	    cat $(RESULTS)/scorecard.txt; echo "Report: $$PWD/$(RESULTS)/report.html"; \
 	fi
+	@$(call made,$(RESULTS) $(subst results,figures,$(RESULTS)))
 
-study: $(READY) ## the longer studies (servers that have queues), half an hour; resumable
-	$(SNAKEMAKE) study $(ARGS)
+study: $(READY) ## the longer studies, servers that have queues (half an hour); resumable
+	$(QUIETLY) study $(ARGS)
+	@$(call made,results figures)
 
-smoke: $(READY) ## the whole workflow on small settings, in minutes
-	$(SNAKEMAKE) $(ARGS) --configfile config/smoke.yaml
+smoke: $(READY) ## the whole workflow on small settings (2 min, 20 MB)
+	$(QUIETLY) $(ARGS) --configfile config/smoke.yaml
+	@$(call made,results/smoke figures/smoke)
 
 slurm-smoke: $(READY) ## the same through a real Slurm of this machine alone (root, Debian), disturbed
 	@tests/slurm/with_slurm.sh $(BIN)/python tests/slurm/disturbed.py \
@@ -70,13 +80,16 @@ readme: $(READY) ## numbers and pictures of README and docs, from a whole run
 	$(SNAKEMAKE) $(ARGS)
 	$(BIN)/python -m bprr readme
 
-test: $(READY) ## the test suite
+docs: .venv/.docs-installed ## the site, in build/docs/html: pages, and a reference made from the code (1 min)
+	$(BIN)/python docs/site/build.py build/docs
+
+test: $(READY) ## the test suite (4 min on two cores)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 mutants: $(READY) ## change the source here and there: do the tests notice?
 	$(BIN)/python tests/mutants.py $(ARGS)
 
-bench: $(READY) ## time the kernels, the simulator and the solvers
+bench: $(READY) ## time the kernels, the simulator and the solvers (at most 10 min)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 agreement: $(READY) ## random small instances: enumeration against both formulations, all solvers
@@ -87,6 +100,7 @@ lint: style types workflow-lint ## style, types and workflow checks
 style: $(READY)
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m snakefmt --check Snakefile workflow
 
 types: $(READY)
 	$(BIN)/python -m mypy
@@ -105,8 +119,9 @@ workflow-lint: $(READY)
 format: $(READY) ## put the code in the project style
 	$(BIN)/python -m ruff check --fix
 	$(BIN)/python -m ruff format
+	$(BIN)/python -m snakefmt Snakefile workflow
 
-setup: $(READY) ## create .venv from the lock, and no more
+setup: $(READY) ## create .venv from the lock, and no more (1 min, 1.7 GB)
 
 # An environment that was made elsewhere (a copied or moved checkout), or whose Python is gone, is
 # made anew.
@@ -129,6 +144,10 @@ measure-env: $(READY) ## add torch and transformers, to measure a device
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-measure.lock
 	$(BIN)/python -m pip install "$$($(call extra,measure) | grep '^torch')"
 
+.venv/.docs-installed: requirements-docs.lock $(READY)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-docs.lock
+	@touch $@
+
 solvers-env: $(READY) ## add Gurobi and SCIP beside HiGHS and CBC
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-solvers.lock
 
@@ -147,7 +166,7 @@ $(OTHER)/.installed: requirements.lock
 TESTBED := .testbed-venv
 IS_PYTHON_3_11 = $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'
 
-testbed: $(TESTBED)/.installed ## environment with genuine PETALS (1.5 GB), for `bprr testbed run`
+testbed: $(TESTBED)/.installed ## environment with genuine PETALS, for `bprr testbed run` (1.5 GB)
 
 $(TESTBED)/.installed: requirements-testbed.lock requirements-testbed.in
 	@$(IS_PYTHON_3_11) || { \
@@ -178,6 +197,8 @@ WITHOUT_TORCH = awk '/^[^ ]/ { torch = /^(torch|triton|cuda-|nvidia-)/ } !torch'
 
 lock: $(READY) ## pin the packages again; ARGS=--upgrade to move to the newest
 	$(COMPILE) $(ARGS) pyproject.toml --extra dev --output-file requirements.lock
+	$(call extra,docs) | $(COMPILE) $(ARGS) - -c requirements.lock \
+	    --output-file requirements-docs.lock
 	$(call extra,gurobi scip) | $(COMPILE) $(ARGS) - -c requirements.lock \
 	    --output-file requirements-solvers.lock
 	$(call extra,measure) | $(COMPILE) $(ARGS) - -c requirements.lock \

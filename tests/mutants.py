@@ -37,7 +37,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 NOTES = ROOT / ".mutants/notes.jsonl"
 COPIED = ("src", "tests", "config", "data", "docs", "workflow", "profiles", "benchmarks",
-          "Snakefile", "Makefile", "README.md", "CONTRIBUTING.md", "claims.yaml",
+          "Snakefile", "Makefile", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "claims.yaml",
           "discrepancies.yaml", "pyproject.toml", "requirements.lock")  # fmt: skip
 LOADED = ("numba", "pandas", "pyarrow.parquet", "pydantic", "scipy.optimize", "scipy.stats",
           "yaml", "matplotlib.figure", "seaborn", "hypothesis", "simpy", "pytest",

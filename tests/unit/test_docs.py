@@ -8,7 +8,6 @@ import sys
 import pytest
 import yaml
 
-from bprr.commands.main import main
 from bprr.ground.errors import InputError
 from bprr.ground.storage import read_provenance
 from bprr.report.readme import FIGURES, KEPT, MARK, PAGES, SOURCES, fill, write_readme
@@ -142,17 +141,6 @@ def test_sections_of_nothing_are_not_cited(root, pages):
     files = [*pages, *(root / "data").rglob("*.yaml")]
     cited = re.compile(r"§ ?\d|\bsections? \d|specification, |paper\.md", re.IGNORECASE)
     assert [path.name for path in files if cited.search(path.read_text(encoding="utf-8"))] == []
-
-
-def test_the_method_of_the_readme_runs(root, at_root, tmp_path, capsys):
-    section = (root / "README.md").read_text(encoding="utf-8").partition("## Add a method")[2]
-    for name, kind in {"end_to_end.py": "python", "mine.yaml": "yaml"}.items():
-        block = re.search(rf"```{kind}\n(.*?)```", section, re.DOTALL)[1]
-        (tmp_path / name).write_text(block, encoding="utf-8")
-    scenario = "config/scenarios/scattered.yaml"
-    chosen = ["--config", str(tmp_path / "mine.yaml"), "--method", "end_to_end", "--runs", "1"]
-    assert main(["simulate", scenario, *chosen, "--set", "workload.requests=5"]) == 0
-    assert "End to end" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,18 @@
 """The door: whatever a subcommand raises leaves as one line and an exit status."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+import bprr.commands.main
 import bprr.report.manifest
-from bprr.commands.main import main
+from bprr.commands.main import COMMANDS, main
 from bprr.ground.errors import InfeasibleError, InputError
 
 
@@ -73,6 +76,64 @@ def test_a_misspelt_word_gets_a_suggestion(capsys, words, nearest):
         main(words)
     assert left.value.code == 2
     assert f"did you mean {nearest}?" in capsys.readouterr().err
+
+
+def test_help_lists_every_command_by_purpose_with_an_example(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    printed = capsys.readouterr().out
+    names = [module.replace("_", "-") for modules in COMMANDS.values() for module in modules]
+    files = (Path(bprr.commands.main.__file__).parent).glob("*.py")
+    with_command = {path.stem for path in files if "add_parser(" in path.read_text("utf-8")}
+    assert {name.replace("-", "_") for name in names} == with_command
+    for name in names:
+        assert f"\n                     bprr {name}" in printed
+    assert all(f"\n{purpose}:\n" in printed for purpose in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "has"),
+    [
+        (["policies"], "placement"),
+        (["explain", "config/swarms/ring.yaml"], "changes"),
+        (["check", "config/scenarios/scattered.yaml"], "servers"),
+        (["fit", "data/traces/cpu-amd-epyc-again", "-o", "{out}/fit"], "findings"),
+        (["testbed", "report"], "per_token_ms"),
+        (["testbed", "check", "--machine"], "missing"),
+        (["wan"], "errors"),
+        (["verify", "golden", "{out}/cases.json"], "passed"),
+        (["manifest", "--compare", "{out}/a.json", "{out}/a.json"], None),
+    ],
+)
+def test_results_are_told_as_json(at_root, tmp_path, capsys, words, has):
+    cases = json.loads((at_root / "tests/golden/cases.json").read_text(encoding="utf-8"))
+    few = {**cases, "cases": [case for case in cases["cases"] if case["kind"] == "ws_rr"][:2]}
+    (tmp_path / "cases.json").write_text(json.dumps(few), encoding="utf-8")
+    (tmp_path / "a.csv").write_text("1", encoding="utf-8")
+    main(["manifest", str(tmp_path / "a.csv"), "-o", str(tmp_path / "a.json")])
+    capsys.readouterr()
+    assert main([*(word.format(out=tmp_path) for word in words), "--json"]) in (0, 3)
+    told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)  # NaN is no JSON
+    first = told[0] if isinstance(told, list) and told else told
+    assert told == [] if has is None else has in first
+
+
+def test_a_shell_completes_commands_options_and_choices(tmp_path, capsys):
+    assert main(["completion", "bash"]) == 0
+    (tmp_path / "bprr.bash").write_text(capsys.readouterr().out, encoding="utf-8")
+    for words, expected in {
+        ("bprr", "simul"): {"simulate"},
+        ("bprr", "--debug", "plot", "head"): {"headline"},
+        ("bprr", "plot", "sweep", "--cap"): {"--caption"},
+        ("bprr", "offline", "equal"): {"equal_blocks"},
+        ("bprr", "simulate", "x.yaml", "--slo"): {"--slo-per-token", "--slo-ttft"},
+    }.items():
+        typed = f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _bprr"
+        script = f". {tmp_path}/bprr.bash; {typed}; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+        assert set(done.stdout.split()) == expected, words
+    assert main(["completion", "zsh"]) == 0
+    assert "bashcompinit" in capsys.readouterr().out
 
 
 def bprr_process(*words, **streams):

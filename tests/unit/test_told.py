@@ -91,6 +91,21 @@ def test_a_share_with_its_rest(told):
     assert seconds == pytest.approx({"petals": 1.149, "proposed": 0.500}, abs=0.0005)
 
 
+def test_delays_and_hops_are_told(told, capsys, root):
+    content = told("share_typo_a100", "--set", "fleet.rest=mig", "--delays", "published")
+    assert content["delays_ms"] == {"published": {"petals": 250_000.0, "proposed": 60_000.0}}
+    method = content["methods"]["proposed"]
+    chains = method["chains"]
+    counted = sum(len(chain["servers"]) * chain["requests"] for chain in chains)
+    assert sum(chain["requests"] for chain in chains) == method["requests"]
+    assert method["hops"] == pytest.approx(counted / method["requests"])
+    scenario = str(root / "tests/cases/swarms/share_typo_a100.yaml")
+    assert main(["simulate", scenario, "--set", "fleet.rest=mig", "--runs", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "allocation delays (none): PETALS 0 s, Proposed 0 s" in printed
+    assert " servers on a chain" in printed
+
+
 def test_one_request_has_a_plan(told):
     method = told("trace", *trace("one_request"), "--method", "proposed", runs=5)["methods"]
     method = method["proposed"]

@@ -167,7 +167,7 @@ def test_without_a_home_caches_go_beside_the_project(made: Path, home: str) -> N
 def test_a_run_under_a_name(made: Path, arguments: tuple[str, ...], asked: str) -> None:
     (made / ".venv/.installed").write_text(f"{made}\n", encoding="utf-8")
     (line,) = [line for line in make(made, "reproduce", *arguments) if "snakemake" in line]
-    assert line.split() == f"-m snakemake --cores all {asked}".split()
+    assert line.split() == f"-m snakemake --logger bprr --cores all {asked}".split()
 
 
 def test_clean_deletes_what_it_names_and_nothing_else(made: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,6 +122,53 @@ def test_a_run_under_a_name_keeps_its_own_and_shares_the_rest(
     for name in ("../mine", "a/b", "settings", "readme"):
         refused = planner.ask(folder, "--dry-run", "--config", f"run={name}")
         assert f"run: got '{name}'; allowed: " in refused["text"]
+
+
+MODULE = """
+workdir: {folder!r}
+
+module bprr:
+    snakefile: {snakefile!r}
+    config: {{"runs": 3, "solver": "cbc"}}
+
+use rule * from bprr as bprr_*
+
+rule mine:
+    default_target: True
+    input: "{swept}"
+    output: {output!r}
+    shell: "cp {{input}} {{output}}"
+
+onstart:
+    bprr.start()
+"""
+
+
+def test_another_workflow_uses_it_as_a_module(
+    folder: Path, planner: Planner, tmp_path: Path
+) -> None:
+    snakefile, output = tmp_path / "Snakefile", tmp_path / "copy.parquet"
+    names = {"folder": str(folder), "snakefile": str(folder / "Snakefile"), "swept": SWEPT}
+    snakefile.write_text(MODULE.format(**names, output=str(output)), encoding="utf-8")
+    before = files(folder)
+    answer = planner.ask(tmp_path, "--dry-run", "--snakefile", str(snakefile))
+    assert answer["status"] == 0, answer["text"]
+    assert set(answer["jobs"]) == {"mine", "bprr_sweep table3 cluster0"}
+    assert files(folder) == before
+    # All of it, as far as the slices that say what is run.
+    done = planner.ask(tmp_path, "--touch", "--cores", "1", "--snakefile", str(snakefile))
+    assert list((folder / "results/settings").glob("*.json")), done["text"]
+    content = json.loads((folder / "results/configuration.json").read_text(encoding="utf-8"))
+    assert (content["runs"], content["solver"]) == (3, "cbc")
+    shutil.rmtree(folder / "results")
+
+
+def test_the_snakefile_of_the_catalogue_is_the_same_workflow(
+    folder: Path, planner: Planner
+) -> None:
+    answer = planner.ask(folder, "--dry-run", SWEPT, "--snakefile", "workflow/Snakefile")
+    assert answer["status"] == 0, answer["text"]
+    assert set(answer["jobs"]) == {"sweep table3 cluster0"}
 
 
 def test_an_absolute_target_is_refused_with_the_one_to_name(folder: Path, planner: Planner) -> None:

@@ -8,7 +8,10 @@ import shlex
 import sys
 from pathlib import Path
 
-SRC = Path(workflow.basedir).resolve() / "src"
+# Where this file lies, also where another workflow uses this one as a module.
+HERE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
+SRC = HERE.resolve() / "src"
+IS_MODULE = not workflow.modifier.is_main_snakefile()
 sys.path.insert(0, str(SRC))
 
 from bprr.figures.from_settings import caption_slice, other_tables
@@ -35,16 +38,16 @@ def or_stop(work, *arguments, **options):
 
 
 if not Path("claims.yaml").exists():  # data and settings are named from here
-    here = Path(workflow.basedir)
     raise WorkflowError(
-        f"this workflow runs in its own folder: snakemake --directory {shlex.quote(str(here))};"
-        " to keep results apart: --config run=NAME"
+        f"this workflow runs in its own folder: snakemake --directory {shlex.quote(str(HERE))}"
+        " (of a module: workdir); to keep results apart: --config run=NAME"
     )
 
+# Of a module its own `config:` counts, not that of the workflow around it.
 SETTINGS = or_stop(
     load_settings,
-    *workflow.config_settings.configfiles,
-    overrides=dict(workflow.config_settings.config),
+    *([] if IS_MODULE else workflow.config_settings.configfiles),
+    overrides=dict(config if IS_MODULE else workflow.config_settings.config),
 )
 RESULTS = SETTINGS.results_dir
 FIGURES = SETTINGS.figures_dir

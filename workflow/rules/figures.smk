@@ -12,7 +12,8 @@ CAPTIONS = {
     pair: caption("caption_{}_{}".format(*pair), [pair[0]], NOT_DRAWN, pair[1]) for pair in SWEPT
 }
 TABLE_CAPTIONS = {
-    name: caption(f"caption_{name}", [name], NOT_DRAWN) for name in (*TABLES, "tables_sensitivity", "orders")
+    name: caption(f"caption_{name}", [name], NOT_DRAWN)
+    for name in (*TABLES, "tables_sensitivity", "orders")
 }
 HEADLINE_CAPTION = caption(
     "caption_headline", sorted({name for name, _ in IN_HEADLINE}), (*NOT_DRAWN, "title")
@@ -40,12 +41,12 @@ rule figure:
             labels={"figure": "{sweep}", "topology": "{topology}"},
         ),
         others=multiext(f"{FIGURES}/{{sweep}}_{{topology}}", ".png", ".csv"),
+    log:
+        f"{LOGS}/figure_{{sweep}}_{{topology}}.log",
     params:
         caption=lambda wildcards: CAPTIONS[wildcards.sweep, wildcards.topology],
         data=lambda wildcards: files_hash([ARTEFACT]),
         source=lambda wildcards: source_hash("bprr.figures.sweep"),
-    log:
-        f"{LOGS}/figure_{{sweep}}_{{topology}}.log",
     shell:
         "bprr plot sweep {input.results:q} --caption {params.caption:q}"
         " --artefact {input.artefact:q} -o {output.pdf:q} > {log:q} 2>&1"
@@ -67,11 +68,11 @@ rule two_modes:
             labels={"table": "runs in two groups"},
         ),
         others=multiext(f"{FIGURES}/two_modes", ".png", ".csv", ".md"),
+    log:
+        f"{LOGS}/two_modes.log",
     params:
         caption=lambda wildcards: PARTED_CAPTION,
         source=lambda wildcards: source_hash("bprr.figures.two_modes"),
-    log:
-        f"{LOGS}/two_modes.log",
     shell:
         "bprr plot two-modes {input:q} --caption {params.caption:q} -o {output.pdf:q} > {log:q} 2>&1"
 
@@ -87,11 +88,11 @@ rule orders:
             labels={"figure": "orders", "topology": "all"},
         ),
         others=multiext(f"{FIGURES}/orders", ".png", ".csv"),
+    log:
+        f"{LOGS}/figure_orders.log",
     params:
         caption=lambda wildcards: TABLE_CAPTIONS["orders"],
         source=lambda wildcards: source_hash("bprr.figures.orders"),
-    log:
-        f"{LOGS}/figure_orders.log",
     shell:
         "bprr plot orders {input:q} --caption {params.caption:q} -o {output.pdf:q} > {log:q} 2>&1"
 
@@ -109,11 +110,11 @@ rule headline:
             labels={"figure": "headline"},
         ),
         others=multiext(f"{FIGURES}/headline", ".png", ".csv", ".md"),
+    log:
+        f"{LOGS}/headline.log",
     params:
         caption=lambda wildcards: HEADLINE_CAPTION,
         source=lambda wildcards: source_hash("bprr.figures.headline"),
-    log:
-        f"{LOGS}/headline.log",
     shell:
         "bprr plot headline {input.results:q} --caption {params.caption:q} --found {input.found:q}"
         " -o {output.pdf:q} > {log:q} 2>&1"
@@ -121,9 +122,7 @@ rule headline:
 
 rule table:
     input:
-        results=lambda wildcards: results_of(
-            pair for pair in SWEPT if pair[0] == wildcards.table
-        ),
+        results=lambda wildcards: results_of(pair for pair in SWEPT if pair[0] == wildcards.table),
         published=PUBLISHED_RESULTS,
     output:
         pdf=report(
@@ -133,14 +132,14 @@ rule table:
             labels={"table": "{table}"},
         ),
         others=multiext(f"{FIGURES}/{{table}}", ".png", ".csv", ".md"),
-    params:
-        caption=lambda wildcards: TABLE_CAPTIONS[wildcards.table],
-        data=lambda wildcards: files_hash([PUBLISHED_RESULTS]),
-        source=lambda wildcards: source_hash("bprr.figures.tables"),
     log:
         f"{LOGS}/{{table}}.log",
     wildcard_constraints:
         table="|".join(TABLES),
+    params:
+        caption=lambda wildcards: TABLE_CAPTIONS[wildcards.table],
+        data=lambda wildcards: files_hash([PUBLISHED_RESULTS]),
+        source=lambda wildcards: source_hash("bprr.figures.tables"),
     shell:
         "bprr plot table {input.results:q} --caption {params.caption:q}"
         " --published {input.published:q} -o {output.pdf:q} > {log:q} 2>&1"
@@ -165,12 +164,12 @@ rule tables_found:
         others=multiext(f"{FIGURES}/tables_found", ".png", ".csv"),
         gpus=multiext(f"{FIGURES}/tables_found_gpus", ".pdf", ".png", ".csv"),
         trend=multiext(f"{FIGURES}/tables_found_trend", ".pdf", ".png", ".csv"),
+    log:
+        f"{LOGS}/figure_tables_found.log",
     params:
         caption=lambda wildcards: FOUND_CAPTION,
         data=lambda wildcards: files_hash([PUBLISHED_RESULTS]),
         source=lambda wildcards: source_hash("bprr.figures.tables_found"),
-    log:
-        f"{LOGS}/figure_tables_found.log",
     shell:
         "bprr plot tables-found {input.results:q} --caption {params.caption:q}"
         " --published {input.published:q} -o {output.pdf:q} > {log:q} 2>&1"
@@ -186,16 +185,17 @@ rule tables_queues:
         results=results_of(pair for pair in SWEPT if pair[0] in SERVED),
         published=PUBLISHED_RESULTS,
     output:
-        multiext(f"{FIGURES}/tables_queues", ".pdf", ".png", ".csv"),
+        pdf=f"{FIGURES}/tables_queues.pdf",
+        others=multiext(f"{FIGURES}/tables_queues", ".png", ".csv"),
+    log:
+        f"{LOGS}/figure_tables_queues.log",
     params:
         caption=lambda wildcards: SERVED_CAPTION,
         data=lambda wildcards: files_hash([PUBLISHED_RESULTS]),
         source=lambda wildcards: source_hash("bprr.figures.tables_queues"),
-    log:
-        f"{LOGS}/figure_tables_queues.log",
     shell:
         "bprr plot tables-queues {input.results:q} --caption {params.caption:q}"
-        " --published {input.published:q} -o {output[0]:q} > {log:q} 2>&1"
+        " --published {input.published:q} -o {output.pdf:q} > {log:q} 2>&1"
 
 
 rule tables_sensitivity:
@@ -210,12 +210,12 @@ rule tables_sensitivity:
             labels={"table": "sensitivity"},
         ),
         others=multiext(f"{FIGURES}/tables_sensitivity", ".png", ".csv"),
+    log:
+        f"{LOGS}/figure_tables_sensitivity.log",
     params:
         caption=lambda wildcards: TABLE_CAPTIONS["tables_sensitivity"],
         data=lambda wildcards: files_hash([PUBLISHED_RESULTS]),
         source=lambda wildcards: source_hash("bprr.figures.sensitivity"),
-    log:
-        f"{LOGS}/figure_tables_sensitivity.log",
     shell:
         "bprr plot sensitivity {input.results:q} --caption {params.caption:q}"
         " --published {input.published:q} -o {output.pdf:q} > {log:q} 2>&1"
@@ -232,11 +232,11 @@ rule service_models:
         results_of(pair for pair in SWEPT if pair[0] in BY_SERVICE),
     output:
         f"{FIGURES}/service_models.csv",
+    log:
+        f"{LOGS}/figure_service_models.log",
     params:
         caption=lambda wildcards: SERVICE_CAPTION,
         source=lambda wildcards: source_hash("bprr.figures.service_models"),
-    log:
-        f"{LOGS}/figure_service_models.log",
     shell:
         "bprr plot service-models {input:q} --caption {params.caption:q} -o {output:q}"
         " > {log:q} 2>&1"
@@ -254,12 +254,12 @@ rule table8:
             labels={"table": "table8"},
         ),
         others=multiext(f"{FIGURES}/table8", ".png", ".csv", ".md"),
+    log:
+        f"{LOGS}/table8.log",
     params:
         caption=lambda wildcards: TIMES_CAPTION,
         data=lambda wildcards: files_hash([PUBLISHED_RESULTS]),
         source=lambda wildcards: source_hash("bprr.figures.running_times"),
-    log:
-        f"{LOGS}/table8.log",
     shell:
         "bprr plot running-times {input.results:q} --caption {params.caption:q}"
         " --published {input.published:q} -o {output.pdf:q} > {log:q} 2>&1"
@@ -276,11 +276,11 @@ rule sweep_times:
             labels={"figure": "running times", "topology": "all"},
         ),
         others=multiext(f"{FIGURES}/sweep_times", ".png", ".csv"),
+    log:
+        f"{LOGS}/figure_sweep_times.log",
     params:
         caption=lambda wildcards: SWEEP_TIMES_CAPTION,
         source=lambda wildcards: source_hash("bprr.figures.sweep_times"),
-    log:
-        f"{LOGS}/figure_sweep_times.log",
     shell:
         "bprr plot sweep-times {input:q} --caption {params.caption:q} -o {output.pdf:q}"
         " > {log:q} 2>&1"

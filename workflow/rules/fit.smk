@@ -18,12 +18,12 @@ rule fit:
         device="results/fit/{device}/device.yaml",
         model="results/fit/{device}/model.yaml",
         points="results/fit/{device}/points.csv",
+    log:
+        "results/logs/fit_{device}.log",
     params:
         folder=lambda wildcards, output: str(Path(output.device).parent),
         data=lambda wildcards, input: files_hash(input),
         source=lambda wildcards: source_hash("bprr.fit.profile"),
-    log:
-        "results/logs/fit_{device}.log",
     shell:
         "bprr fit {input.trace:q} -o {params.folder:q} > {log:q} 2>&1"
 
@@ -41,11 +41,11 @@ rule fit_figure:
         ),
         png="figures/fit_{device}.png",
         csv="figures/fit_{device}.csv",
+    log:
+        "results/logs/fit_figure_{device}.log",
     params:
         folder=lambda wildcards, input: str(Path(input.device).parent),
         source=lambda wildcards: source_hash("bprr.figures.fit_time"),
-    log:
-        "results/logs/fit_figure_{device}.log",
     shell:
         "bprr plot fit {params.folder:q} -o {output.pdf:q} > {log:q} 2>&1"
 
@@ -53,7 +53,7 @@ rule fit_figure:
 # One of the paper's sweeps with a measured device beside the published ones. Its slice names the
 # fitted files without reading them: they are still to be made, or to be made anew.
 MEASURED_PAIR = ("servers", "abovenet")
-MEASURED_SETTINGS = or_stop(load_settings, Path(workflow.basedir) / "config/measured.yaml")
+MEASURED_SETTINGS = or_stop(load_settings, HERE / "config/measured.yaml")
 FITTED = {
     kind: [
         str(Path(*path.parts[-4:]))
@@ -87,15 +87,15 @@ rule measured_sweep:
         *FITTED.values(),
     output:
         ensure("results/measured/sweeps/servers_abovenet.parquet", non_empty=True),
+    log:
+        "results/logs/measured_sweep.log",
+    benchmark:
+        "results/benchmarks/measured_sweep.tsv"
     params:
         pair=MEASURED_PAIR,
         settings=lambda wildcards: MEASURED_SLICE,
         data=lambda wildcards: files_hash(MEASURED_INPUTS),
         source=lambda wildcards: source_hash(*sweep_modules(MEASURED_KNOWN, MEASURED_PAIR)),
-    log:
-        "results/logs/measured_sweep.log",
-    benchmark:
-        "results/benchmarks/measured_sweep.tsv"
     shell:
         "bprr sweep {params.pair:q} --config {params.settings:q} -o {output:q} > {log:q} 2>&1"
 
@@ -112,12 +112,12 @@ rule measured_sweep_figure:
         ),
         png="figures/measured_servers_abovenet.png",
         csv="figures/measured_servers_abovenet.csv",
+    log:
+        "results/logs/measured_sweep_figure.log",
     params:
         caption=lambda wildcards: MEASURED_CAPTION,
         data=lambda wildcards: files_hash([ARTEFACT]),
         source=lambda wildcards: source_hash("bprr.figures.sweep"),
-    log:
-        "results/logs/measured_sweep_figure.log",
     shell:
         "bprr plot sweep {input.results:q} --caption {params.caption:q}"
         " --artefact {input.artefact:q} -o {output.pdf:q} > {log:q} 2>&1"

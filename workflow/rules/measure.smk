@@ -6,15 +6,15 @@ rule measure:
     output:
         trace=ensure(f"{MEASURED}/trace.csv", non_empty=True),
         manifest=ensure(f"{MEASURED}/manifest.json", non_empty=True),
-    params:
-        folder=lambda wildcards, output: str(Path(output.trace).parent),
-        source=lambda wildcards: source_hash("bprr.measure"),
     log:
         "results/logs/measure.log",
     # Timings are worth nothing beside other jobs: all cores are taken.
     threads: ALL_CORES
     resources:
         slurm_extra=ALONE,
+    params:
+        folder=lambda wildcards, output: str(Path(output.trace).parent),
+        source=lambda wildcards: source_hash("bprr.measure"),
     shell:
         "bprr measure -o {params.folder:q} > {log:q} 2>&1"
 

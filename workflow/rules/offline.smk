@@ -26,11 +26,6 @@ rule offline_experiment:
         lambda wildcards: OFFLINE_INPUTS[wildcards.experiment],
     output:
         ensure(f"{RESULTS}/{{offline_kind}}/{{experiment}}.parquet", non_empty=True),
-    params:
-        settings=lambda wildcards: OFFLINE_SLICES[wildcards.offline_kind, wildcards.experiment],
-        data=lambda wildcards: files_hash(OFFLINE_INPUTS[wildcards.experiment]),
-        source=source_hash(*OFFLINE_MODULES),
-        solver_logs=f"{LOGS}/{{offline_kind}}_{{experiment}}_solver",
     log:
         f"{LOGS}/{{offline_kind}}_{{experiment}}.log",
     benchmark:
@@ -42,6 +37,11 @@ rule offline_experiment:
             attempt * (30 if wildcards.offline_kind == "offline" else 720)
         ),
         slurm_extra=lambda wildcards: ALONE if wildcards.experiment == "solver_race" else "",
+    params:
+        settings=lambda wildcards: OFFLINE_SLICES[wildcards.offline_kind, wildcards.experiment],
+        data=lambda wildcards: files_hash(OFFLINE_INPUTS[wildcards.experiment]),
+        source=source_hash(*OFFLINE_MODULES),
+        solver_logs=f"{LOGS}/{{offline_kind}}_{{experiment}}_solver",
     shell:
         "bprr offline {wildcards.experiment:q} --config {params.settings:q}"
         " --log-dir {params.solver_logs:q} -o {output:q} > {log:q} 2>&1"
@@ -52,10 +52,10 @@ rule offline_theorem_2:
         f"{RESULTS}/{{offline_kind}}/optimality.parquet",
     output:
         ensure(f"{RESULTS}/{{offline_kind}}/theorem_2.parquet", non_empty=True),
-    params:
-        source=source_hash("bprr.offline.experiments.theorem_2"),
     log:
         f"{LOGS}/{{offline_kind}}_theorem_2.log",
+    params:
+        source=source_hash("bprr.offline.experiments.theorem_2"),
     shell:
         "bprr offline theorem_2 --optimality {input:q} -o {output:q} > {log:q} 2>&1"
 
@@ -72,14 +72,14 @@ rule offline_figure:
         ),
         png=f"{FIGURES}/{{offline_kind}}_{{offline_figure}}.png",
         csv=f"{FIGURES}/{{offline_kind}}_{{offline_figure}}.csv",
+    log:
+        f"{LOGS}/figure_{{offline_kind}}_{{offline_figure}}.log",
     params:
         settings=lambda wildcards: OFFLINE_SLICES[
             wildcards.offline_kind,
             SCATTERED if wildcards.offline_figure == BOUND else wildcards.offline_figure,
         ],
         source=source_hash("bprr.figures.offline"),
-    log:
-        f"{LOGS}/figure_{{offline_kind}}_{{offline_figure}}.log",
     shell:
         "bprr plot-offline {wildcards.offline_figure:q} {input:q} --config {params.settings:q}"
         " -o {output.pdf:q} > {log:q} 2>&1"

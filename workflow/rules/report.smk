@@ -16,13 +16,16 @@ STUDY_CAPTION = caption(
     "caption_study", list(SETTINGS.sweeps), tables=or_stop(other_tables, SETTINGS)
 )
 SCORECARD_CAPTION = caption(
-    "caption_scorecard", list(SETTINGS.sweeps), (*NOT_DRAWN, "title", "x_label"),
+    "caption_scorecard",
+    list(SETTINGS.sweeps),
+    (*NOT_DRAWN, "title", "x_label"),
     tables=or_stop(other_tables, SETTINGS),
 )
 DECOMPOSITION_CAPTION = caption("caption_decomposition", unsaid=(*NOT_DRAWN, "confidence"))
 
 # A claim that nothing produces, by the shipped configuration, fails before any job.
-if workflow.is_main_process:
+# (Rules of a module have the names that the workflow around it gives them.)
+if workflow.is_main_process and not IS_MODULE:
     or_stop(
         check_claims,
         or_stop(each_claim, or_stop(load_claims, Path(CLAIMS)), Path(PUBLISHED_RESULTS)),
@@ -62,13 +65,13 @@ rule scorecard:
         ),
         decomposition=f"{RESULTS}/decomposition.csv",
         discrepancies=f"{RESULTS}/discrepancies.csv",
+    log:
+        f"{LOGS}/scorecard.log",
     params:
         caption=lambda wildcards: SCORECARD_CAPTION,
         data=lambda wildcards: files_hash(JUDGED),
         source=lambda wildcards: source_hash("bprr.report.texts"),
         results=lambda wildcards, output: str(Path(output.csv).parent),
-    log:
-        f"{LOGS}/scorecard.log",
     shell:
         "bprr scorecard --caption {params.caption:q} --results {params.results:q}"
         " -o {output.csv:q} > {log:q} 2>&1"
@@ -85,6 +88,8 @@ rule swarm_map:
             labels={"topology": "{topology}"},
         ),
         others=multiext(f"{FIGURES}/swarm_{{topology}}", ".png", ".csv"),
+    log:
+        f"{LOGS}/swarm_{{topology}}.log",
     params:
         settings=lambda wildcards: MAP_SLICES[MAPPED, wildcards.topology],
         caption=lambda wildcards: NAMES_CAPTION,
@@ -98,8 +103,6 @@ rule swarm_map:
         ),
         sweep=MAPPED,
         x=MAPPED_X,
-    log:
-        f"{LOGS}/swarm_{{topology}}.log",
     shell:
         "bprr plot swarm {params.sweep:q} {wildcards.topology:q} --x {params.x}"
         " --config {params.settings:q} --caption {params.caption:q} -o {output.pdf:q}"
@@ -117,11 +120,11 @@ rule decomposition_figure:
             labels={"figure": "decomposition"},
         ),
         others=multiext(f"{FIGURES}/decomposition", ".png", ".csv"),
+    log:
+        f"{LOGS}/decomposition_figure.log",
     params:
         caption=lambda wildcards: DECOMPOSITION_CAPTION,
         source=lambda wildcards: source_hash("bprr.figures.decomposition"),
-    log:
-        f"{LOGS}/decomposition_figure.log",
     shell:
         "bprr plot decomposition {input:q} --caption {params.caption:q} -o {output.pdf:q}"
         " > {log:q} 2>&1"
@@ -137,7 +140,11 @@ EXHIBITS = [
     *(f"{FIGURES}/{name}_{topology}.pdf" for name, topology in IN_HEADLINE),
     rules.sweep_times.output.pdf,
     *(f"{FIGURES}/swarm_{topology}.pdf" for _, topology in MAPS),
-    *(f"{FIGURES}/{name}_{topology}.pdf" for name, topology in DRAWN if (name, topology) not in IN_HEADLINE),
+    *(
+        f"{FIGURES}/{name}_{topology}.pdf"
+        for name, topology in DRAWN
+        if (name, topology) not in IN_HEADLINE
+    ),
     rules.orders.output.pdf,
     *rules.offline.input,
     *(str(path) for path in rules.fitted.input if str(path).endswith(".pdf")),
@@ -160,13 +167,13 @@ rule report_page:
             category="Scorecard",
             labels={"table": "report"},
         ),
+    log:
+        f"{LOGS}/report_page.log",
     params:
         caption=lambda wildcards: STUDY_CAPTION,
         data=lambda wildcards: files_hash(JUDGED),
         source=lambda wildcards: source_hash("bprr.report.page"),
         results=lambda wildcards, output: str(Path(output[0]).parent),
-    log:
-        f"{LOGS}/report_page.log",
     shell:
         "bprr report {input.figures:q} --caption {params.caption:q} --results {params.results:q}"
         " -o {output:q} > {log:q} 2>&1"
@@ -181,10 +188,10 @@ rule manifest:
         EXHIBITS,
     output:
         f"{RESULTS}/manifest.json",
-    params:
-        source=lambda wildcards: source_hash("bprr.report.manifest"),
     log:
         f"{LOGS}/manifest.log",
+    params:
+        source=lambda wildcards: source_hash("bprr.report.manifest"),
     shell:
         "bprr manifest {input:q} -o {output:q} > {log:q} 2>&1"
 

@@ -31,11 +31,6 @@ rule sweep:
         lambda wildcards: SWEEP_INPUTS[wildcards.sweep, wildcards.topology],
     output:
         ensure(f"{RESULTS}/sweeps/{{sweep}}_{{topology}}.parquet", non_empty=True),
-    params:
-        settings=lambda wildcards: SWEEP_SLICES[wildcards.sweep, wildcards.topology],
-        data=lambda wildcards: PLANNED[wildcards.sweep, wildcards.topology].data,
-        source=lambda wildcards: PLANNED[wildcards.sweep, wildcards.topology].source,
-        which="",
     log:
         f"{LOGS}/sweep_{{sweep}}_{{topology}}.log",
     benchmark:
@@ -45,6 +40,11 @@ rule sweep:
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        settings=lambda wildcards: SWEEP_SLICES[wildcards.sweep, wildcards.topology],
+        data=lambda wildcards: PLANNED[wildcards.sweep, wildcards.topology].data,
+        source=lambda wildcards: PLANNED[wildcards.sweep, wildcards.topology].source,
+        which="",
     shell:
         "bprr sweep {wildcards.sweep:q} {wildcards.topology:q} --config {params.settings:q}"
         " {params.which} -o {output:q} > {log:q} 2>&1"
@@ -58,6 +58,14 @@ use rule sweep as sweep_part with:
             f"{RESULTS}/sweeps/parts/{{sweep}}_{{topology}}.{{first}}-{{last}}.parquet",
             non_empty=True,
         ),
+    log:
+        f"{LOGS}/sweep_{{sweep}}_{{topology}}.{{first}}-{{last}}.log",
+    benchmark:
+        f"{BENCHMARKS}/sweep_{{sweep}}_{{topology}}.{{first}}-{{last}}.tsv"
+    wildcard_constraints:
+        sweep=one_of(SPREAD),
+        first=r"\d+",
+        last=r"\d+",
     params:
         settings=lambda wildcards: PART_SLICES[
             wildcards.sweep, wildcards.topology, int(wildcards.last)
@@ -68,14 +76,6 @@ use rule sweep as sweep_part with:
             f"--first-run {wildcards.first} --known "
             + shlex.quote(f"{RESULTS}/sweeps/{wildcards.sweep}_{wildcards.topology}.parquet")
         ),
-    log:
-        f"{LOGS}/sweep_{{sweep}}_{{topology}}.{{first}}-{{last}}.log",
-    benchmark:
-        f"{BENCHMARKS}/sweep_{{sweep}}_{{topology}}.{{first}}-{{last}}.tsv"
-    wildcard_constraints:
-        sweep=one_of(SPREAD),
-        first=r"\d+",
-        last=r"\d+",
 
 
 rule merge:
@@ -87,15 +87,15 @@ rule merge:
         ],
     output:
         ensure(f"{RESULTS}/sweeps/{{sweep}}_{{topology}}.parquet", non_empty=True),
-    params:
-        settings=lambda wildcards: SWEEP_SLICES[wildcards.sweep, wildcards.topology],
-        source=lambda wildcards: source_hash("bprr.study.parts"),
     log:
         f"{LOGS}/merge_{{sweep}}_{{topology}}.log",
     benchmark:
         f"{BENCHMARKS}/merge_{{sweep}}_{{topology}}.tsv"
     wildcard_constraints:
         sweep=one_of(SPREAD),
+    params:
+        settings=lambda wildcards: SWEEP_SLICES[wildcards.sweep, wildcards.topology],
+        source=lambda wildcards: source_hash("bprr.study.parts"),
     shell:
         "bprr merge {wildcards.sweep:q} {wildcards.topology:q} {input:q}"
         " --config {params.settings:q} -o {output:q} > {log:q} 2>&1"
@@ -113,15 +113,15 @@ rule running_times:
     output:
         table8=ensure(f"{RESULTS}/timing/table8.parquet", non_empty=True),
         growth=ensure(f"{RESULTS}/timing/growth.parquet", non_empty=True),
-    params:
-        settings=lambda wildcards: TIMED_SLICE,
-        data=TIMED.data,
-        source=TIMED.source,
     log:
         f"{LOGS}/running_times.log",
     threads: ALL_CORES
     resources:
         slurm_extra=ALONE,
+    params:
+        settings=lambda wildcards: TIMED_SLICE,
+        data=TIMED.data,
+        source=TIMED.source,
     shell:
         "bprr time --config {params.settings:q} -o {output.table8:q} --growth {output.growth:q}"
         " > {log:q} 2>&1"
@@ -136,7 +136,8 @@ FIGURES_TIMED = [
 FIGURES_TIMED_METHODS = [
     name
     for name, method in SETTINGS.methods.items()
-    if distributes(method) and any(name in SETTINGS.sweeps[each].methods for each, _ in FIGURES_TIMED)
+    if distributes(method)
+    and any(name in SETTINGS.sweeps[each].methods for each, _ in FIGURES_TIMED)
 ]
 FIGURES_TIMED_SLICE = settings_slice(
     or_stop(
@@ -155,6 +156,9 @@ rule running_times_of_figures:
         FIGURES_TIMED_INPUTS,
     output:
         ensure(f"{RESULTS}/timing/sweeps.parquet", non_empty=True),
+    log:
+        f"{LOGS}/running_times_of_figures.log",
+    threads: ALL_CORES
     params:
         sweeps=list(dict.fromkeys(name for name, _ in FIGURES_TIMED)),
         settings=lambda wildcards: FIGURES_TIMED_SLICE,
@@ -163,9 +167,6 @@ rule running_times_of_figures:
             *sweep_modules(SETTINGS, *FIGURES_TIMED, methods=FIGURES_TIMED_METHODS),
             "bprr.commands.time",
         ),
-    log:
-        f"{LOGS}/running_times_of_figures.log",
-    threads: ALL_CORES
     shell:
         "bprr time --sweeps {params.sweeps:q} --config {params.settings:q} -o {output:q}"
         " > {log:q} 2>&1"
@@ -182,12 +183,12 @@ rule theory:
         THEORY_INPUTS,
     output:
         ensure(f"{RESULTS}/theory/checks.parquet", non_empty=True),
+    log:
+        f"{LOGS}/theory.log",
     params:
         settings=lambda wildcards: THEORY_SLICE,
         data=IN_THEORY.data,
         source=IN_THEORY.source,
-    log:
-        f"{LOGS}/theory.log",
     shell:
         "bprr theory --config {params.settings:q} -o {output:q} > {log:q} 2>&1"
 

@@ -35,13 +35,13 @@ rule testbed_report:
         scatter_others=multiext(f"{FIGURES}/testbed_scatter", ".png", ".csv"),
         cdf_others=multiext(f"{FIGURES}/testbed_cdf", ".png", ".csv"),
         summary=f"{FIGURES}/testbed_summary.txt",
+    log:
+        f"{LOGS}/testbed_report.log",
     params:
         folder=lambda wildcards, input: str(Path(input.requests).parent),
         stem=lambda wildcards, output: output.summary.removesuffix("_summary.txt"),
         data=lambda wildcards, input: files_hash(input),
         source=lambda wildcards: source_hash("bprr.testbed.report"),
-    log:
-        f"{LOGS}/testbed_report.log",
     shell:
         "bprr testbed report {params.folder:q} -o {params.stem:q} > {log:q} 2>&1"
 
@@ -54,12 +54,6 @@ rule testbed_run:
     output:
         requests=ensure(f"{RESULTS}/testbed/{{settings}}/requests.csv", non_empty=True),
         manifest=f"{RESULTS}/testbed/{{settings}}/manifest.json",
-    params:
-        folder=lambda wildcards, output: str(Path(output.requests).parent),
-        data=lambda wildcards, input: files_hash(input),
-        source=lambda wildcards: source_hash(
-            "bprr.testbed", "bprr.placement", "bprr.routing", "bprr.simulation"
-        ),
     log:
         f"{LOGS}/testbed_run_{{settings}}.log",
     benchmark:
@@ -67,32 +61,34 @@ rule testbed_run:
     threads: ALL_CORES
     resources:
         slurm_extra=ALONE,
+    params:
+        folder=lambda wildcards, output: str(Path(output.requests).parent),
+        data=lambda wildcards, input: files_hash(input),
+        source=lambda wildcards: source_hash(
+            "bprr.testbed", "bprr.placement", "bprr.routing", "bprr.simulation"
+        ),
     shell:
         "bprr testbed run {input.settings:q} -o {params.folder:q} > {log:q} 2>&1"
 
 
 rule testbed:
     input:
-        lambda wildcards: (
-            [] if what_is_missing() else f"{RESULTS}/testbed/clustered/requests.csv"
-        ),
-    params:
-        folder=lambda wildcards, input: [str(Path(p).parent) for p in input] or TESTBED_SHIPPED,
+        lambda wildcards: ([] if what_is_missing() else f"{RESULTS}/testbed/clustered/requests.csv"),
     log:
         f"{LOGS}/testbed.log",
+    params:
+        folder=lambda wildcards, input: [str(Path(p).parent) for p in input] or TESTBED_SHIPPED,
     shell:
         "(bprr testbed check || true; bprr testbed report {params.folder:q}) | tee {log:q}"
 
 
 rule testbed_smoke:
     input:
-        lambda wildcards: (
-            [] if what_is_missing() else f"{RESULTS}/testbed/smoke/requests.csv"
-        ),
-    params:
-        folder=lambda wildcards, input: [str(Path(path).parent) for path in input],
+        lambda wildcards: ([] if what_is_missing() else f"{RESULTS}/testbed/smoke/requests.csv"),
     log:
         f"{LOGS}/testbed_smoke.log",
+    params:
+        folder=lambda wildcards, input: [str(Path(path).parent) for path in input],
     shell:
         "(bprr testbed check || true;"
-        " for folder in {params.folder:q}; do bprr testbed report \"$folder\"; done) | tee {log:q}"
+        ' for folder in {params.folder:q}; do bprr testbed report "$folder"; done) | tee {log:q}'

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_config",
+    "add_json",
     "add_overrides",
     "add_own_files",
     "natural_number",
     "positive_number",
+    "print_json",
     "whole_number",
     "with_own_files",
 ]
@@ -53,6 +55,26 @@ def with_own_files(settings: Settings, arguments: argparse.Namespace) -> Setting
         "device_files": [*settings.device_files, *arguments.devices],
     }
     return settings.model_copy(update=files)
+
+
+def add_json(command: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def print_json(told: object) -> None:
+    """Print an object on one line, with null for what is no number."""
+    import json
+
+    print(json.dumps(_finite(told), ensure_ascii=False))
+
+
+def _finite(told: object) -> object:
+    if isinstance(told, dict):
+        return {key: _finite(value) for key, value in told.items()}
+    if isinstance(told, list):
+        return [_finite(value) for value in told]
+    return None if isinstance(told, float) and not math.isfinite(told) else told
 
 
 def add_overrides(command: argparse.ArgumentParser) -> None:

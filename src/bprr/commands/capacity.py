@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from typing import Any
 
 from bprr.commands.arguments import (
     add_config,
+    add_json,
     add_overrides,
     add_own_files,
     natural_number,
     positive_number,
+    print_json,
     whole_number,
     with_own_files,
 )
@@ -22,7 +23,11 @@ __all__ = ["add_command"]
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("capacity", help="the load that a method carries for good")
+    command = subparsers.add_parser(
+        "capacity",
+        help="the load that a method carries for good",
+        example="capacity config/scenarios/scattered.yaml --method proposed --set service=batched",
+    )
     command.add_argument("scenario", help="file, or name of one of the configuration")
     add_overrides(command)
     add_own_files(command)
@@ -60,7 +65,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         metavar="N",
         help="of the longest run, which is undecided if it shows nothing (default a million)",
     )
-    command.add_argument("--json", action="store_true", help="print one JSON object")
+    add_json(command)
     add_config(command)
     command.set_defaults(run=_capacity)
 
@@ -128,14 +133,5 @@ def _capacity(arguments: argparse.Namespace) -> int:
                 f" {carried.bound_per_s:.4g} on this placement"
             )
     if arguments.json:
-        print(json.dumps(_finite(told), ensure_ascii=False))
+        print_json(told)
     return 0
-
-
-def _finite(told: object) -> object:
-    """The same with null for what is no number."""
-    if isinstance(told, dict):
-        return {key: _finite(value) for key, value in told.items()}
-    if isinstance(told, list):
-        return [_finite(value) for value in told]
-    return None if isinstance(told, float) and not math.isfinite(told) else told

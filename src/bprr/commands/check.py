@@ -7,14 +7,21 @@ import json
 import sys
 from pathlib import Path
 
+from bprr.commands.arguments import add_json, print_json
+
 __all__ = ["add_command"]
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("check", help="check a configuration or scenario")
+    command = subparsers.add_parser(
+        "check",
+        help="check a configuration or scenario",
+        example="check config/default.yaml",
+    )
     command.add_argument("file", type=Path, nargs="?", help="the shipped one if not given")
     command.add_argument("--schema", action="store_true", help="print the JSON schemas and stop")
+    add_json(command)
     command.set_defaults(run=_check)
 
 
@@ -38,10 +45,19 @@ def _check(arguments: argparse.Namespace) -> int:
         drawn.check_lengths()
         for remark in drawn.remarks:
             print(f"note: {remark}", file=sys.stderr)
-        swarm = f"{drawn.swarm.servers} servers, {len(drawn.workload)} requests"
+        servers, requests = drawn.swarm.servers, len(drawn.workload)
+        if arguments.json:
+            about = {"scenario": str(path), "servers": servers, "requests": requests}
+            print_json({**about, "network": drawn.network.name, "remarks": drawn.remarks})
+            return 0
+        swarm = f"{servers} servers, {requests} requests"
         print(f"{path}: a sound scenario: {swarm} on {drawn.network.name}")
         return 0
     settings = load_settings(*([path] if path else []))
     points = check_settings(settings)
+    if arguments.json:
+        about = {"configuration": settings.where, "sweeps": len(settings.sweeps)}
+        print_json({**about, "points": points})
+        return 0
     print(f"{settings.where}: {len(settings.sweeps)} sweeps with {points} points are sound")
     return 0

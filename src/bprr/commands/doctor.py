@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
+from bprr.commands.arguments import add_json, print_json
+
 __all__ = ["add_command"]
 
 LEAST_FREE_GB = 2.0
@@ -12,16 +14,26 @@ LEAST_FREE_GB = 2.0
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("doctor", help="what this machine can do, and what it lacks")
+    command = subparsers.add_parser(
+        "doctor",
+        help="what this machine can do, and what it lacks",
+        example="doctor",
+    )
+    add_json(command)
     command.set_defaults(run=_doctor)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    troubles = 0
+    troubles, checks = 0, []
     for what, good, found, remedy in _checks():
         troubles += good is False
+        checks.append({"what": what, "good": good, "found": found, "remedy": remedy})
+        if arguments.json:
+            continue
         mark = {True: "ok", False: "BAD", None: "-"}[good]
         print(f"{mark:<4} {what:<12} {found}" + ("" if good else f"; {remedy}"))
+    if arguments.json:
+        print_json(checks)
     return 1 if troubles else 0
 
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bprr.commands.arguments import add_json, print_json
+
 __all__ = ["add_command"]
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("explain", help="why a swarm is slow, and what would help")
+    command = subparsers.add_parser(
+        "explain",
+        help="why a swarm is slow, and what would help",
+        example="explain config/swarms/ring.yaml",
+    )
     command.add_argument("swarm", type=Path, help="its description, e.g. config/swarms/ring.yaml")
+    add_json(command)
     command.set_defaults(run=_explain)
 
 
@@ -21,6 +28,26 @@ def _explain(arguments: argparse.Namespace) -> int:
 
     swarm = read_swarm(arguments.swarm)
     slow, fast = pace(swarm), pace(swarm, from_above=False)
+    if arguments.json:
+        changes = [
+            {
+                "change": each.change,
+                "tokens_per_s": each.pace.tokens_per_s,
+                "tokens_per_s_fast": pace(each.swarm, from_above=False).tokens_per_s,
+                "changes_most": each.term,
+            }
+            for each in what_ifs(swarm)
+        ]
+        told = {
+            "tokens_per_s": slow.tokens_per_s,
+            "tokens_per_s_fast": fast.tokens_per_s,
+            "round_ms": slow.round_ms,
+            "terms_ms": slow.terms(),
+            "first_token_ms": None if swarm.prompt is None else prefill_ms(swarm.prompt),
+            "changes": changes,
+        }
+        print_json(told)
+        return 0
     print(
         f"{arguments.swarm}: {slow.tokens_per_s:.2f} tokens/s; a round of {slow.round_ms:.0f} ms:"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bprr.commands.arguments import natural_number, positive_number
+from bprr.commands.arguments import add_json, natural_number, positive_number, print_json
 
 __all__ = ["add_command"]
 
@@ -14,7 +14,11 @@ WORDS = {True: "holds", False: "FAILS", None: "untested"}
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("fit", help="fit a device profile to a trace")
+    command = subparsers.add_parser(
+        "fit",
+        help="fit a device profile to a trace",
+        example="fit data/traces/cpu-amd-epyc -o results/fit/mine",
+    )
     command.add_argument("trace", type=Path, help="folder of a trace, or its trace.csv")
     command.add_argument(
         "-o",
@@ -31,6 +35,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         help="usable memory M; by default what was free when measured",
     )
     command.add_argument("--seed", type=natural_number, default=0, help="of the bootstrap")
+    add_json(command)
     command.set_defaults(run=_fit)
 
 
@@ -47,6 +52,14 @@ def _fit(arguments: argparse.Namespace) -> int:
     rng = np.random.default_rng(arguments.seed)
     found = fit_device(trace, name, rng, link, arguments.memory_gb)
     write_fit(arguments.output, found, trace)
+    if arguments.json:
+        told = {
+            "name": name,
+            "tau_ms": found.tau_ms._asdict(),
+            "findings": [vars(finding) for finding in found.findings],
+        }
+        print_json(told)
+        return 0
     tau = found.tau_ms
     print(f"{name}: τ = {tau.value:.4g} ms [{tau.low:.4g}, {tau.high:.4g}], in {arguments.output}")
     for finding in found.findings:

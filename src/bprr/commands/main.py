@@ -17,35 +17,21 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-COMMANDS = (
-    "check",
-    "simulate",
-    "sweep",
-    "merge",
-    "capacity",
-    "plot",
-    "measure",
-    "measure_network",
-    "fit",
-    "model",
-    "theory",
-    "time",
-    "solve",
-    "offline",
-    "plot_offline",
-    "wan",
-    "explain",
-    "scorecard",
-    "report",
-    "manifest",
-    "testbed",
-    "verify",
-    "provenance",
-    "status",
-    "doctor",
-    "policies",
-    "readme",
-)
+COMMANDS = {
+    "a swarm of your own": ("simulate", "solve", "capacity", "explain", "model", "policies"),
+    "the paper and its claims": ("sweep", "merge", "offline", "theory", "time", "wan", "scorecard"),
+    "figures and report": ("plot", "plot_offline", "report", "readme"),
+    "measurements": ("measure", "measure_network", "fit", "testbed"),
+    "what is here, and is it sound": (
+        "check",
+        "status",
+        "provenance",
+        "manifest",
+        "verify",
+        "doctor",
+    ),
+    "the shell": ("completion",),
+}
 
 # Exit statuses beside the subcommands' own; 70 as in sysexits.h, the others as shells have them.
 BAD_INPUT, MACHINE, UNEXPECTED, INTERRUPTED, NO_READER = 2, 1, 70, 130, 141
@@ -53,6 +39,7 @@ BAD_INPUT, MACHINE, UNEXPECTED, INTERRUPTED, NO_READER = 2, 1, 70, 130, 141
 
 def parser() -> argparse.ArgumentParser:
     """Parser of all subcommands."""
+    import argparse
     import importlib
 
     import bprr
@@ -60,13 +47,25 @@ def parser() -> argparse.ArgumentParser:
 
     top = SuggestingParser(
         prog="bprr",
+        usage="bprr [--debug] COMMAND ...",
         description="Which blocks each server holds, and through which chain each request goes.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"bprr {bprr.__version__}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    subparsers = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in COMMANDS:
-        importlib.import_module(f"bprr.commands.{module}").add_command(subparsers)
+    # Listed below by what they are for, with an example each.
+    subparsers = top.add_subparsers(
+        prog="bprr", dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS
+    )
+    lines = []
+    for purpose, modules in COMMANDS.items():
+        lines.append(f"\n{purpose}:")
+        for module in modules:
+            importlib.import_module(f"bprr.commands.{module}").add_command(subparsers)
+            name = module.replace("_", "-")
+            about, command = subparsers._choices_actions[-1].help, subparsers.choices[name]
+            lines += [f"  {name:<16} {about}", f"  {'':<16}   bprr {command.example}"]
+    top.epilog = "\n".join([*lines, "", "bprr COMMAND --help says more."])
     return top
 
 

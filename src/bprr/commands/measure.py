@@ -12,7 +12,11 @@ __all__ = ["add_command"]
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("measure", help="time real blocks on this machine's device")
+    command = subparsers.add_parser(
+        "measure",
+        help="time real blocks on this machine's device",
+        example="measure --quick -o data/traces/my-gpu",
+    )
     command.add_argument("--device", help="cuda, mps or cpu; found by itself if not given")
     command.add_argument(
         "--model",

@@ -12,7 +12,11 @@ __all__ = ["add_command"]
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("measure-network", help="time the link to a peer")
+    command = subparsers.add_parser(
+        "measure-network",
+        help="time the link to a peer",
+        example="measure-network --peer host.example:31337",
+    )
     role = command.add_mutually_exclusive_group(required=True)
     role.add_argument("--serve", action="store_true", help="be the peer of another machine")
     role.add_argument("--peer", metavar="HOST:PORT", help="a machine that runs --serve")

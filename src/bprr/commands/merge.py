@@ -12,7 +12,11 @@ __all__ = ["add_command"]
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("merge", help="put the parts of a sweep together")
+    command = subparsers.add_parser(
+        "merge",
+        help="put the parts of a sweep together",
+        example="merge fig7 abovenet first-half.parquet second-half.parquet",
+    )
     command.add_argument("name", help="of the sweep, e.g. fig7")
     command.add_argument("topology", help="where, e.g. abovenet")
     command.add_argument("parts", nargs="+", type=Path, help="written by bprr sweep --first-run")

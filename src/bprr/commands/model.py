@@ -10,7 +10,11 @@ __all__ = ["add_command"]
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("model", help="a Hugging Face config.json as a model file")
+    command = subparsers.add_parser(
+        "model",
+        help="a Hugging Face config.json as a model file",
+        example="model tests/cases/example/Qwen3-32B/config.json",
+    )
     command.add_argument("config", type=Path, help="config.json")
     command.add_argument("--name", help="of the model; that of the folder if not given")
     command.add_argument(

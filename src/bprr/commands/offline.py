@@ -15,7 +15,11 @@ MADE_FROM = ("settings", "settings_hash", "data")  # of the provenance of the ta
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("offline", help="run one experiment on the offline optimum")
+    command = subparsers.add_parser(
+        "offline",
+        help="run one experiment on the offline optimum",
+        example="offline optimality --scale smoke -o results/offline/optimality.parquet",
+    )
     command.add_argument(
         "experiment",
         choices=("optimality", THEOREM_2, "solver_race", "relaxed_stopping", "equal_blocks"),

@@ -16,7 +16,11 @@ PUBLISHED = SHIPPED / "data/published"
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("plot", help="make a figure or table from results")
+    command = subparsers.add_parser(
+        "plot",
+        help="make a figure or table from results",
+        example="plot sweep results/sweeps/fig10_abovenet.parquet -o figures/fig10_abovenet.pdf",
+    )
     kinds = command.add_subparsers(dest="what", required=True, metavar="WHAT")
 
     sweep = _kind(kinds, "sweep", _sweep, "figure of one sweep on one topology")

@@ -14,7 +14,11 @@ FIGURES = ("optimality", "theorem_2", "solver_race", "relaxed_stopping", "equal_
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("plot-offline", help="figure of one offline experiment")
+    command = subparsers.add_parser(
+        "plot-offline",
+        help="figure of one offline experiment",
+        example="plot-offline optimality results/offline/optimality.parquet -o optimality.pdf",
+    )
     command.add_argument("figure", choices=FIGURES)
     command.add_argument("results", type=Path, help="results/offline/<figure>.parquet")
     add_config(command)

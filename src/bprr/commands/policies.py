@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import argparse
 
+from bprr.commands.arguments import add_json, print_json
+
 __all__ = ["add_command"]
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("policies", help="policies of every kind, with their options")
+    command = subparsers.add_parser(
+        "policies",
+        help="policies of every kind, with their options",
+        example="policies",
+    )
+    add_json(command)
     command.set_defaults(run=_policies)
 
 
 def _policies(arguments: argparse.Namespace) -> int:
     from bprr.ground.registry import REGISTRIES
 
+    if arguments.json:
+        told = {
+            kind: {
+                name: {
+                    "about": _about(registry[name]),
+                    "options": registry[name].Options.model_json_schema().get("properties", {}),
+                }
+                for name in registry
+            }
+            for kind, registry in REGISTRIES.items()
+        }
+        print_json(told)
+        return 0
     print("# Policies\n")
     print("Written by `bprr policies`, which lists policies of your own as well. A policy is named")
     print("alone, or with options: `placement: {offloading: {bandwidth_gb_per_s: 8}}`.")
@@ -24,11 +44,14 @@ def _policies(arguments: argparse.Namespace) -> int:
         print("| --- | --- | --- |")
         for name in registry:
             policy = registry[name]
-            what = (policy.__doc__ or "").split("\n\n")[0].replace("\n    ", " ").strip()
             options = "; ".join(
                 f"`{option}` ({field.default!r})"
                 + (f": {field.description}" if field.description else "")
                 for option, field in policy.Options.model_fields.items()
             )
-            print(f"| `{name}` | {what} | {options or 'none'} |")
+            print(f"| `{name}` | {_about(policy)} | {options or 'none'} |")
     return 0
+
+
+def _about(policy: type) -> str:
+    return (policy.__doc__ or "").split("\n\n")[0].replace("\n    ", " ").strip()

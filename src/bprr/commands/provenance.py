@@ -11,7 +11,11 @@ __all__ = ["add_command"]
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("provenance", help="print where a result comes from")
+    command = subparsers.add_parser(
+        "provenance",
+        help="print where a result comes from",
+        example="provenance results/sweeps/fig7_abovenet.parquet",
+    )
     command.add_argument("file", type=Path, help="a Parquet file under results/")
     command.set_defaults(run=_provenance)
 

@@ -10,7 +10,11 @@ __all__ = ["add_command"]
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("readme", help="numbers of a whole run into README and docs")
+    command = subparsers.add_parser(
+        "readme",
+        help="numbers of a whole run into README and docs",
+        example="readme",
+    )
     command.add_argument("--root", type=Path, default=Path(), help="folder of the repository")
     command.set_defaults(run=_readme)
 

@@ -12,7 +12,11 @@ __all__ = ["add_command"]
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("report", help="write the report, one HTML file")
+    command = subparsers.add_parser(
+        "report",
+        help="write the report, one HTML file",
+        example="report figures/headline.pdf -o results/report.html",
+    )
     command.add_argument("pictures", type=Path, nargs="*", help="figures, in their order")
     add_result_options(command)
     command.add_argument("-o", "--output", type=Path, help="the HTML file")

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bprr.commands.arguments import add_json
 from bprr.commands.captions import add_caption_options, caption_from
 from bprr.settings.shipped import SHIPPED
 
@@ -22,10 +23,15 @@ PUBLISHED = SHIPPED / "data/published"
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("scorecard", help="judge every published claim")
+    command = subparsers.add_parser(
+        "scorecard",
+        help="judge every published claim",
+        example="scorecard",
+    )
     add_result_options(command)
     command.add_argument("-o", "--output", type=Path, help="scorecard.csv; the rest beside it")
     command.add_argument("--schema", action="store_true", help="print the JSON schemas and stop")
+    add_json(command)
     command.set_defaults(run=_scorecard)
 
 
@@ -80,6 +86,9 @@ def _scorecard(arguments: argparse.Namespace) -> int:
 
     card, _, _ = judged(arguments)
     written = write_scorecard(card, arguments.output or card.results.folder / "scorecard.csv")
+    if arguments.json:
+        print(written[0].with_suffix(".json").read_text(encoding="utf-8"), end="")
+        return 0
     print(summary(card))
     print(f"in {written[0].with_suffix('.md')}")
     return 0

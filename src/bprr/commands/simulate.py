@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Mapping
@@ -12,9 +11,11 @@ from typing import Any
 
 from bprr.commands.arguments import (
     add_config,
+    add_json,
     add_overrides,
     add_own_files,
     positive_number,
+    print_json,
     whole_number,
     with_own_files,
 )
@@ -26,7 +27,11 @@ MOST_SERVERS = 30  # that are printed one by one
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("simulate", help="simulate one scenario")
+    command = subparsers.add_parser(
+        "simulate",
+        help="simulate one scenario",
+        example="simulate config/scenarios/scattered.yaml --runs 2 --set fleet.servers=12",
+    )
     command.add_argument("scenario", help="file, or name of one of the configuration")
     add_overrides(command)
     add_own_files(command)
@@ -48,7 +53,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "--slo-per-token", type=positive_number, metavar="S", help="share of requests within it"
     )
     command.add_argument("--slo-ttft", type=positive_number, metavar="S", help="the same")
-    command.add_argument("--json", action="store_true", help="print one JSON object")
+    add_json(command)
     add_config(command)
     command.add_argument("-o", "--output", type=Path, help="Parquet file of the request records")
     command.set_defaults(run=_simulate)
@@ -94,8 +99,9 @@ def _simulate(arguments: argparse.Namespace) -> int:
     objective = Objective(arguments.slo_per_token or math.inf, arguments.slo_ttft or math.inf)
     labels = {name: method.label or name for name, method in point.methods.items()}
     told = account.summary(table, labels, objective)
+    told["delays_ms"] = {name: dict(delays) for name, delays in point.delays.items()}
     if arguments.json:
-        print(json.dumps(told, ensure_ascii=False))
+        print_json(told)
     else:
         _print(told)
     if arguments.output:
@@ -128,6 +134,12 @@ def _print(told: Mapping[str, Any]) -> None:
                 f" {method['tokens_per_s']:>9.2f} {method['computing_busiest']:>9.2f}"
                 f" {method['cache_fullest']:>6.0%}"
             )
+    for variant, delays in told["delays_ms"].items():
+        paid = ", ".join(
+            f"{told['methods'][name]['label']} {delay_ms / 1000:g} s"
+            for name, delay_ms in delays.items()
+        )
+        print(f"allocation delays ({variant}): {paid}")
     for method in told["methods"].values():
         if method["requests"]:
             _print_method(method)
@@ -135,7 +147,8 @@ def _print(told: Mapping[str, Any]) -> None:
 
 def _print_method(method: Mapping[str, Any]) -> None:
     print(f"\n{method['label']}: {method['requests']:,} requests in {method['runs']} runs", end="")
-    print("" if method["design_load"] is None else f", R = {method['design_load']}")
+    print("" if method["design_load"] is None else f", R = {method['design_load']}", end="")
+    print(f", {method['hops']:.1f} servers on a chain")
     for warning in method["warnings"]:
         print(f"  warning: {warning}")
     print(f"  {'seconds':<12} {'mean':>9} {'± 95 %':>9} {'p50':>9} {'p95':>9} {'p99':>9}")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bprr.commands.arguments import add_overrides, add_own_files, with_own_files
+from bprr.commands.arguments import (
+    add_json,
+    add_overrides,
+    add_own_files,
+    print_json,
+    with_own_files,
+)
 from bprr.commands.solver import add_solver_arguments, chosen
 
 if TYPE_CHECKING:
@@ -20,7 +25,11 @@ __all__ = ["add_command"]
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("solve", help="optimal placement and routes of a scenario")
+    command = subparsers.add_parser(
+        "solve",
+        help="optimal placement and routes of a scenario",
+        example="solve config/scenarios/clustered.yaml --requests 5",
+    )
     command.add_argument("scenario", type=Path, help="e.g. config/scenarios/scattered.yaml")
     add_overrides(command)
     add_own_files(command)
@@ -36,7 +45,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         help="relaxed: servers may stop before the end of their range, not the paper's problem",
     )
     add_solver_arguments(command)
-    command.add_argument("--json", action="store_true", help="print one JSON object")
+    add_json(command)
     command.set_defaults(run=_solve)
 
 
@@ -140,7 +149,7 @@ def _solve(arguments: argparse.Namespace) -> int:
     result = solve_offline(instance, arguments.formulation, solver)
     record = result_record(instance, result)
     if arguments.json:
-        print(json.dumps(record))
+        print_json(record)
         return 0
     if result.status == "infeasible":
         raise InfeasibleError(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 
-from bprr.commands.arguments import add_config
+from bprr.commands.arguments import add_config, print_json
 
 __all__ = ["add_command"]
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("status", help="which results are current, and why not")
+    command = subparsers.add_parser(
+        "status",
+        help="which results are current, and why not",
+        example="status",
+    )
     add_config(command)
     command.add_argument("--json", action="store_true", help="print one JSON object per result")
     command.set_defaults(run=_status)
@@ -29,7 +32,7 @@ def _status(arguments: argparse.Namespace) -> int:
         state = state_of(planned)
         counts[state.word] += 1
         if arguments.json:
-            print(json.dumps({"path": str(planned.path), "state": state.word, "why": state.why}))
+            print_json({"path": str(planned.path), "state": state.word, "why": state.why})
         else:
             print(f"{state.word:<8} {planned.path}" + (f"  ({state.why})" if state.why else ""))
     if not arguments.json:

@@ -17,7 +17,11 @@ __all__ = ["add_command"]
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("sweep", help="run one sweep of the configuration")
+    command = subparsers.add_parser(
+        "sweep",
+        help="run one sweep of the configuration",
+        example="sweep fig10 abovenet --config config/smoke.yaml",
+    )
     command.add_argument("name", help="of the sweep, e.g. fig7")
     command.add_argument("topology", help="where, e.g. abovenet")
     add_config(command)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bprr.commands.arguments import add_config
+from bprr.commands.arguments import add_config, add_json, print_json
 
 __all__ = ["add_command"]
 
@@ -14,7 +14,11 @@ SKIPPED = 3  # exit status of a run that this machine cannot do
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("testbed", help="genuine PETALS beside the simulator")
+    command = subparsers.add_parser(
+        "testbed",
+        help="genuine PETALS beside the simulator",
+        example="testbed report",
+    )
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
     run = actions.add_parser("run", help="measure and predict (Linux, root, make testbed)")
     run.add_argument("settings", type=Path, help="e.g. config/testbed/smoke.yaml")
@@ -26,10 +30,12 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     check.add_argument(
         "--machine", action="store_true", help="whether or not `make testbed` has been run"
     )
+    add_json(check)
     check.set_defaults(run=_check)
     report = actions.add_parser("report", help="table, scatter plot, CDFs and summary of a run")
     report.add_argument("folder", type=Path, nargs="?", help="of the run; default: the shipped one")
     report.add_argument("-o", "--output", type=Path, help="stem of the files to write")
+    add_json(report)
     report.set_defaults(run=_report)
 
 
@@ -61,6 +67,9 @@ def _check(arguments: argparse.Namespace) -> int:
     from bprr.testbed.swarm_process import machine_lacks, what_is_missing
 
     lacks = machine_lacks() if arguments.machine else what_is_missing()
+    if arguments.json:
+        print_json({"ready": not lacks, "missing": lacks})
+        return SKIPPED if lacks else 0
     if lacks:
         print(f"testbed: skipped, nothing is measured here; missing: {'; '.join(lacks)}")
         return SKIPPED
@@ -71,12 +80,16 @@ def _check(arguments: argparse.Namespace) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     from bprr.settings.shipped import SHIPPED
     from bprr.testbed.records import read_run
-    from bprr.testbed.report import layout, render, summary_text
+    from bprr.testbed.report import case_means, layout, render, summary_text
 
     run = read_run(arguments.folder or SHIPPED / "data/traces/testbed")
-    print(layout(run).markdown())
-    print(summary_text(run))
+    if arguments.json:
+        print(case_means(run.requests).to_json(orient="records"))
+    else:
+        print(layout(run).markdown())
+        print(summary_text(run))
     if arguments.output:
         for path in render(run, arguments.output):
-            print(path)
+            if not arguments.json:
+                print(path)
     return 0

@@ -8,14 +8,18 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bprr.commands.arguments import add_config, whole_number
+from bprr.commands.arguments import add_config, add_json, whole_number
 
 __all__ = ["add_command"]
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("time", help="time placement and routing; run it alone")
+    command = subparsers.add_parser(
+        "time",
+        help="time placement and routing; run it alone",
+        example="time --repeats 2",
+    )
     add_config(command)
     command.add_argument(
         "--repeats", type=whole_number, help="draws per setting: 20; of a point of a sweep: 3"
@@ -25,6 +29,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     command.add_argument("-o", "--output", type=Path, help="Parquet file of the times")
     command.add_argument("--growth", type=Path, help="and of CG-BPRR's by servers and blocks")
+    add_json(command)
     command.set_defaults(run=_time)
 
 
@@ -57,9 +62,13 @@ def _time(arguments: argparse.Namespace) -> int:
         "measured_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
     }
     write_table(times, output, about, source)
-    print(f"{len(times)} timings in {output}")
+    if arguments.json:
+        print(times.to_json(orient="records"))
+    else:
+        print(f"{len(times)} timings in {output}")
     if arguments.growth is not None:
         steps = growth(settings.seed)
         write_table(steps, arguments.growth, about, source_hash("bprr.study.growth"))
-        print(f"{len(steps)} timings in {arguments.growth}")
+        if not arguments.json:
+            print(f"{len(steps)} timings in {arguments.growth}")
     return 0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bprr.commands.arguments import add_json
 from bprr.settings.shipped import SHIPPED
 
 __all__ = ["add_command"]
@@ -14,10 +16,15 @@ __all__ = ["add_command"]
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("wan", help="models of real swarms against measurements")
+    command = subparsers.add_parser(
+        "wan",
+        help="models of real swarms against measurements",
+        example="wan",
+    )
     measured = SHIPPED / "data/wan_swarms"
     command.add_argument("folder", type=Path, nargs="?", default=measured, help="tables of swarms")
     command.add_argument("-o", "--output", type=Path, help="CSV of every number and model")
+    add_json(command)
     command.set_defaults(run=_wan)
 
 
@@ -39,6 +46,14 @@ def _wan(arguments: argparse.Namespace) -> int:
             pd.concat([table, rows[table.columns]]).to_csv(
                 unfinished, index=False, float_format="%.9g", lineterminator="\n"
             )
+    if arguments.json:
+        told = {"errors": errors(table), "changes": changes}
+        print(
+            json.dumps(
+                {name: json.loads(each.to_json(orient="records")) for name, each in told.items()}
+            )
+        )
+        return 0
     print(f"{'sizes of the errors in %':32} {'model':14} {'n':>4} {'median':>7} {'90 %':>6} worst")
     lines: Iterator[Any] = errors(table).itertuples()
     for line in lines:

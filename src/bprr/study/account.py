@@ -57,12 +57,15 @@ class Usage:
         Share of the cache that is held, over the whole run.
     tokens_per_s : float
         Output tokens over the time from the first arrival to the last completion.
+    hops : float
+        Servers on a request's chain, mean over requests.
     """
 
     decode: FloatArray
     prefill: FloatArray
     cache: FloatArray
     tokens_per_s: float
+    hops: float
 
     @classmethod
     def of(cls, records: Records, placement: Placement, rate_per_s: float) -> Usage:
@@ -94,6 +97,7 @@ class Usage:
             prefill_ms / span_ms,
             held / capacity / lasted_ms,
             float(load.output_tokens.sum()) / lasted_ms * 1000,
+            len(records.chain_server) / len(load),
         )
 
 
@@ -214,6 +218,7 @@ class Account:
         decoding = float(np.mean([run.decode.max() for run in method.usage]))
         told |= {
             "tokens_per_s": float(np.mean([run.tokens_per_s for run in method.usage])),
+            "hops": float(np.mean([run.hops for run in method.usage])),
             "computing_busiest": busiest,
             "computing_busiest_decode": decoding,
             "cache_fullest": float(np.mean([run.cache.max() for run in method.usage])),
