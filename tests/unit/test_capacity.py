@@ -143,6 +143,24 @@ def test_light_load_is_stable_and_too_much_is_not(small_swarm):
     assert {of(*each).state for each in heavy} == {"overloaded"}
 
 
+def test_a_regime_by_hand():
+    arrival_ms, tokens = 1000.0 * np.arange(100), np.full(100, 2)
+    slower_ms = 100.0 + np.arange(100)  # per token; 159.5 in the mean of the last 80
+    found = regime_of(arrival_ms, 2 * slower_ms, tokens, 2.0)
+    assert found == pytest.approx((0.5, 8 * 9 / 159.5, 0.0, 1.0))
+    kept = regime_of(arrival_ms, np.full(100, 1e9), tokens)  # nobody leaves
+    assert np.isnan(kept.load)
+    assert kept.backlog == pytest.approx(np.arange(93, 101).mean() / np.arange(21, 101).mean())
+    leaving = regime_of(arrival_ms, np.full(100, 1000.0), tokens)  # as the next one arrives
+    assert leaving.backlog == 1
+    assert regime_of(arrival_ms, slower_ms, tokens, 0.0).load == np.inf
+    assert regime_of(0 * arrival_ms, slower_ms, tokens, 1.0).load == np.inf
+    few = regime_of(arrival_ms[:24], slower_ms[:24], tokens[:24])  # twenty of them are kept
+    assert (few.growth, few.growth_error) == pytest.approx((2 * 9 / 113.5, 0.0))
+    fewer = regime_of(arrival_ms[:23], slower_ms[:23], tokens[:23])
+    assert (fewer.growth, fewer.growth_error) == (0.0, np.inf)
+
+
 def test_what_makes_a_regime():
     assert Regime(0.5, 0.0, 0.0, 1.0).state == "stable"
     assert Regime(np.nan, 0.6, 0.1, 1.0).state == "backlogged"
