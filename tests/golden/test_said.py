@@ -1,0 +1,147 @@
+"""What commands say to people is as recorded; of a machine, its speed and its folders nothing.
+
+After a change that is meant: `python tests/golden/test_said.py && git diff tests/golden/said`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bprr.commands.main import main
+from bprr.ground.storage import write_table
+
+ROOT = Path(__file__).parents[2]
+RECORDS = Path(__file__).with_name("said")
+SCENARIO = "config/scenarios/clustered.yaml"
+SMALL = ["--set", "workload.requests=6", "--runs", "2"]
+MASKS = {
+    r"in \d+\.\d+ s by \S+ .*": "in … s by …",  # of a solver and its version
+    r"HiGHS \S+ in \S+ s": "HiGHS … in … s",
+    r"\d+ sweeps with \d+ points": "… sweeps with … points",
+    r".*run/s\]\n": "",  # of progress
+    r"( *\d+%\|.*\n)": "",
+}
+SWEEP = """
+runs: 1
+sweeps:
+  mine:
+    title: Mine
+    scenario: clustered
+    topologies: [cluster0]
+    axes: {workload.output_tokens: {cluster0: [64, 2000]}}
+    set: {workload.requests: 5}
+    methods: [petals, proposed]
+    delays: [none]
+"""
+
+
+def explain(folder: Path) -> list[list[str]]:
+    return [
+        ["explain", f"config/swarms/{path.name}"]
+        for path in sorted(Path("config/swarms").glob("*.yaml"))
+    ]
+
+
+def wan(folder: Path) -> list[list[str]]:
+    return [["wan", "-o", f"{folder}/wan.csv"]]
+
+
+def simulate(folder: Path) -> list[list[str]]:
+    chosen = ["--method", "petals", "--method", "proposed"]
+    return [
+        ["simulate", SCENARIO, *SMALL, *chosen, "-o", f"{folder}/requests.parquet"],
+        ["simulate", SCENARIO, *SMALL, "--method", "proposed", "--slo-per-token", "0.5"],
+    ]
+
+
+def solve(folder: Path) -> list[list[str]]:
+    return [["solve", SCENARIO, "--requests", number] for number in ("2", "500")]
+
+
+def check(folder: Path) -> list[list[str]]:
+    return [["check"], ["check", SCENARIO]]
+
+
+def sweep(folder: Path) -> list[list[str]]:
+    (folder / "mine.yaml").write_text(SWEEP, encoding="utf-8")
+    command = ["sweep", "mine", "cluster0", "--config", f"{folder}/mine.yaml"]
+    return [[*command, "-o", f"{folder}/mine.parquet"]]
+
+
+def verify(folder: Path) -> list[list[str]]:
+    cases = json.loads((ROOT / "tests/golden/cases.json").read_text(encoding="utf-8"))["cases"]
+    first = {case["kind"]: case for case in reversed(cases)}
+    chosen = [first["cg_bp"], first["petals_place"]]
+    (folder / "good.json").write_text(json.dumps({"cases": chosen}), encoding="utf-8")
+    text = json.dumps({"cases": chosen})
+    wrong = json.loads(text)
+    wrong["cases"][0]["output"]["soln_val"] = 1.5 * wrong["cases"][0]["output"]["soln_val"]
+    (folder / "wrong.json").write_text(json.dumps(wrong), encoding="utf-8")
+    return [["verify", "golden", f"{folder}/{name}.json"] for name in ("good", "wrong")]
+
+
+def manifest(folder: Path) -> list[list[str]]:
+    one, other = folder / "one.csv", folder / "other.csv"
+    one.write_text("1", encoding="utf-8")
+    other.write_text("2", encoding="utf-8")
+    first, second = f"{folder}/first.json", f"{folder}/second.json"
+    return [
+        ["manifest", str(one), str(other), "-o", first],
+        ["manifest", str(one), "-o", second],
+        ["manifest", "--compare", first, first],
+        ["manifest", "--compare", first, second],
+    ]
+
+
+def provenance(folder: Path) -> list[list[str]]:
+    path = folder / "a.parquet"
+    write_table(pd.DataFrame({"a": [1]}), path, {"seed": 7}, "0123")
+    return [["provenance", str(path)], ["provenance", f"{folder}/none.parquet"]]
+
+
+SAID: dict[str, Callable[[Path], list[list[str]]]] = {
+    each.__name__: each
+    for each in (explain, wan, simulate, solve, check, sweep, verify, manifest, provenance)
+}
+
+
+def record(name: str, folder: Path) -> str:
+    lines = []
+    for command in SAID[name](folder):
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            status = main(command)
+        lines += [f"$ bprr {' '.join(command)}", said.getvalue().rstrip("\n"), f"exit {status}", ""]
+    text = "\n".join(lines).replace(str(folder), "HERE")
+    text = re.sub(r'("packages": \{)[^}]*', r"\1…", text)
+    for pattern, short in MASKS.items():
+        text = re.sub(pattern, short, text)
+    return text
+
+
+@pytest.mark.usefixtures("at_root")
+@pytest.mark.parametrize("name", SAID)
+def test_what_is_said_is_as_recorded(name: str, tmp_path: Path) -> None:
+    kept = (RECORDS / f"{name}.txt").read_text(encoding="utf-8")
+    said = record(name, tmp_path)
+    changes = difflib.unified_diff(kept.splitlines(), said.splitlines(), n=0, lineterm="")
+    assert not list(changes)
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    RECORDS.mkdir(exist_ok=True)
+    for one in SAID:
+        with tempfile.TemporaryDirectory() as room:
+            RECORDS.joinpath(f"{one}.txt").write_text(record(one, Path(room)), encoding="utf-8")
