@@ -13,6 +13,7 @@ from bprr.scenario.scenario import load_scenario
 from bprr.settings.configuration import named_in_files
 from bprr.settings.hugging_face import architecture_of, read_architecture
 from bprr.settings.model_file import model_entry
+from bprr.settings.quantisation import stored_bits
 from bprr.study.method import MethodRunner
 
 
@@ -238,3 +239,46 @@ def test_a_device_may_be_called_4090(root):
     path = root / "tests/cases/swarms/dev_4090.yaml"
     (device,) = named_in_files([path], Device, {}).values()
     assert device.name == "4090"
+
+
+@pytest.mark.parametrize(
+    ("content", "separate", "bits"),
+    [
+        ({}, None, (16, 16)),
+        ({"dtype": "float32"}, None, (32, 32)),
+        ({"torch_dtype": "float16", "text_config": {"dtype": "float32"}}, None, (32, 32)),
+        ({"text_config": {"torch_dtype": "float32"}}, None, (32, 32)),
+        *(({"quantization_config": {"quant_method": method}}, None, (bits, bits))
+          for method, bits in [("fp8", 8), ("fbgemm_fp8", 8), ("nvfp4", 4.5), ("int8", 8)]),
+        ({"quantization_config": {"quant_method": "mxfp4"}}, None, (16, 4.25)),
+        ({"quantization_config": {"load_in_8bit": True}}, None, (8, 8)),
+        ({"quantization_config": {"_load_in_4bit": True}}, None, (4.25, 4.25)),
+        *(({}, {"quantization": {"quant_algo": name}}, (bits, bits))
+          for name, bits in [("FP8", 8), ("NVFP4", 4.5), ("W8A8_SQ", 8), ("W4A16", 4.25),
+                             ("W4A16_AWQ", 4.25), ("W4A8_AWQ", 4.25)]),
+        # A scale and a zero of every 128 values, unless the file says otherwise.
+        ({"quantization_config": {"bits": 3}}, None, (3 + 19 / 128,) * 2),
+        ({"quantization_config": {"bits": 8}}, None, (8, 8)),
+        ({"quantization_config": {"bits": 8, "group_size": 64}}, None, (8 + 24 / 64,) * 2),
+        ({"quantization_config": {"bits": 4, "group_size": -1}}, None, (4, 4)),
+        ({"quantization_config": {"bits": 1, "group_size": 1}}, None, (18, 18)),
+        ({"quantization_config": {"bits": 32}}, None, (32, 32)),
+    ],
+)  # fmt: skip
+def test_bits_of_every_format(content, separate, bits):
+    assert stored_bits(content, separate, "here") == pytest.approx(bits)
+
+
+@pytest.mark.parametrize(
+    ("about", "key"),
+    [
+        ({"quantization_config": {"quant_method": "guessed"}}, "quantization_config"),
+        ({"quantization_config": {"bits": 33}}, "quantization_config"),
+        ({"quantization_config": {"bits": 0}}, "quantization_config"),
+        ({"quantization_config": "fp8"}, "quantization_config"),
+        ({"dtype": "float128"}, "dtype"),
+    ],
+)
+def test_bits_that_are_not_known_are_refused(about, key):
+    with pytest.raises(InputError, match=f"here: {key}: got"):
+        stored_bits(about, None, "here")
