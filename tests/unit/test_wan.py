@@ -10,8 +10,10 @@ from bprr.forwarding.ring import Ring
 from bprr.ground.errors import BprrError
 from bprr.speculation.chain import Chain
 from bprr.speculation.chunks import Chunks
+from bprr.speculation.none import NoSpeculation
 from bprr.speculation.rounds import acceptance_for, tokens_per_round
 from bprr.speculation.single_frames import SingleFrames
+from bprr.speculation.tree import Tree
 from bprr.wan.measured import read_measured
 from bprr.wan.swarm import Prompt, WanSwarm, pace, prefill_ms, read_swarm
 from bprr.wan.traversal import activation_kb, aux_states, traversal
@@ -140,6 +142,30 @@ def test_single_frames_are_bound_by_latency_or_by_the_slowest_stage():
     policy = SingleFrames(options)
     assert policy.tokens_per_s(100.0, 10.0) == pytest.approx(1000 * 3 / 120 / 1.5)
     assert policy.tokens_per_s(10.0, 10.0) == pytest.approx(1000 / 10 / 1.5)
+
+
+def test_frames_positions_and_paces_by_hand():
+    plain = NoSpeculation()
+    assert (plain.positions, plain.frames, plain.draft_ms) == (1, 1, 0.0)
+    assert plain.tokens_per_s(250.0, 20.0) == 4.0
+    tree = Tree(Tree.Options(nodes=6, tokens_per_round=3.0, draft_ms=50.0))
+    assert (tree.positions, tree.frames, tree.draft_ms) == (7, 1, 50.0)
+    assert tree.tokens_per_s(250.0, 20.0) == 10.0
+    row = Chain(Chain.Options(drafts=2, acceptance=0.5, draft_ms=100.0))
+    assert (row.positions, row.frames, row.draft_ms) == (3, 1, 100.0)
+    assert row.tokens_per_s(250.0, 20.0) == 5.0  # 1.75 tokens in 350 ms
+    # A chunk of one draft, half of which miss: one is through before a miss, a token in it;
+    # 2 tokens in 300 + 150 ms where two chunks are under way.
+    sent = Chunks(Chunks.Options(drafts=1, acceptance=0.5, draft_ms=50.0, frames=2))
+    assert (sent.positions, sent.frames) == (2, 2)
+    assert sent.tokens_per_s(250.0, 20.0) == pytest.approx(2000 / 450)
+    assert sent.tokens_per_s(250.0, 200.0) == pytest.approx(2000 / 500)  # the slowest stage
+    for block, most, frames in ((4, 9, 5), (4, 3, 3), (8, 9, 9)):
+        single = SingleFrames(SingleFrames.Options(block=block, most_frames=most))
+        assert single.frames == frames
+        pace_per_s = 1000 * frames / (200 + block * 5) / 1.57
+        assert single.tokens_per_s(200.0, 10.0) == pytest.approx(min(pace_per_s, 100 / 1.57))
+    assert single.tokens_per_s(200.0, 0.0) == pytest.approx(1000 * 9 / 200 / 1.57)
 
 
 def test_drafts_pay_if_and_only_if_the_tokens_outweigh_the_longer_frame():
