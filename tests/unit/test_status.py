@@ -20,7 +20,7 @@ from bprr.study.offline import KINDS, planned_experiment
 from bprr.study.planned import Planned, planned_sweep
 from bprr.study.status import State, differences, planned_tables, state_of
 from bprr.study.theory import planned_theory
-from bprr.study.timing import planned_times
+from bprr.study.timing import planned_growth, planned_times
 
 CASE = {"family": "clustered", "servers": 9, "clients": 1, "load": 3, "draw": 0}
 PLAN = {
@@ -199,7 +199,7 @@ def test_claims_are_not_judged_by_other_tables(settings: Settings, tmp_path: Pat
     study = study_caption(settings, [], tables=other_tables(settings))
     results = Results(Path(settings.results_dir), study, tmp_path / "published.csv")
     plans = other_tables(settings)
-    assert len({planned.path for planned in plans}) == 4
+    assert {planned.path.stem for planned in plans} == {*TABLES, "growth"}
     for planned in plans:
         name = planned.path.relative_to(settings.results_dir).as_posix()
         write(planned, data="0123")
@@ -222,8 +222,14 @@ def test_what_a_job_writes_is_current(
     monkeypatch.setattr(computed, lambda *arguments: TABLES[planned.path.stem])
     planned.settings.write(str(tmp_path))
     job = ["--config", planned.settings.path(str(tmp_path)), "-o", str(planned.path)]
+    if command == "time":
+        steps = pd.DataFrame({"step": ["placement"], "seconds": [0.1]})
+        monkeypatch.setattr("bprr.study.growth.growth", lambda seed: steps)
+        job += ["--growth", str(planned_growth(settings).path)]
     assert main([command, *job]) == 0
     assert state_of(planned) == State("current")
+    if command == "time":
+        assert state_of(planned_growth(settings)) == State("current")
 
 
 def test_a_bound_is_made_from_what_its_optima_are_made_from(settings: Settings) -> None:

@@ -68,7 +68,7 @@ def _time(arguments: argparse.Namespace) -> int:
         print(f"{len(times)} timings in {output}")
     if arguments.growth is not None:
         steps = growth(settings.seed)
-        write_table(steps, arguments.growth, about, source_hash("bprr.study.growth"))
+        write_table(steps, arguments.growth, about | planned.provenance(), planned.source)
         if not arguments.json:
             print(f"{len(steps)} timings in {arguments.growth}")
     return 0

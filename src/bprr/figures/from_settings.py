@@ -8,13 +8,14 @@ from typing import Any
 
 from bprr.figures.caption import Compared, StudyCaption, SweepCaption, Variant
 from bprr.figures.made import Made
+from bprr.offline.experiments import EXPERIMENTS
 from bprr.settings.configuration import Settings, Sweep
-from bprr.study.offline import planned_experiment
+from bprr.study.offline import BOUND, planned_experiment
 from bprr.study.planned import Planned, planned_sweep
 from bprr.study.points import sweep_points
 from bprr.study.slices import Slice, input_files
 from bprr.study.theory import planned_theory
-from bprr.study.timing import SETTINGS_TIMED, planned_times
+from bprr.study.timing import SETTINGS_TIMED, planned_growth, planned_times
 
 __all__ = ["caption_slice", "made_of", "other_tables", "study_caption"]
 
@@ -43,8 +44,9 @@ def caption_slice(
 
 def other_tables(settings: Settings) -> list[Planned]:
     """Tables that claims are judged by beside those of the sweeps."""
-    judged = [planned_experiment(settings, name) for name in ("solver_race", "theorem_2")]
-    return [*judged, planned_times(settings), planned_theory(settings)]
+    offline = [planned_experiment(settings, name) for name in (*EXPERIMENTS, BOUND)]
+    times = [planned_times(settings), planned_growth(settings)]
+    return [*offline, *times, planned_theory(settings)]
 
 
 def made_of(planned: Planned) -> Made:

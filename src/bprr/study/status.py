@@ -12,7 +12,7 @@ from bprr.settings.configuration import Settings
 from bprr.study.offline import BOUND, KINDS, planned_experiment
 from bprr.study.planned import Planned, planned_sweep
 from bprr.study.theory import planned_theory
-from bprr.study.timing import planned_times
+from bprr.study.timing import planned_growth, planned_times
 
 __all__ = ["State", "differences", "planned_tables", "state_of"]
 
@@ -39,6 +39,7 @@ def planned_tables(settings: Settings) -> Iterator[Planned]:
             if kind == "offline" or planned.path.exists():
                 yield planned
     yield planned_times(settings)
+    yield planned_growth(settings)
     yield planned_theory(settings)
 
 

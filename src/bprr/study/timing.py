@@ -8,6 +8,7 @@ allocation delays, and nothing else of the simulation is counted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -30,6 +31,7 @@ from bprr.study.slices import input_files, sweep_modules, sweeps_slice
 __all__ = [
     "SETTINGS_TIMED",
     "distributes",
+    "planned_growth",
     "planned_times",
     "running_times",
     "running_times_of_sweeps",
@@ -64,6 +66,12 @@ def planned_times(settings: Settings) -> Planned:
             "bprr.study.growth",
         ),
     )
+
+
+def planned_growth(settings: Settings) -> Planned:
+    """Table of the times by size, which the same job writes."""
+    planned = planned_times(settings)
+    return replace(planned, path=planned.path.with_name("growth.parquet"))
 
 
 def running_times(settings: Settings, repeats: int = REPEATS) -> pd.DataFrame:
