@@ -208,7 +208,15 @@ class Settings(Strict):
         return usual if sweep.delays is None else sweep.delays
 
     def runs_of(self, sweep: str) -> int:
-        """Runs of each point of a sweep."""
+        """Runs of each point of a sweep.
+
+        Raises
+        ------
+        InputError
+            If there is no such sweep.
+        """
+        if sweep not in self.sweeps:
+            raise InputError(self.where, "sweeps", sweep, ", ".join(self.sweeps))
         return self.sweeps[sweep].runs or self.runs
 
     @cached_property
