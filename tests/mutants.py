@@ -54,9 +54,9 @@ TESTS = {
     "scenario": "unit/scenario unit/network unit/workload unit/traces unit/networks_of_others"
     " unit/bad_input golden/golden unit/reading property/mutations",
     "placement": "unit/placements property/placement golden/golden unit/policy_options"
-    " unit/performance unit/new_policies unit/petals_shipped",
+    " unit/performance unit/new_policies unit/petals_shipped unit/docs",
     "routing": "property/routing golden/golden property/simulation unit/engines unit/new_policies"
-    " unit/petals_shipped",
+    " unit/petals_shipped unit/docs",
     "simulation": "unit/records unit/back_off unit/runs property/simulation golden/golden"
     " unit/engines unit/summary property/caches unit/petals_shipped unit/new_policies",
     "service": "golden/service_models unit/service_models property/service unit/engines unit/runs"
@@ -74,9 +74,9 @@ TESTS = {
     " unit/policy_options unit/reading workflow/odd_places unit/bad_input unit/api"
     " unit/offline_optimum",
     "wan": "unit/wan",
-    "forwarding": "unit/wan",
-    "window": "unit/wan",
-    "speculation": "unit/wan",
+    "forwarding": "unit/wan unit/docs",
+    "window": "unit/wan unit/docs",
+    "speculation": "unit/wan unit/docs",
 }
 SLOW = ("ground", "offline", "placement", "routing", "service", "simulation")  # these come last
 LONGEST_S = 200.0  # that a test may take, on a busy machine
