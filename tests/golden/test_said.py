@@ -29,8 +29,6 @@ MASKS = {
     r"in \d+\.\d+ s by \S+ .*": "in … s by …",  # of a solver and its version
     r"HiGHS \S+ in \S+ s": "HiGHS … in … s",
     r"\d+ sweeps with \d+ points": "… sweeps with … points",
-    r".*run/s\]\n": "",  # of progress
-    r"( *\d+%\|.*\n)": "",
 }
 SWEEP = """
 runs: 1
@@ -119,10 +117,11 @@ SAID: dict[str, Callable[[Path], list[list[str]]]] = {
 def record(name: str, folder: Path) -> str:
     lines = []
     for command in SAID[name](folder):
-        said = io.StringIO()
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        said, errors = io.StringIO(), io.StringIO()  # progress goes to the latter too
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(errors):
             status = main(command)
-        lines += [f"$ bprr {' '.join(command)}", said.getvalue().rstrip("\n"), f"exit {status}", ""]
+        text = said.getvalue() + (errors.getvalue() if status else "")
+        lines += [f"$ bprr {' '.join(command)}", text.rstrip("\n"), f"exit {status}", ""]
     text = "\n".join(lines).replace(str(folder), "HERE")
     text = re.sub(r'("packages": \{)[^}]*', r"\1…", text)
     for pattern, short in MASKS.items():
