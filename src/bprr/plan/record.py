@@ -9,9 +9,8 @@ from pydantic import Field
 from bprr.ground.schema import Strict
 from bprr.plan.known import Known
 
-__all__ = ["FORMAT", "PlanRecord", "Value", "value_of"]
+__all__ = ["PlanRecord", "Value", "value_of"]
 
-FORMAT = "bprr plan 1"
 Word = Literal["measured", "calibrated", "estimated"]
 DIGITS = 5  # significant ones: what is estimated is known no better, and files stay the same
 
@@ -167,6 +166,9 @@ class PlanRecord(Strict):
     """All of a plan."""
 
     format: Literal["bprr plan 1"] = "bprr plan 1"
+    asked: dict[str, bool | int | float | str | list[str]] = Field(
+        {}, description="how it was asked for: arguments of bprr plan"
+    )
     model: str
     blocks: int
     block_gb: float | None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +50,7 @@ def summary_of(
     changes: Sequence[Change],
     *,
     quantisation: str,
+    asked: Mapping[str, Any] | None = None,
     until_slo: bool = False,
     with_losses: bool = True,
     with_curve: bool = True,
@@ -61,6 +63,8 @@ def summary_of(
         What was tried beside it.
     quantisation : str
         How blocks are stored, in PETALS' words.
+    asked : mapping, optional
+        How the plan was asked for.
     until_slo : bool
         Search the largest rate that meets the goals.
     with_losses, with_curve : bool
@@ -87,6 +91,7 @@ def summary_of(
         )
     model = problem.served.model
     return PlanRecord(
+        asked=dict(asked or {}),
         model=model.name,
         blocks=model.blocks,
         block_gb=rounded(model.block_gb),
