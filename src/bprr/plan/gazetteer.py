@@ -78,14 +78,15 @@ def _plain(text: str) -> str:
     return re.sub(r"\s+", " ", kept).strip().lower()
 
 
-def land(step_deg: float = 2.0) -> list[Spot]:
-    """A dot for every cell of the grid that has an airport: enough to see the continents."""
-    cells = {
-        (round(spot.latitude / step_deg), round(spot.longitude / step_deg))
-        for (kind, _), spot in _table().codes.items()
-        if kind == "iata"
-    }
-    return [Spot(row * step_deg, column * step_deg) for row, column in sorted(cells)]
+def land(cell_deg: float) -> list[Spot]:
+    """An airport of every cell that has one: enough dots to see the continents."""
+    cells: dict[tuple[int, int], Spot] = {}
+    for (kind, _), spot in _table().codes.items():
+        if kind == "iata":
+            cells.setdefault(
+                (round(spot.latitude / cell_deg), round(spot.longitude / cell_deg)), spot
+            )
+    return list(cells.values())
 
 
 def locate(text: str, where: object, key: str) -> Spot:

@@ -115,7 +115,10 @@ def plan_of(
     if baseline is not None and method == "best" and given is None:
         # PETALS' blocks, with the plan's chains on them.
         label = "PETALS' blocks, chains of the plan"
-        arms.append(own_arm(problem, "petals_blocks", label, baseline.placement, settings))
+        theirs = Placement(
+            problem.swarm, baseline.placement.first_block, baseline.placement.blocks
+        )  # all leftover memory is cache, not PETALS' pool
+        arms.append(own_arm(problem, "petals_blocks", label, theirs, settings))
     chosen = best_of(problem, arms)
     extra = [] if baseline is None or chosen.name == baseline.name else [baseline]
     return Made(problem, chosen, (*arms, *extra), optimum, tuple(remarks))

@@ -40,10 +40,11 @@ def _plain(name: str) -> str:
 
 
 class Served(NamedTuple):
-    """A model, and the share of a block's parameters that a token reads."""
+    """A model, the share of a block's parameters that a token reads, and its name for people."""
 
     model: LanguageModel
-    read_share: float
+    read_share: float = 1.0
+    title: str = ""
 
 
 def served_model(
@@ -94,7 +95,7 @@ def served_model(
         model = stored_as(model, quant)
     if block_gb is not None:
         model = model.model_copy(update={"block_gb": block_gb})
-    return Served(model, 1.0 if architecture is None else architecture.read_share)
+    return Served(model, 1.0 if architecture is None else architecture.read_share, name)
 
 
 def stored_as(model: LanguageModel, quant: Quant) -> LanguageModel:

@@ -13,12 +13,13 @@ from jinja2 import Environment, StrictUndefined
 from bprr.plan.distances import Distances
 from bprr.plan.gazetteer import land
 from bprr.plan.record import ChainRecord, PlanRecord, Value
-from bprr.plan.text import said
+from bprr.plan.text import number, said
 
 __all__ = ["page_of"]
 
 MAP_WIDTH, LEAST_HEIGHT, MOST_HEIGHT = 1000.0, 300.0, 620.0
 LEAST_SPAN_DEG = 8.0
+LAND_DOT = 7.0  # of the map's units between dots
 MOST_BARS = 80
 # Colours that stay apart for everybody (Okabe and Ito), one per client.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -33,8 +34,9 @@ class Dot(NamedTuple):
     servers: int
     blocks: int
     is_client: bool
+    label_x: float
+    label_y: float
     anchor: str
-    dy: float
 
 
 class Arc(NamedTuple):
@@ -70,7 +72,7 @@ def page_of(plan: PlanRecord, distances: Distances) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"said": said, "brief": _brief, "ms": _ms}
+    environment.filters |= {"said": said, "brief": _brief, "ms": _ms, "number": number}
     template = environment.from_string(
         files("bprr.plan").joinpath("page.html").read_text(encoding="utf-8")
     )
@@ -84,6 +86,7 @@ def page_of(plan: PlanRecord, distances: Distances) -> str:
         shown=[(chain, COLORS[i % len(COLORS)], _parts(chain, longest)) for i, chain in
                enumerate(shown)],
         curve=_curve(plan),
+        felt=[each for each in plan.losses if each.blocks_lost or each.times_slower != 1],
         most=MOST_BARS,
     )  # fmt: skip
 
@@ -91,7 +94,7 @@ def page_of(plan: PlanRecord, distances: Distances) -> str:
 def _brief(value: Value, unit: str = "") -> str:
     if value.value is None:
         return "unknown"
-    return f"{value.value:.3g}{f' {unit}' if unit else ''}"
+    return f"{number(value.value)} {unit}".strip()
 
 
 def _ms(value: Value) -> str:
@@ -146,8 +149,7 @@ def _map(plan: PlanRecord, distances: Distances) -> Map | None:
         x = ((longitude_deg - east) % 360 - west) * flat * scale
         return round(x, 1), round((north - latitude) * scale, 1)
 
-    step = 1.0 if far - west < 60 else 2.0
-    dots_of_land = [spot(each.latitude, each.longitude) for each in land(step)]
+    dots_of_land = [spot(each.latitude, each.longitude) for each in land(LAND_DOT / scale)]
     inside = [
         (x, y) for x, y in dots_of_land
         if -5 < x < MAP_WIDTH + 5 and -5 < y < height * scale + 5
@@ -179,21 +181,44 @@ def _dots(
     plan: PlanRecord, distances: Distances, place_of: dict[int, tuple[float, float]]
 ) -> list[Dot]:
     clients = set(distances.client_node.tolist())
+    count = np.bincount(distances.server_node, minlength=distances.network.nodes)
+    blocks = np.bincount(
+        distances.server_node,
+        [server.blocks for server in plan.placement],
+        minlength=distances.network.nodes,
+    )
+    taken = [(x - 14, y - 14, x + 14, y + 14) for x, y in place_of.values()]
     dots = []
-    taken: list[tuple[float, float]] = []
     for node, (x, y) in place_of.items():
-        here = [
-            server for server, at in zip(plan.placement, distances.server_node, strict=True)
-            if at == node
-        ]  # fmt: skip
-        near = [each for each in taken if abs(each[0] - x) < 90 and abs(each[1] - y) < 26]
-        taken.append((x, y))
-        anchor = "end" if x > 0.8 * MAP_WIDTH else "start"
-        blocks = sum(server.blocks for server in here)
-        name = distances.network.node_names[node]
-        dots.append(Dot(x, y, name, len(here), blocks, node in clients, anchor,
-                        -14.0 if not near else 26.0))  # fmt: skip
+        name, servers = distances.network.node_names[node], int(count[node])
+        label = f"{name} × {servers}" if servers > 1 else name
+        at, box = _label(x, y, 8.6 * len(label), taken)
+        taken.append(box)
+        dots.append(Dot(x, y, label, servers, int(blocks[node]), node in clients, *at))
     return dots
+
+
+def _label(
+    x: float, y: float, width: float, taken: list[tuple[float, float, float, float]]
+) -> tuple[tuple[float, float, str], tuple[float, float, float, float]]:
+    """Where a label is free of what is there: its anchor, and the box that it takes."""
+    found = None
+    for away in (0.0, 20.0, 40.0, 60.0):
+        for left in (False, True):
+            for dy in (-12.0 - away, 22.0 + away, 5.0) if not away else (-12.0 - away, 22.0 + away):
+                start = x - 18 - width if left else x + 18
+                box = (start, y + dy - 14, start + width, y + dy + 4)
+                at = (x - 18 if left else x + 18, y + dy, "end" if left else "start")
+                inside = box[0] > 0 and box[2] < MAP_WIDTH
+                free = not any(
+                    box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
+                    for other in taken
+                )  # fmt: skip
+                if inside and free:
+                    return at, box
+                found = found or (at, box)
+    assert found is not None
+    return found
 
 
 def _arcs(

@@ -170,6 +170,7 @@ class PlanRecord(Strict):
         {}, description="how it was asked for: arguments of bprr plan"
     )
     model: str
+    title: str = Field(description="of the model, for people")
     blocks: int
     block_gb: float | None
     quantisation: str

@@ -93,6 +93,7 @@ def summary_of(
     return PlanRecord(
         asked=dict(asked or {}),
         model=model.name,
+        title=problem.served.title or model.name,
         blocks=model.blocks,
         block_gb=rounded(model.block_gb),
         quantisation=quantisation,
@@ -301,7 +302,8 @@ def _change(change: Change, arm: Arm, carried: Rates) -> ChangeRecord:
 
 
 def _losses(problem: Problem, arm: Arm) -> list[LossRecord]:
-    return [
+    """The worst first."""
+    records = [
         LossRecord(
             name=_name(problem, each.server),
             blocks_lost=each.blocks_lost,
@@ -310,6 +312,7 @@ def _losses(problem: Problem, arm: Arm) -> list[LossRecord]:
         )
         for each in losses(arm)
     ]
+    return sorted(records, key=lambda each: (-each.blocks_lost, -(each.times_slower or math.inf)))
 
 
 def _spares(problem: Problem, arm: Arm) -> list[SpareRecord]:

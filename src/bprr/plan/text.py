@@ -6,23 +6,31 @@ from collections.abc import Iterator, Sequence
 
 from bprr.plan.record import PlanRecord, Value
 
-__all__ = ["briefly", "said", "text_of"]
+__all__ = ["briefly", "number", "said", "text_of"]
 
 MOST_ROWS = 60
 
 
+def number(value: float | None, digits: int = 3) -> str:
+    """A few digits, without an exponent."""
+    if value is None:
+        return "–"
+    few = float(f"{value:.{digits}g}")
+    return f"{few:,.0f}" if abs(few) >= 10 ** (digits - 1) else f"{few:.{digits}g}"
+
+
 def said(value: Value, unit: str = "ms") -> str:
-    """Value, interval and grade."""
+    """Value, interval and grade; many milliseconds as seconds."""
     if value.value is None:
         return "unknown"
-    number = f"{value.value:.3g} {unit}" if unit else f"{value.value:.3g}"
+    scale = 1.0
+    if unit == "ms" and value.value >= 1000:
+        scale, unit = 1000.0, "s"
+    with_unit = f"{number(value.value / scale)} {unit}".strip()
     if value.low is None or value.high is None:
-        return f"{number} ({value.grade})"
-    return f"{number} ({value.low:.3g} to {value.high:.3g}, {value.grade})"
-
-
-def _number(number: float | None, digits: int = 3) -> str:
-    return "–" if number is None else f"{number:.{digits}g}"
+        return f"{with_unit} ({value.grade})"
+    ends = f"{number(value.low / scale)} to {number(value.high / scale)}"
+    return f"{with_unit} ({ends}, {value.grade})"
 
 
 def _cell(text: object) -> str:
@@ -48,7 +56,7 @@ def briefly(plan: PlanRecord) -> list[str]:
     used = [server for server in plan.placement if server.blocks]
     rate = "" if plan.rate_per_s is None else f", {plan.rate_per_s:g} sessions/s"
     lines = [
-        f"{plan.model} ({plan.quantisation}, {plan.blocks} blocks of {_number(plan.block_gb)} GB) on"
+        f"{plan.title} ({plan.quantisation}, {plan.blocks} blocks of {number(plan.block_gb)} GB) on"
         f" {len(used)} of {len(plan.placement)} servers{rate}; {plan.method}",
         f"  each token alone    {said(plan.token_ms)}",
         f"  first token alone   {said(plan.ttft_ms)}",
@@ -82,8 +90,9 @@ def _lines(plan: PlanRecord) -> Iterator[str]:
         yield f"- {_cell(line.strip())}"
     yield ""
     yield (
-        "A number is *measured*, *calibrated* or *estimated*, as the weakest that it rests on; its"
-        " interval is what is left unknown of machines and distances, all of it at one end at once."
+        "A number is *measured*, *calibrated* or *estimated*, as the weakest that it rests on (one"
+        " without a word as the times above it); its interval is what is left unknown of machines"
+        " and distances, all of it at one end at once."
     )
     yield f"Distances: {_cell(plan.distances)}. A hop costs {said(plan.hop_overhead_ms)} besides."
     yield ""
@@ -123,7 +132,7 @@ def _lines(plan: PlanRecord) -> Iterator[str]:
             (
                 each.name, each.gpu or each.device,
                 f"{each.first_block}–{each.first_block + each.blocks - 1}" if each.blocks else "none",
-                *map(_number, (each.memory_gb, each.reserve_gb, each.weights_gb, each.cache_gb,
+                *map(number, (each.memory_gb, each.reserve_gb, each.weights_gb, each.cache_gb,
                                each.free_gb)),
                 each.sessions, said(each.tau_ms, ""), each.petals_blocks,
             )
@@ -134,16 +143,16 @@ def _lines(plan: PlanRecord) -> Iterator[str]:
     yield from _table(
         ("placement", "ms per token alone", "sessions/s", "ms per token under load", ""),
         [
-            (each.label, _number(each.mean_alone_ms), _number(each.capacity_per_s),
-             _number(each.loaded_ms), "chosen" if each.chosen else "")
+            (each.label, number(each.mean_alone_ms), number(each.capacity_per_s),
+             number(each.loaded_ms), "chosen" if each.chosen else "")
             for each in plan.compared
         ],
     )  # fmt: skip
     if plan.optimum is not None:
         yield (
-            f"Optimum of decoding alone: {plan.optimum.status}, {_number(plan.optimum.decode_ms, 4)}"
-            f" ms a token (no plan is below {_number(plan.optimum.bound_ms, 4)}); this plan:"
-            f" {_number(plan.optimum.plan_ms, 4)} ms."
+            f"Optimum of decoding alone: {plan.optimum.status}, {number(plan.optimum.decode_ms, 4)}"
+            f" ms a token (no plan is below {number(plan.optimum.bound_ms, 4)}); this plan:"
+            f" {number(plan.optimum.plan_ms, 4)} ms."
         )
         yield ""
     if plan.changes:
@@ -151,19 +160,21 @@ def _lines(plan: PlanRecord) -> Iterator[str]:
         yield from _table(
             ("change", "ms per token alone", "times as fast", "sessions/s", "times as many"),
             [
-                (each.what, _number(each.mean_alone_ms), _number(each.times_faster),
-                 _number(each.capacity_per_s), _number(each.times_capacity))
+                (each.what, number(each.mean_alone_ms), number(each.times_faster),
+                 number(each.capacity_per_s), number(each.times_capacity))
                 if not each.why_not else (each.what, each.why_not, "", "", "")
                 for each in plan.changes
             ],
         )  # fmt: skip
     if plan.losses:
         yield "## A server less"
+        felt = [each for each in plan.losses if each.blocks_lost or each.times_slower != 1]
         yield from _table(
             ("server lost", "blocks gone", "times as slow alone"),
-            [(each.name, each.blocks_lost or "none", _number(each.times_slower))
-             for each in plan.losses],
-        )  # fmt: skip
+            [(each.name, each.blocks_lost or "none", number(each.times_slower)) for each in felt],
+        )
+        yield f"The other {len(plan.losses) - len(felt)} make no session alone slower."
+        yield ""
     yield "## Spares"
     hot, cold = plan.spare_seconds["hot"], plan.spare_seconds["cold"]
     if plan.spares:
@@ -172,7 +183,7 @@ def _lines(plan: PlanRecord) -> Iterator[str]:
         yield ""
         yield from _table(
             ("server", "blocks", "GB of a spare"),
-            [(each.name, each.blocks, _number(each.memory_gb)) for each in plan.spares],
+            [(each.name, each.blocks, number(each.memory_gb)) for each in plan.spares],
         )
     else:
         yield "Every block has a second host."
