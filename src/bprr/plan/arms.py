@@ -27,10 +27,25 @@ from bprr.study.capacity import capacity_per_s
 from bprr.study.design_load import choose_design_load
 from bprr.study.method import MethodRunner
 
-__all__ = ["BASELINE", "Arm", "arms_of", "at_level", "best_of", "method_arm", "own_arm"]
+__all__ = [
+    "BASELINE",
+    "LARGE",
+    "LARGE_BASELINE",
+    "Arm",
+    "arms_of",
+    "at_level",
+    "best_of",
+    "method_arm",
+    "own_arm",
+]
 
 BASELINE = "petals_shipped"  # of the settings: what these servers would choose themselves
-STEPS = 8  # design loads that are tried, from one session to as many as fit
+LARGE = 500  # servers from which on less is tried: a linear programme takes seconds
+# Of larger swarms, as they join: to let thousands move in turn takes minutes.
+LARGE_BASELINE = "petals"
+STEPS, LARGE_STEPS = 8, 4  # design loads that are tried, from one session to as many as fit
+SIMULATED, LARGE_SIMULATED = 6, 2  # placements under the load
+SATURATING = 1.3  # sessions, in those that fill a server's time
 
 
 @dataclass(frozen=True)
@@ -177,12 +192,32 @@ def arms_of(problem: Problem, settings: Settings) -> Iterator[Arm]:
         raise refused
 
 
+def with_fitting_caches(arm: Arm) -> Arm:
+    """The arm with no more cache on a server than for the sessions that keep it computing.
+
+    A server that takes one task after another gains nothing from more sessions than fill the time
+    that a token is elsewhere: beyond `SATURATING` times that, they are better off with another.
+    """
+    placement, swarm = arm.placement, arm.placement.swarm
+    token_ms = float(arm.alone_ms()[:, 1].mean())
+    work_ms = np.maximum(placement.blocks * swarm.tau_ms, 1e-9)
+    sessions = np.maximum(np.ceil(SATURATING * token_ms / work_ms), 1.0)
+    most = sessions * placement.blocks * arm.problem.request.cache_tokens
+    cache = np.minimum(placement.cache_tokens, most.astype(np.int64))
+    fitting = Placement(swarm, placement.first_block, placement.blocks, cache)
+    return replace(
+        arm, name=f"{arm.name}_fitting", label=f"{arm.label}, caches as computing allows",
+        placement=fitting,
+    )  # fmt: skip
+
+
 def _loads(problem: Problem) -> list[int]:
     swarm, request = problem.swarm, problem.request
     most = 1
     while most < 1 << 16 and conservative_blocks_suffice(swarm, 2 * most, request.cache_tokens):
         most *= 2
-    steps = np.unique(np.geomspace(1, most, STEPS).round().astype(int)).tolist()
+    tried = LARGE_STEPS if swarm.servers > LARGE else STEPS
+    steps = np.unique(np.geomspace(1, most, tried).round().astype(int)).tolist()
     if problem.wish.loaded and not math.isnan(problem.instance.rate_per_s):
         rate = problem.instance.rate_per_s
         steps.append(choose_design_load(swarm, request, rate, 0.0))
@@ -194,7 +229,7 @@ def best_of(problem: Problem, arms: list[Arm]) -> Arm:
 
     Latency: the least time of a session alone among those that carry the rate. Throughput: the
     largest capacity, and of equal ones the faster. Latency at a rate: the least mean time per token
-    over simulations of the three that are fastest alone among those that carry the rate.
+    over simulations of the widest, and of those that are fastest alone, that carry the rate.
     """
     objective = problem.wish.objective
     if objective == "throughput":
@@ -209,5 +244,24 @@ def best_of(problem: Problem, arms: list[Arm]) -> Arm:
     if objective == "latency":
         return by_time[0]
     widest = max(able, key=lambda arm: arm.capacity_per_s)
-    tried = list({id(arm): arm for arm in [*by_time[:3], widest]}.values())
+    most = LARGE_SIMULATED if problem.swarm.servers > LARGE else SIMULATED
+    tried = list({id(arm): arm for arm in [*_distinct(by_time)[:most], widest]}.values())
+    tried += [fitting for fitting in map(with_fitting_caches, tried) if _can_carry(fitting, rate)]
     return min(tried, key=lambda arm: arm.loaded_ms)
+
+
+def _can_carry(arm: Arm, rate: float) -> bool:
+    try:
+        _ = arm.routes
+    except InfeasibleError:
+        return False
+    return arm.problem.swarm.servers > LARGE or arm.capacity_per_s > rate
+
+
+def _distinct(arms: list[Arm]) -> list[Arm]:
+    """Without those whose blocks are those of an earlier one."""
+    found = {
+        (arm.placement.first_block.tobytes(), arm.placement.blocks.tobytes()): arm
+        for arm in reversed(arms)
+    }
+    return list(reversed(found.values()))

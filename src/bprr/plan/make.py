@@ -16,7 +16,7 @@ from bprr.offline.instance import OfflineInstance, shared_out
 from bprr.offline.solve import solve_offline
 from bprr.placement.base import Placement
 from bprr.placement.petals import petals_blocks
-from bprr.plan.arms import BASELINE, Arm, arms_of, best_of, method_arm, own_arm
+from bprr.plan.arms import BASELINE, LARGE, LARGE_BASELINE, Arm, arms_of, best_of, method_arm, own_arm
 from bprr.plan.changes import (
     Change,
     changed_inventory,
@@ -33,7 +33,6 @@ from bprr.settings.configuration import Settings
 __all__ = ["Made", "Optimum", "plan_of", "standard_changes"]
 
 MOST_FOR_PROOF, MOST_BLOCKS_FOR_PROOF = 16, 200
-MOST_FOR_CHANGES = 400
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,8 @@ def plan_of(
         arms.append(own_arm(problem, "petals_blocks", label, theirs, settings))
     chosen = best_of(problem, arms)
     extra = [] if baseline is None or chosen.name == baseline.name else [baseline]
-    return Made(problem, chosen, (*arms, *extra), optimum, tuple(remarks))
+    fitting = [] if any(chosen is arm for arm in arms) else [chosen]
+    return Made(problem, chosen, (*arms, *fitting, *extra), optimum, tuple(remarks))
 
 
 def _can_serve(arm: Arm, remarks: list[str]) -> bool:
@@ -135,7 +135,8 @@ def _can_serve(arm: Arm, remarks: list[str]) -> bool:
 
 def _baseline(problem: Problem, settings: Settings, remarks: list[str]) -> Arm | None:
     try:
-        arm = method_arm(problem, BASELINE, settings)
+        name = LARGE_BASELINE if problem.swarm.servers > LARGE else BASELINE
+        arm = method_arm(problem, name, settings)
         _ = arm.routes
     except BprrError as error:
         remarks.append(f"PETALS' own choice serves nobody: {error}")
@@ -172,7 +173,7 @@ def standard_changes(
         return problem_of(changed_inventory(inventory, what), wish, served, settings, rtt_file)
 
     found = [replanned(what, lambda what=what: with_machines(what), settings) for what in asked]
-    if problem.swarm.servers > MOST_FOR_CHANGES:
+    if problem.swarm.servers > LARGE:
         return found
     found.append(
         replanned("distances halved", lambda: with_swarm(problem, halved_distances), settings)

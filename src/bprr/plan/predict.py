@@ -11,7 +11,7 @@ import numpy as np
 
 from bprr.ground.errors import InfeasibleError
 from bprr.ground.request import Route
-from bprr.plan.arms import Arm
+from bprr.plan.arms import LARGE, Arm
 from bprr.plan.known import Grade, Known, weakest
 from bprr.plan.problem import HIGH, LOW, VALUE, Problem
 from bprr.plan.ring import ring_pace
@@ -136,9 +136,10 @@ def rates(arm: Arm) -> Rates:
     sustained = Known.of(
         (arm.capacity(HIGH), arm.capacity_per_s, arm.capacity(LOW)), _grade(problem)
     )
-    memory = Known.of(
-        (arm.capacity(level, memory_alone=True) for level in reversed(LEVELS)), _grade(problem)
-    )
+    # The ends of a large swarm's memory rate are not worth two more linear programmes.
+    ends = (VALUE,) if problem.swarm.servers > LARGE else (HIGH, VALUE, LOW)
+    found = [arm.capacity(level, memory_alone=True) for level in ends]
+    memory = Known.of((found[0], found[len(found) // 2], found[-1]), _grade(problem))
     bound = "memory" if sustained.value > 0.99 * memory.value else "computing"
     return Rates(sustained, memory, bound)
 

@@ -47,6 +47,7 @@ class ServerRecord(Strict):
     longitude: float | None
     first_block: int = Field(description="from 1; 0 if it hosts nothing")
     blocks: int
+    cache_tokens: int = Field(description="of one block, that it may hold in all")
     block_indices: str | None = Field(description="as PETALS has it: half-open, from 0")
     memory_gb: float | None
     reserve_gb: float | None

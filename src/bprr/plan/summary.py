@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bprr.ground.performance import decode_ms_per_token
-from bprr.plan.arms import Arm
+from bprr.plan.arms import BASELINE, LARGE, Arm
 from bprr.plan.changes import (
     COLD_SPARE_S,
     HOT_SPARE_S,
@@ -162,6 +162,7 @@ def _servers(problem: Problem, arm: Arm) -> list[ServerRecord]:
                 longitude=rounded(float(places[1])),
                 first_block=first if blocks else 0,
                 blocks=blocks,
+                cache_tokens=cache,
                 block_indices=f"{first - 1}:{first - 1 + blocks}" if blocks else None,
                 memory_gb=rounded(machine.memory_gb or usable_gb),
                 reserve_gb=rounded(max((machine.memory_gb or usable_gb) - usable_gb, 0.0)),
@@ -255,13 +256,15 @@ def _compared(made: Made) -> list[ArmRecord]:
         if key in seen and not chosen and arm.name.startswith("cg_bp"):
             continue  # the same blocks for another design load
         seen.add(key)
-        simulated = "loaded_ms" in arm.__dict__
+        theirs = arm.name == BASELINE and made.problem.wish.loaded
+        simulated = "loaded_ms" in arm.__dict__ or theirs
+        rated = "capacity_per_s" in arm.__dict__ or made.problem.swarm.servers <= LARGE
         records.append(
             ArmRecord(
                 name=arm.name,
                 label=arm.label,
                 mean_alone_ms=rounded(arm.mean_alone_ms),
-                capacity_per_s=rounded(arm.capacity_per_s),
+                capacity_per_s=rounded(arm.capacity_per_s) if rated else None,
                 loaded_ms=rounded(arm.loaded_ms) if simulated else None,
                 chosen=chosen,
             )
