@@ -18,7 +18,8 @@ __all__ = ["add_arguments", "asked", "model_of", "settings_of", "wish_of"]
 # What a plan remembers of how it was asked for, so that it can be asked for again.
 REMEMBERED = (
     "model", "quant", "upper_bound", "block_gb", "rate", "input", "output", "trace", "clients",
-    "rtt", "slo", "objective", "forwarding", "speculation", "engine", "reserve_gb", "hop_overhead",
+    "rtt", "slo", "objective", "forwarding", "speculation", "window",
+    "wire_bytes", "engine", "reserve_gb", "hop_overhead",
     "calibration", "method", "sessions", "prove", "seed", "served", "devices", "models",
 )  # fmt: skip
 
@@ -44,6 +45,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
     add("--forwarding", choices=("hub", "ring", "relay"), default="hub")
     add("--speculation", default="none", metavar="NAME[:KEY=VALUE,…]", help="of docs/policies.md")
+    add("--window", choices=("idle_restart", "none", "warm"), default="idle_restart")
+    add("--wire-bytes", type=int, choices=(1, 2), default=2, help="of a value on the wire")
     add("--engine", choices=("eager", "fused"), default="eager", help="of estimated machines")
     add("--reserve-gb", type=_not_negative, default=1.5, metavar="GB", help="left alone on a GPU")
     add("--hop-overhead", type=_not_negative, metavar="MS", help="measured cost of a hop")
@@ -128,6 +131,8 @@ def wish_of(arguments: argparse.Namespace) -> Wish:
         objective=objective,
         forwarding=arguments.forwarding,
         speculation=_speculation(arguments.speculation),
+        window=arguments.window,
+        wire_bytes=arguments.wire_bytes,
         engine=arguments.engine,
         reserve_gb=arguments.reserve_gb,
         requests=arguments.sessions,

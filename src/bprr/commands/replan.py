@@ -31,6 +31,7 @@ def _replan(arguments: argparse.Namespace) -> int:
     import json
 
     from bprr.commands.plan import planned, settings_of, written
+    from bprr.plan.arms import at_level
     from bprr.plan.calibrate import read_plan
     from bprr.plan.replan import Moving, advice
 
@@ -40,7 +41,8 @@ def _replan(arguments: argparse.Namespace) -> int:
     moving = Moving(arguments.seconds_per_gb, arguments.horizon, arguments.hysteresis)
     told = advice(made, old, moving, settings_of(again))
     if not told.moves and told.stay is not None:
-        made, plan = planned(again, arguments.swarm, given=told.stay.placement)
+        stay = told.stay.placement
+        made, plan = planned(again, arguments.swarm, given=lambda swarm: at_level(stay, swarm))
     short = {
         "advice": "move" if told.moves else "stay",
         "because": told.because,

@@ -69,6 +69,8 @@ class Wish:
         `bprr.study.capacity`), or ``latency-at-rate``, by simulation.
     forwarding, speculation : str
         How tokens go round (`bprr.wan`); a hub without drafts is PETALS.
+    window, wire_bytes : str, int
+        What idle connections cost a ring; bytes of a value on the wire.
     engine : str
         Whose kernels servers run, where their speed has to be estimated.
     reserve_gb : float
@@ -92,6 +94,8 @@ class Wish:
     objective: Objective = "latency"
     forwarding: str = "hub"
     speculation: str | dict[str, dict[str, float]] = "none"
+    window: str = "idle_restart"
+    wire_bytes: Literal[1, 2] = 2
     engine: Engine = "eager"
     reserve_gb: float = 1.5
     # 4 ms a leg on real swarms, 6.5 a hop on a loopback, 12 to 15 on a testbed (docs/plan.md).

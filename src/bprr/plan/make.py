@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from bprr.ground.errors import BprrError, InfeasibleError
 from bprr.offline.backends.base import SolverSettings
 from bprr.offline.instance import OfflineInstance, shared_out
+from bprr.ground.swarm import Swarm
 from bprr.offline.solve import solve_offline
 from bprr.placement.base import Placement
 from bprr.placement.petals import petals_blocks
@@ -77,7 +78,7 @@ def plan_of(
     settings: Settings,
     rtt_file: Path | None = None,
     method: str = "best",
-    given: Placement | None = None,
+    given: Callable[[Swarm], Placement] | None = None,
 ) -> Made:
     """Plan of these machines.
 
@@ -86,8 +87,8 @@ def plan_of(
     method : str
         Of the settings; ``best`` compares CG-BP for several design loads, PETALS' own choice, and
         the optimum where it can be found.
-    given : Placement, optional
-        A placement that is fixed: it is judged, and nothing is chosen.
+    given : callable, optional
+        Makes a placement that is fixed: it is judged, and nothing is chosen.
 
     Raises
     ------
@@ -98,7 +99,7 @@ def plan_of(
     remarks = list(problem.instance.remarks)
     arms, optimum = [], None
     if given is not None:
-        arms = [own_arm(problem, "given", "as given", given, settings)]
+        arms = [own_arm(problem, "given", "as given", given(problem.swarm), settings)]
     elif method == "best":
         arms = list(arms_of(problem, settings))
         optimum = _optimum(problem)

@@ -41,7 +41,8 @@ def ring_swarm(problem: Problem, client: int, route: Route, level: int) -> WanSw
         },
         "speculation": wish.speculation,
         "kb_per_position": problem.served.model.d_model * 2 / 1000.0,
-        "window": "idle_restart" if wish.forwarding != "hub" else "none",
+        "wire_bytes": wish.wire_bytes,
+        "window": wish.window if wish.forwarding != "hub" else "none",
     }
     return validated(WanSwarm, content, "plan")
 
