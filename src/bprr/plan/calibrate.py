@@ -206,13 +206,13 @@ def _along(
 def calibrated(plan: PlanRecord, observed: Sequence[Observed], source: str) -> Fit:
     """Overhead of a hop and a factor per kind of GPU, by least squares with a weak prior.
 
-    Every second session is held out. Intervals are 95 % of the fit's own error, and no less than
+    Half of the sessions, drawn at random, are held out. Intervals are 95 % of the fit's own error, and no less than
     what the held-out sessions miss in the middle.
     """
     gpus = sorted({_gpu(plan, hop.server) for each in observed for hop in each.chain.hops})
     overhead_ms = plan.hop_overhead_ms.value or 0.0
     rows, seen, base = _design(plan, observed, gpus, overhead_ms)
-    fitted = np.arange(len(observed)) % 2 == 0
+    fitted = np.random.default_rng(0).permutation(len(observed)) % 2 == 0
     start = np.r_[overhead_ms, np.ones(len(gpus))]
     solved, error = _solved(rows[fitted], (seen - base)[fitted], start, float(np.mean(seen)))
     held = ~fitted

@@ -83,13 +83,14 @@ def kept_placement(problem: Problem, old: PlanRecord) -> Placement | None:
     before = {server.name: server for server in old.placement}
     first, count = np.zeros((2, swarm.servers), dtype=np.int64)
     most = conservative_blocks(swarm, 1, problem.request.cache_tokens)
-    newcomers = []
+    newcomers, cache = [], np.full(swarm.servers, np.iinfo(np.int64).max)
     for server, machine in enumerate(problem.inventory.machines):
         record = before.get(machine.name)
         if record is None or not record.blocks or old.blocks != model.blocks:
             newcomers.append(server)
             continue
         first[server], count[server] = record.first_block, min(record.blocks, int(most[server]))
+        cache[server] = record.cache_tokens
     newcomers.sort(key=lambda server: (-int(most[server]), server))
     for server in newcomers:
         if most[server]:
@@ -105,11 +106,11 @@ def kept_placement(problem: Problem, old: PlanRecord) -> Placement | None:
         if not spare:
             return None
         chosen = max(spare, key=lambda server: (int(most[server]), -server))
-        count[chosen] = 0
+        count[chosen], cache[chosen] = 0, np.iinfo(np.int64).max
         _place(chosen, int(most[chosen]), first, count, model.blocks)
     if not (_hosts(first, count, model.blocks) > 0).all():
         return None
-    return Placement(swarm, first, count, free_cache_tokens(swarm, count))
+    return Placement(swarm, first, count, np.minimum(free_cache_tokens(swarm, count), cache))
 
 
 def _hosts(first: IntArray, count: IntArray, blocks: int) -> IntArray:
