@@ -1,7 +1,6 @@
 """Real rings planned with their own stage times, round trips and drafts, beside what they did."""
 
 import csv
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,11 +33,17 @@ class Row(NamedTuple):
 def planned_rings(folder: Path, scratch: Path) -> list[Row]:
     """Every run of one stream on a ring whose distances, stages and drafts are known."""
     measured, settings = read_measured(folder), load_settings()
-    return [row for run in measured.runs.itertuples() for row in _row(measured, run, settings, scratch)]
+    return [
+        row for run in measured.runs.itertuples() for row in _row(measured, run, settings, scratch)
+    ]
 
 
 def _row(measured: Measured, run, settings, scratch: Path):
-    drafts, rtt_ms, stages_ms = run.draft_tokens_K, measured.legs_rtt_ms(run), measured.stages_ms(run)
+    drafts, rtt_ms, stages_ms = (
+        run.draft_tokens_K,
+        measured.legs_rtt_ms(run),
+        measured.stages_ms(run),
+    )
     width = [size[0] for family, size in HIDDEN.items() if run.model.startswith(family)]
     usable = (
         run.batch_streams == 1
@@ -58,14 +63,20 @@ def _row(measured: Measured, run, settings, scratch: Path):
     model = LanguageModel(name="ring", blocks=layers, d_model=width[0], block_gb=1.0)
     # The whole frame's stages: their time for K + 1 positions is what was stamped.
     device = Device(
-        tau_ms=stages_ms / layers, prefill_ms=1.0, memory_gb=HUGE_GB, forward_rps=1e3, network_rps=1e3
+        tau_ms=stages_ms / layers,
+        prefill_ms=1.0,
+        memory_gb=HUGE_GB,
+        forward_rps=1e3,
+        network_rps=1e3,
     )
     names = [f"stage-{stage}" for stage in range(stages)]
     path = scratch / "rtt.csv"
     _write(path, names, rtt_ms)
     wish = Wish(
         forwarding="ring",
-        speculation={"chain": {"drafts": int(drafts), "tokens_per_round": tokens, "draft_ms": draft_ms}}
+        speculation={
+            "chain": {"drafts": int(drafts), "tokens_per_round": tokens, "draft_ms": draft_ms}
+        }
         if drafts
         else "none",
         window="warm" if run.keepwarm == "on" else "idle_restart",
@@ -79,11 +90,20 @@ def _row(measured: Measured, run, settings, scratch: Path):
     own = settings.model_copy(update={"devices": {"stage": device}})
     first = np.r_[0, np.cumsum(spans)[:-1]] + 1
     made = plan_of(
-        inventory, wish, Served(model), own, path, given=lambda swarm: Placement(swarm, first, spans)
+        inventory,
+        wish,
+        Served(model),
+        own,
+        path,
+        given=lambda swarm: Placement(swarm, first, spans),
     )
     (chain,) = chains(made.arm)
     yield Row(
-        run.run, run.ring, "drafts" if drafts else "plain", run.tokens_per_s, chain.tokens_per_s.value
+        run.run,
+        run.ring,
+        "drafts" if drafts else "plain",
+        run.tokens_per_s,
+        chain.tokens_per_s.value,
     )
 
 

@@ -30,7 +30,9 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     plan = read_plan(arguments.plan)
     observed = read_log(arguments.log, plan)
     fit = calibrated(plan, observed, f"{len(observed)} sessions of {arguments.log.name}")
-    print(f"{len(observed)} sessions, {len(fit.before)} of them held out: predicted / observed time")
+    print(
+        f"{len(observed)} sessions, {len(fit.before)} of them held out: predicted / observed time"
+    )
     print(f"{'per token':<12} {'middle':>8} {'median error':>13} {'worst':>8}")
     for title, ratios in (("before", fit.before), ("after", fit.after)):
         row = errors(ratios)

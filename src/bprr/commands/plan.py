@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bprr.commands.plan_arguments import add_arguments, asked, model_of, settings_of, wish_of
+from bprr.commands.suggesting import set_dashed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_command", "planned", "written"]
 
+STORED = {"4": "nf4", "8": "int8", "16": "none"}  # PETALS' words, by bits per parameter
+
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
@@ -25,10 +28,10 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         description="SWARM: servers.csv, the JSON of a PETALS health monitor, or a folder of "
         "nvidia-smi outputs. `bprr plan explain SWARM` shows the route that PETALS takes there.",
     )  # fmt: skip
-    command.dashed = frozenset({"--what-if"})
     command.add_argument("swarm", nargs="+", metavar="[explain] SWARM")
     add_arguments(command)
     add = command.add_argument
+    set_dashed(command, "--what-if")
     add("--what-if", action="append", default=[], metavar="CHANGE", help="+GPU@PLACE or -NAME")
     add("--n-1", action="store_true", help="lose each server in turn (always up to 60 servers)")
     add("--until-slo", action="store_true", help="largest rate that meets --slo, simulated")
@@ -77,6 +80,7 @@ def planned(
     arguments: argparse.Namespace, path: Path, what_ifs: Sequence[str] = (), given: Any = None
 ) -> tuple[Made, PlanRecord]:
     """Plan and its record; ``given`` makes a placement of a problem that is then only judged."""
+    from bprr.plan.devices import bits_of
     from bprr.plan.make import plan_of, standard_changes
     from bprr.plan.readers import read_inventory
     from bprr.plan.summary import summary_of
@@ -90,7 +94,7 @@ def planned(
     plan = summary_of(
         made,
         changes,
-        quantisation=arguments.quant or "as configured",
+        quantisation=arguments.quant or STORED[bits_of(served.model)],
         asked=asked(arguments, path),
         until_slo=getattr(arguments, "until_slo", False),
         with_losses=servers <= 60 or getattr(arguments, "n_1", False),

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from bprr.commands.arguments import add_config, add_own_files, positive_number, whole_number
 
 if TYPE_CHECKING:
-    from bprr.plan.goal import Wish
+    from bprr.plan.goal import Objective, Wish
     from bprr.plan.models import Served
     from bprr.settings.configuration import Settings
 
 __all__ = ["add_arguments", "asked", "model_of", "settings_of", "wish_of"]
 
+LEAST_RATE_PER_S = 1e-4  # a few in a day: they do not meet
 # What a plan remembers of how it was asked for, so that it can be asked for again.
 REMEMBERED = (
     "model", "quant", "upper_bound", "block_gb", "rate", "input", "output", "trace", "clients",
@@ -103,7 +104,10 @@ def wish_of(arguments: argparse.Namespace) -> Wish:
     loaded = arguments.rate is not None or arguments.trace is not None
     if arguments.trace is not None and arguments.rate is not None:
         raise InputError("command line", "--rate", arguments.rate, "--rate or --trace, not both")
-    objective = arguments.objective or ("latency-at-rate" if loaded else "latency")
+    if arguments.rate is not None and arguments.rate < LEAST_RATE_PER_S:
+        allowed = f"at least {LEAST_RATE_PER_S:g}; without it, one session at a time"
+        raise InputError("command line", "--rate", arguments.rate, allowed)
+    objective: Objective = arguments.objective or ("latency-at-rate" if loaded else "latency")
     if objective == "latency-at-rate" and not loaded:
         raise InputError("command line", "--objective", objective, "--rate or --trace with it")
     more: dict[str, Any] = {}

@@ -30,7 +30,8 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 def _replan(arguments: argparse.Namespace) -> int:
     import json
 
-    from bprr.commands.plan import planned, settings_of, written
+    from bprr.commands.plan import planned, written
+    from bprr.commands.plan_arguments import settings_of
     from bprr.plan.arms import at_level
     from bprr.plan.calibrate import read_plan
     from bprr.plan.replan import Moving, advice

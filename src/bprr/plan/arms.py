@@ -71,9 +71,7 @@ class Arm:
     @cached_property
     def routes(self) -> tuple[Route, ...]:
         """Chain of each client in an empty swarm."""
-        router = ShortestPath(
-            RoutingContext(self.placement, Caches(self.placement.cache_tokens))
-        )
+        router = ShortestPath(RoutingContext(self.placement, Caches(self.placement.cache_tokens)))
         request = self.problem.request
         return tuple(
             router.route(request._replace(client=client), 0.0)
@@ -143,14 +141,18 @@ def at_level(placement: Placement, swarm: Swarm) -> Placement:
     return Placement(swarm, placement.first_block, placement.blocks, placement.cache_tokens)
 
 
-def own_arm(problem: Problem, name: str, label: str, placement: Placement, settings: Settings) -> Arm:
+def own_arm(
+    problem: Problem, name: str, label: str, placement: Placement, settings: Settings
+) -> Arm:
     """Arm whose clients keep to the plan's chains."""
     return Arm(name, label, placement, _pinned(problem, settings), problem)
 
 
 def _pinned(problem: Problem, settings: Settings) -> Method:
     routing = "ws_rr" if problem.wish.loaded else "shortest_path"
-    return settings.methods["proposed"].model_copy(update={"routing": Choice(routing, ROUTING[routing].Options())})
+    return settings.methods["proposed"].model_copy(
+        update={"routing": Choice(routing, ROUTING[routing].Options())}
+    )
 
 
 def method_arm(problem: Problem, name: str, settings: Settings) -> Arm:

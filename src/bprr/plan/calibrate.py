@@ -19,7 +19,15 @@ from bprr.plan.record import ChainRecord, PlanRecord
 from bprr.settings.messages import validated
 from bprr.settings.yaml_file import read_yaml
 
-__all__ = ["Calibration", "Fit", "Observed", "calibrated", "read_calibration", "read_log", "read_plan"]
+__all__ = [
+    "Calibration",
+    "Fit",
+    "Observed",
+    "calibrated",
+    "read_calibration",
+    "read_log",
+    "read_plan",
+]
 
 LEAST_ROWS = 8
 # A prior that a few sessions outweigh: factor 1 within half of it, the planned overhead likewise.
@@ -63,16 +71,7 @@ def read_calibration(path: Path) -> Calibration:
     InputError, InputErrors
         If it cannot be used.
     """
-    content = read_yaml(path)
-    lists = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in content.items()
-    }
-    if isinstance(lists.get("devices"), dict):
-        lists["devices"] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in lists["devices"].items()
-        }
-    return validated(Calibration, lists, path)
+    return validated(Calibration, read_yaml(path), path)
 
 
 def read_plan(folder: Path) -> PlanRecord:
@@ -206,8 +205,8 @@ def _along(
 def calibrated(plan: PlanRecord, observed: Sequence[Observed], source: str) -> Fit:
     """Overhead of a hop and a factor per kind of GPU, by least squares with a weak prior.
 
-    Half of the sessions, drawn at random, are held out. Intervals are 95 % of the fit's own error, and no less than
-    what the held-out sessions miss in the middle.
+    Half of the sessions, drawn at random, are held out. Intervals are 95 % of the fit's own error,
+    and no less than what the held-out sessions miss in the middle.
     """
     gpus = sorted({_gpu(plan, hop.server) for each in observed for hop in each.chain.hops})
     overhead_ms = plan.hop_overhead_ms.value or 0.0

@@ -148,9 +148,8 @@ def losses(arm: Arm) -> list[Loss]:
             found.append(Loss(server, 0, arm.mean_alone_ms))
             continue
         left = np.where(np.arange(placement.swarm.servers) == server, 0, placement.blocks)
-        rest = Placement(
-            placement.swarm, placement.first_block, left, np.where(left > 0, placement.cache_tokens, 0)
-        )  # fmt: skip
+        cache = np.where(left > 0, placement.cache_tokens, 0)
+        rest = Placement(placement.swarm, placement.first_block, left, cache)
         router = ShortestPath(RoutingContext(rest, Caches(rest.cache_tokens)))
         total = 0.0
         try:

@@ -12,8 +12,9 @@ from bprr.plan.gpus import Gpu, gpu_named, known_gpus
 from bprr.plan.known import Grade
 from bprr.plan.machines import Machine
 from bprr.scenario.topologies import did_you_mean
+from bprr.settings.messages import validated
 
-__all__ = ["Engine", "Paced", "paced"]
+__all__ = ["Engine", "Paced", "bits_of", "paced"]
 
 Engine = Literal["eager", "fused"]
 
@@ -78,7 +79,8 @@ DEFAULT_MBIT_PER_S = 100.0  # what PETALS assumes where its speed test fails
 RELAY_SHARE = 0.2  # of network_rps, as PETALS counts a server behind a relay
 
 
-def _bits(model: LanguageModel) -> str:
+def bits_of(model: LanguageModel) -> str:
+    """Nearest of 4, 8 and 16 bits per parameter that a model is stored in."""
     bits = model.bits_per_parameter
     if bits is None and model.parameters_per_block:
         bits = model.block_gb * 8e9 / model.parameters_per_block
@@ -120,9 +122,9 @@ def paced(
     if profile is not None:
         found = _fitted(machine, profile, model, models, where)
     elif machine.inference_rps is not None:
-        found = _announced(machine, model)
+        found = _announced(machine, model, f"{where}: speed of {machine.name}")
     elif gpu is not None:
-        found = _roofline(gpu, model, engine, read_share)
+        found = _roofline(gpu, model, engine, read_share, f"{where}: speed of {machine.name}")
     else:
         known = [*profiles, *(each.name for each in known_gpus())]
         allowed = (
@@ -176,35 +178,38 @@ def _fitted(
     if measured is None:
         allowed = f"a profile of {model.name}, or {profile.model} among the models"
         raise InputError(where, f"gpu of {machine.name}", profile.name, allowed)
-    if _bits(measured) != _bits(model):
-        because += f", of {_bits(measured)} bits, used for {_bits(model)}"
+    if bits_of(measured) != bits_of(model):
+        because += f", of {bits_of(measured)} bits, used for {bits_of(model)}"
     # Scaled by the bytes of a block: as uncertain as a share of the roofline is between models.
     because += f", scaled from {measured.name} by the bytes of a block"
     scaled = profile.scaled(measured, model)
     return Paced(scaled, Factors(0.6, 1.6), Factors(0.4, 2.0), Grade.ESTIMATED, because)
 
 
-def _announced(machine: Machine, model: LanguageModel) -> Paced:
+def _announced(machine: Machine, model: LanguageModel, where: str) -> Paced:
     assert machine.inference_rps is not None
     tau_ms = 1000.0 / machine.inference_rps * ANNOUNCED_TO_FITTED
     forward_rps = machine.forward_rps
     per_token = tau_ms / 40 if forward_rps is None else 1000.0 / forward_rps
-    device = Device(
-        name=_slug(machine.gpu) or "server",
-        tau_ms=tau_ms,
-        prefill_ms=PROMPT_TAUS[_bits(model)] * tau_ms,
-        prefill_ms_per_token=per_token,
-        memory_gb=1.0,
-        inference_rps=machine.inference_rps,
-        forward_rps=forward_rps,
-    )
+    times = {
+        "name": _slug(machine.gpu) or "server",
+        "tau_ms": tau_ms,
+        "prefill_ms": PROMPT_TAUS[bits_of(model)] * tau_ms,
+        "prefill_ms_per_token": per_token,
+        "memory_gb": 1.0,
+        "inference_rps": machine.inference_rps,
+        "forward_rps": forward_rps,
+    }
+    device = validated(Device, times, where)
     because = "1/inference_rps, as PETALS measured itself"
     return Paced(device, ANNOUNCED_FACTORS, PREFILL_FACTORS, Grade.MEASURED, because)
 
 
-def _roofline(gpu: Gpu, model: LanguageModel, engine: Engine, read_share: float) -> Paced:
+def _roofline(
+    gpu: Gpu, model: LanguageModel, engine: Engine, read_share: float, where: str
+) -> Paced:
     """Bytes of a block over bandwidth, FLOPs of a prompt over those of the data sheet."""
-    bits = _bits(model)
+    bits = bits_of(model)
     roof_ms = model.block_gb * read_share / gpu.bandwidth_gb_per_s * 1000.0
     low, share, high = EFFICIENCY[engine, bits]
     least, launch, most = LAUNCH_MS[engine]
@@ -213,14 +218,15 @@ def _roofline(gpu: Gpu, model: LanguageModel, engine: Engine, read_share: float)
     parameters = model.parameters_per_block or model.block_gb * 8e9 / 16
     per_token = 2 * parameters * read_share / (gpu.tflops * 1e12 * COMPUTE_SHARE) * 1000.0
     prefill_ms = PROMPT_TAUS[bits] * tau_ms if engine == "eager" else tau_ms
-    device = Device(
-        name=_slug(gpu.name),
-        title=gpu.name,
-        tau_ms=tau_ms,
-        prefill_ms=prefill_ms,
-        prefill_ms_per_token=per_token,
-        memory_gb=gpu.memory_gb,
-    )
+    times = {
+        "name": _slug(gpu.name),
+        "title": gpu.name,
+        "tau_ms": tau_ms,
+        "prefill_ms": prefill_ms,
+        "prefill_ms_per_token": per_token,
+        "memory_gb": gpu.memory_gb,
+    }
+    device = validated(Device, times, where)
     because = (
         f"{gpu.source}: {gpu.bandwidth_gb_per_s:g} GB/s, {gpu.tflops:g} TFLOP/s;"
         f" {roof_ms / tau_ms:.0%} of the bandwidth's roofline"

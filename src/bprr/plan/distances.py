@@ -18,7 +18,7 @@ from bprr.ground.errors import InputError
 from bprr.ground.swarm import FloatArray, IntArray
 from bprr.plan.gazetteer import Spot, locate
 from bprr.plan.known import Grade
-from bprr.plan.machines import Inventory, Machine
+from bprr.plan.machines import Inventory
 from bprr.scenario.measured import read_rtt
 from bprr.scenario.network import FIBRE_US_PER_KM, GeoNetwork, LinkNetwork
 
@@ -89,8 +89,12 @@ def distances_of(
 
 
 def _network(
-    name: str, rtt: FloatArray, nodes: Sequence[str], spots: Sequence[Spot | None], said: Sequence[str]
-) -> LinkNetwork:  # fmt: skip
+    name: str,
+    rtt: FloatArray,
+    nodes: Sequence[str],
+    spots: Sequence[Spot | None],
+    said: Sequence[str],
+) -> LinkNetwork:
     places = np.array([(np.nan, np.nan) if spot is None else spot for spot in spots], dtype=float)
     return LinkNetwork(name, rtt, places[:, 1], places[:, 0], tuple(nodes), (), tuple(said))
 
@@ -193,8 +197,3 @@ def _pinged(inventory: Inventory, clients: Sequence[str]) -> Distances:
     return Distances(
         network, low, high, np.arange(count), np.array([count]), Grade.ESTIMATED, because
     )
-
-
-def machine_at(place: str, gpu: str, number: int) -> Machine:
-    """Machine of a what-if."""
-    return Machine(f"new-{number}-{gpu}", gpu, None, place)

@@ -5,19 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bprr.ground.errors import BprrError, InfeasibleError
+from bprr.ground.swarm import Swarm
 from bprr.offline.backends.base import SolverSettings
 from bprr.offline.instance import OfflineInstance, shared_out
-from bprr.ground.swarm import Swarm
 from bprr.offline.solve import solve_offline
 from bprr.placement.base import Placement
 from bprr.placement.petals import petals_blocks
-from bprr.plan.arms import BASELINE, LARGE, LARGE_BASELINE, Arm, arms_of, best_of, method_arm, own_arm
+from bprr.plan.arms import (
+    BASELINE,
+    LARGE,
+    LARGE_BASELINE,
+    Arm,
+    arms_of,
+    best_of,
+    method_arm,
+    own_arm,
+)
 from bprr.plan.changes import (
     Change,
     changed_inventory,
@@ -173,7 +183,7 @@ def standard_changes(
     def with_machines(what: str) -> Problem:
         return problem_of(changed_inventory(inventory, what), wish, served, settings, rtt_file)
 
-    found = [replanned(what, lambda what=what: with_machines(what), settings) for what in asked]
+    found = [replanned(what, partial(with_machines, what), settings) for what in asked]
     if problem.swarm.servers > LARGE:
         return found
     found.append(
@@ -187,7 +197,7 @@ def standard_changes(
     found.append(doubled)
     one_more = _one_more(made)
     if one_more is not None:
-        found.append(replanned(one_more, lambda: with_machines(one_more), settings))
+        found.append(replanned(one_more, partial(with_machines, one_more), settings))
     return found
 
 

@@ -44,7 +44,7 @@ def read_folder(folder: Path) -> Inventory:
     if not files or len(files) > MOST_FILES:
         allowed = "a folder of outputs of nvidia-smi --query-gpu=name,memory.total --format=csv"
         raise InputError(folder, "files", len(files), allowed)
-    places = {}
+    places: dict[str, str] = {}
     if (table := folder / "places.csv").exists():
         places = dict(read_csv(table, PLACES)[["host", "place"]].itertuples(index=False))
     machines, remarks = [], []
@@ -55,7 +55,7 @@ def read_folder(folder: Path) -> Inventory:
         if path.parent != folder:
             beside += [path.with_name(name) for name in THROUGHPUTS]
         announced = next((each for each in beside if each.exists()), None)
-        rates = {} if announced is None else _throughputs(announced)
+        rates: dict[str, Any] = {} if announced is None else _throughputs(announced)
         place = places.get(host, host)
         for number, (name, memory_gb) in enumerate(found):
             label = host if len(found) == 1 else f"{host}-{number}"

@@ -211,7 +211,8 @@ def _label(
                 at = (x - 18 if left else x + 18, y + dy, "end" if left else "start")
                 inside = box[0] > 0 and box[2] < MAP_WIDTH
                 free = not any(
-                    box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
+                    max(box[0], other[0]) < min(box[2], other[2])
+                    and max(box[1], other[1]) < min(box[3], other[3])
                     for other in taken
                 )  # fmt: skip
                 if inside and free:
@@ -233,14 +234,14 @@ def _arcs(
             legs = list(zip(stops, [*stops[1:], home], strict=True))
         else:
             legs = [(home, stop) for stop in stops[1:]]
-        for number, (start, end) in enumerate(legs):
+        for leg, (start, end) in enumerate(legs):
             if start == end or start not in place_of or end not in place_of:
                 continue
             (x0, y0), (x1, y1) = place_of[start], place_of[end]
-            bend = (0.14 + 0.05 * (index % 3)) * (1 if number % 2 else -1)
+            bend = (0.14 + 0.05 * (index % 3)) * (1 if leg % 2 else -1)
             x, y = (x0 + x1) / 2 + bend * (y1 - y0), (y0 + y1) / 2 - bend * (x1 - x0)
             path = f"M{x0},{y0} Q{x:.1f},{y:.1f} {x1},{y1}"
-            hop = chain.hops[min(number, len(chain.hops) - 1)]
+            hop = chain.hops[min(leg, len(chain.hops) - 1)]
             title = f"{chain.place} → {hop.name}: {said(hop.network_ms)}"
             arcs.append(Arc(path, color, title))
     return arcs
@@ -300,7 +301,10 @@ def _curve(plan: PlanRecord) -> dict[str, Any] | None:
         "mean": " ".join(f"{x(rate)},{y(mean)}" for rate, mean, _ in points),
         "p95": " ".join(f"{x(rate)},{y(p95)}" for rate, _, p95 in points),
         "dots": [
-            (x(rate), y(mean), y(p95), f"{rate:.3g} sessions/s: mean {mean:.3g} ms, p95 {p95:.3g} ms")
+            (
+                x(rate), y(mean), y(p95),
+                f"{rate:.3g} sessions/s: mean {mean:.3g} ms, p95 {p95:.3g} ms",
+            )
             for rate, mean, p95 in points
         ],
         "sustained": x(sustained),

@@ -198,7 +198,9 @@ def quantities_of(records: Records) -> dict[str, dict[str, float]]:
     }
 
 
-def curve(arm: Arm, shares: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> list[dict[str, float]]:
+def curve(
+    arm: Arm, shares: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)
+) -> list[dict[str, float]]:
     """Mean and 95th percentile of the time per token at shares of the sustained rate."""
     problem, points = arm.problem, []
     rate = problem.instance.rate_per_s

@@ -26,7 +26,9 @@ class Value(Strict):
 
 def rounded(number: float) -> float | None:
     """Few digits; none of a number that does not exist."""
-    return None if number != number or abs(number) == float("inf") else float(f"{number:.{DIGITS}g}")
+    return (
+        None if number != number or abs(number) == float("inf") else float(f"{number:.{DIGITS}g}")
+    )
 
 
 def value_of(known: Known) -> Value:

@@ -1,9 +1,9 @@
 """A plan for a swarm that has changed: keep most blocks where they are, unless moving pays.
 
-Three choices: stay (newcomers and missing blocks alone are placed), or the best plan anew. Loading a
+To stay, newcomers and missing blocks alone are placed; or the best plan is made anew. Loading a
 block costs seconds per GB, during which the servers that load serve nobody; the best plan is taken
-if what it saves within a horizon is worth that, and more by a margin, so that small changes back and
-forth move nothing.
+if what it saves within a horizon is worth that, and more by a margin, so that small changes back
+and forth move nothing.
 """
 
 from __future__ import annotations
@@ -179,7 +179,9 @@ def advice(
     if stay is None or kept is None:
         because = "as it is, some block has no host with room for a session"
         nan = float("nan")
-        return Advice(True, None, made.arm, nan, best_ms, nan, float(best_gb.sum()), nan, nan, because)
+        return Advice(
+            True, None, made.arm, nan, best_ms, nan, float(best_gb.sum()), nan, nan, because
+        )
     stay_gb = loaded_gb(problem, old, kept)
     stay_ms = _time_ms(stay)
     tokens = problem.request.output_tokens

@@ -63,9 +63,10 @@ def _machine(row: dict[str, Any], where: str) -> Machine:
     if said not in TRUTHS:
         raise InputError(where, "relay", said, "yes or no")
     span = row.pop("blocks", None)
-    texts = {key: row[key].strip() for key in ("gpu", "place") if key in row}
+    texts: dict[str, str] = {key: row[key].strip() for key in ("gpu", "place") if key in row}
+    known: dict[str, Any] = {**row, **texts, "name": name}
     return Machine(
-        **{**row, **texts, "name": name},
+        **known,
         relay=TRUTHS[said],
         span=None if span is None else span_of(span, where, "blocks"),
     )

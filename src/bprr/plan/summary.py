@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bprr.ground.performance import decode_ms_per_token
+from bprr.placement.petals import pool_tokens_per_block
 from bprr.plan.arms import BASELINE, LARGE, Arm
 from bprr.plan.changes import (
     COLD_SPARE_S,
@@ -40,7 +41,6 @@ from bprr.plan.record import (
     rounded,
     value_of,
 )
-from bprr.placement.petals import pool_tokens_per_block
 
 __all__ = ["summary_of"]
 
@@ -82,7 +82,7 @@ def summary_of(
     elif carried.sustained_per_s.value <= problem.instance.rate_per_s:
         remarks.append(
             f"{problem.instance.rate_per_s:g} sessions/s are more than the placement carries"
-            f" ({carried.sustained_per_s.value:.3g}): times under load grow as long as sessions come"
+            f" ({carried.sustained_per_s.value:.3g}): times under load grow with every session"
         )
     if wish.loaded and under_load is not None:
         remarks.append(

@@ -63,10 +63,12 @@ def briefly(plan: PlanRecord) -> list[str]:
         f"  sustained           {said(plan.sustained_per_s, 'sessions/s')}, bound by {plan.bound}",
     ]
     if plan.loaded is not None:
-        for name, values in (("each token", plan.loaded.token_ms), ("first token",
-                                                                    plan.loaded.ttft_ms)):  # fmt: skip
-            for of in ("mean", "p95"):
-                lines.append(f"  {f'{name}, {of}':<19} {said(values[of])}")
+        under_load = {"each token": plan.loaded.token_ms, "first token": plan.loaded.ttft_ms}
+        lines += [
+            f"  {f'{name}, {of}':<19} {said(values[of])}"
+            for name, values in under_load.items()
+            for of in ("mean", "p95")
+        ]
     lines.append(f"  bottleneck          {plan.bottleneck}")
     lines += [
         f"  goal {goal.goal}: {goal.verdict}, {said(goal.value_ms)}: {goal.because}"
@@ -131,7 +133,8 @@ def _lines(plan: PlanRecord) -> Iterator[str]:
         [
             (
                 each.name, each.gpu or each.device,
-                f"{each.first_block}–{each.first_block + each.blocks - 1}" if each.blocks else "none",
+                f"{each.first_block}–{each.first_block + each.blocks - 1}"
+                if each.blocks else "none",
                 *map(number, (each.memory_gb, each.reserve_gb, each.weights_gb, each.cache_gb,
                                each.free_gb)),
                 each.sessions, said(each.tau_ms, ""), each.petals_blocks,
@@ -178,7 +181,7 @@ def _lines(plan: PlanRecord) -> Iterator[str]:
     yield "## Spares"
     hot, cold = plan.spare_seconds["hot"], plan.spare_seconds["cold"]
     if plan.spares:
-        yield f"A hot spare serves after {hot:g} s, a cold one after {cold:g} s (measured elsewhere)."
+        yield f"A hot spare serves after {hot:g} s, a cold one after {cold:g} s, on another swarm."
         yield "Blocks with one host alone:"
         yield ""
         yield from _table(
