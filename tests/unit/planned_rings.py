@@ -30,12 +30,11 @@ class Row(NamedTuple):
     predicted: float
 
 
-def planned_rings(folder: Path, scratch: Path) -> list[Row]:
-    """Every run of one stream on a ring whose distances, stages and drafts are known."""
+def planned_rings(folder: Path, scratch: Path, each: int = 1) -> list[Row]:
+    """Every run of one stream on a ring whose distances, stages and drafts are known; or one in so many."""
     measured, settings = read_measured(folder), load_settings()
-    return [
-        row for run in measured.runs.itertuples() for row in _row(measured, run, settings, scratch)
-    ]
+    runs = list(measured.runs.itertuples())
+    return [row for run in runs[::each] for row in _row(measured, run, settings, scratch)]
 
 
 def _row(measured: Measured, run, settings, scratch: Path):

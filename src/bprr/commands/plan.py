@@ -28,9 +28,10 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         description="SWARM: servers.csv, the JSON of a PETALS health monitor, or a folder of "
         "nvidia-smi outputs. `bprr plan explain SWARM` shows the route that PETALS takes there.",
     )  # fmt: skip
-    command.add_argument("swarm", nargs="+", metavar="[explain] SWARM")
+    command.add_argument("swarm", nargs="*", metavar="[explain] SWARM")
     add_arguments(command)
     add = command.add_argument
+    add("--schema", action="store_true", help="print the JSON schema of plan.json")
     set_dashed(command, "--what-if")
     add("--what-if", action="append", default=[], metavar="CHANGE", help="+GPU@PLACE or -NAME")
     add("--n-1", action="store_true", help="lose each server in turn (always up to 60 servers)")
@@ -46,6 +47,8 @@ def _plan(arguments: argparse.Namespace) -> int:
     from bprr.ground.errors import InputError
 
     words = arguments.swarm
+    if arguments.schema:
+        return _schema()
     if words[0] == "explain" and len(words) == 2:
         return _explain(arguments, Path(words[1]))
     if len(words) != 1:
@@ -55,6 +58,15 @@ def _plan(arguments: argparse.Namespace) -> int:
     path = Path(words[0])
     made, plan = planned(arguments, path, arguments.what_if)
     return written(arguments, made, plan)
+
+
+def _schema() -> int:
+    import json
+
+    from bprr.plan.record import PlanRecord
+
+    print(json.dumps(PlanRecord.model_json_schema(), indent=2, ensure_ascii=False))
+    return 0
 
 
 def written(arguments: argparse.Namespace, made: Made, plan: PlanRecord) -> int:

@@ -28,7 +28,7 @@ REMEMBERED = (
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add all of them but the machines."""
     add = command.add_argument
-    add("--model", required=True, help="config.json, or a name such as meta-llama/Llama-3.1-70B")
+    add("--model", default="", help="config.json, or a name such as meta-llama/Llama-3.1-70B")
     add("--quant", choices=("nf4", "int8", "none"), help="default: as the configuration says")
     add("--upper-bound", action="store_true", help="where blocks differ, the largest for all")
     add("--block-gb", type=positive_number, metavar="GB", help="measured memory of a block")

@@ -79,11 +79,11 @@ def served_model(
     if path.suffix == ".json" or path.is_file():
         name = path.resolve().parent.name if path.stem == "config" else path.stem
         architecture = read_architecture(path)
+    elif said in named:
+        name, model = said, named[said]
     elif _plain(said) in found:
         name = found[_plain(said)]
         architecture = architecture_of(known_models()[name], name)
-    elif said in named:
-        name, model = said, named[said]
     else:
         known = [*known_models(), *named]
         allowed = f"{did_you_mean(said, known)}a config.json, or {', '.join(known)}"

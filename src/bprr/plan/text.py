@@ -16,6 +16,8 @@ def number(value: float | None, digits: int = 3) -> str:
     if value is None:
         return "–"
     few = float(f"{value:.{digits}g}")
+    if abs(few) < 10.0**-digits:
+        return "0"
     return f"{few:,.0f}" if abs(few) >= 10 ** (digits - 1) else f"{few:.{digits}g}"
 
 
@@ -36,9 +38,9 @@ def said(value: Value, unit: str = "ms") -> str:
 def _cell(text: object) -> str:
     """Text that neither ends a cell nor begins a tag or a link."""
     plain = "".join(sign if sign.isprintable() else " " for sign in str(text))
-    for sign in "\\`*_[]<>|#":
+    for sign in "\\`*_[]|#":
         plain = plain.replace(sign, f"\\{sign}")
-    return plain
+    return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
