@@ -31,7 +31,7 @@ class Row(NamedTuple):
 
 
 def planned_rings(folder: Path, scratch: Path, each: int = 1) -> list[Row]:
-    """Every run of one stream on a ring whose distances, stages and drafts are known; or one in so many."""
+    """One in so many of the runs of one stream whose distances, stages and drafts are known."""
     measured, settings = read_measured(folder), load_settings()
     runs = list(measured.runs.itertuples())
     return [row for run in runs[::each] for row in _row(measured, run, settings, scratch)]

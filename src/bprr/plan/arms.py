@@ -44,7 +44,7 @@ LARGE = 500  # servers from which on less is tried: a linear programme takes sec
 # Of larger swarms, as they join: to let thousands move in turn takes minutes.
 LARGE_BASELINE = "petals"
 STEPS, LARGE_STEPS = 8, 4  # design loads that are tried, from one session to as many as fit
-SIMULATED, LARGE_SIMULATED = 6, 2  # placements under the load
+SIMULATED, LARGE_SIMULATED = 4, 2  # placements under the load
 SATURATING = 1.3  # sessions, in those that fill a server's time
 
 
@@ -181,14 +181,17 @@ def arms_of(problem: Problem, settings: Settings) -> Iterator[Arm]:
         If there is none at all.
     """
     swarm, tokens = problem.swarm, problem.request.cache_tokens
-    found, refused = 0, None
+    found, refused = set(), None
     for load in _loads(problem):
         try:
             placement = cg_bp(swarm, load, tokens)
         except InfeasibleError as error:
             refused = refused or error
             continue
-        found += 1
+        key = placement.first_block.tobytes() + placement.blocks.tobytes()
+        if key in found:
+            continue  # the same blocks for another design load
+        found.add(key)
         yield own_arm(problem, f"cg_bp_{load}", f"CG-BP for R = {load}", placement, settings)
     if not found and refused is not None:
         raise refused

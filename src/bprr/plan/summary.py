@@ -248,14 +248,9 @@ def _goal(goal: Goal, problem: Problem, alone_ms: Alone, found: Loaded | None) -
 
 
 def _compared(made: Made) -> list[ArmRecord]:
-    seen: set[bytes] = set()
     records = []
     for arm in made.arms:
-        key = arm.placement.first_block.tobytes() + arm.placement.blocks.tobytes()
         chosen = arm is made.arm
-        if key in seen and not chosen and arm.name.startswith("cg_bp"):
-            continue  # the same blocks for another design load
-        seen.add(key)
         theirs = arm.name == BASELINE and made.problem.wish.loaded
         simulated = "loaded_ms" in arm.__dict__ or theirs
         rated = "capacity_per_s" in arm.__dict__ or made.problem.swarm.servers <= LARGE
