@@ -10,7 +10,8 @@ from bprr.commands.main import main
 MUTANTS = 30  # of each kind
 JUNK = (
     "", "-1", "0", "nan", "inf", "1e400", "9" * 20, '"', ",", "\n", "é", "\x00", "true", "null",
-    "[]", "{}", "a" * 300, "0:0", "5:2", "0:99", "-", "1e-9", "..", "../x", "A100", "\t", ";", "Paris",
+    "[]", "{}", "a" * 300, "0:0", "5:2", "0:99", "-", "1e-9", "..", "../x", "A100", "\t", ";",
+    "Paris",
 )  # fmt: skip
 FAST = ("--quant", "nf4", "--prove", "0", "--sessions", "5")
 LLAMA = ("--model", "meta-llama/Llama-2-70b", *FAST)

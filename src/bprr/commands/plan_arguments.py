@@ -20,7 +20,7 @@ LEAST_RATE_PER_S = 1e-4  # a few in a day: they do not meet
 REMEMBERED = (
     "model", "quant", "upper_bound", "block_gb", "rate", "input", "output", "trace", "clients",
     "rtt", "slo", "objective", "forwarding", "speculation", "window",
-    "wire_bytes", "engine", "reserve_gb", "hop_overhead",
+    "wire_bytes", "engine", "reserve_gb", "hop_overhead", "mbit",
     "calibration", "method", "sessions", "prove", "seed", "served", "devices", "models",
 )  # fmt: skip
 
@@ -51,6 +51,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--engine", choices=("eager", "fused"), default="eager", help="of estimated machines")
     add("--reserve-gb", type=_not_negative, default=1.5, metavar="GB", help="left alone on a GPU")
     add("--hop-overhead", type=_not_negative, metavar="MS", help="measured cost of a hop")
+    add("--mbit", type=positive_number, metavar="MBIT_PER_S", help="how fast prompts travel")
     add("--calibration", type=Path, metavar="FILE", help="what bprr calibrate wrote")
     add("--method", default="best", metavar="NAME", help="of bprr simulate; default: best")
     add("--sessions", type=whole_number, default=150, metavar="N", help="of each simulation")
@@ -124,6 +125,8 @@ def wish_of(arguments: argparse.Namespace) -> Wish:
             "hop_overhead_ms": (0.8 * overhead, overhead, 1.25 * overhead),
             "overhead_is_calibrated": True,
         }
+    if arguments.mbit is not None:
+        more["mbit_per_s"] = (arguments.mbit,) * 3
     clients = tuple(part.strip() for part in (arguments.clients or "").split(";") if part.strip())
     return Wish(
         rate_per_s=arguments.rate,

@@ -94,9 +94,12 @@ def _network(
     nodes: Sequence[str],
     spots: Sequence[Spot | None],
     said: Sequence[str],
+    mbit_per_s: FloatArray | None = None,
 ) -> LinkNetwork:
     places = np.array([(np.nan, np.nan) if spot is None else spot for spot in spots], dtype=float)
-    return LinkNetwork(name, rtt, places[:, 1], places[:, 0], tuple(nodes), (), tuple(said))
+    return LinkNetwork(
+        name, rtt, places[:, 1], places[:, 0], tuple(nodes), (), tuple(said), mbit_per_s
+    )
 
 
 def _spot(text: str, where: object, key: str) -> Spot | None:
@@ -127,7 +130,7 @@ def _measured(inventory: Inventory, clients: Sequence[str], path: Path) -> Dista
     )
     homes = [node((name,), "command line", "--clients") for name in clients]
     spots = [_spot(name, path, "place") for name in names]
-    network = _network(path.stem, table.rtt, names, spots, table.remarks)
+    network = _network(path.stem, table.rtt, names, spots, table.remarks, table.mbit_per_s)
     low, high = table.rtt * MEASURED[0], table.rtt * MEASURED[2]
     return Distances(
         network, low, high, servers, np.array(homes or [servers[0]]), Grade.MEASURED,

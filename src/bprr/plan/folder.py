@@ -143,9 +143,20 @@ def _servers(problem: Problem) -> str:
     return _csv(rows)
 
 
+def _known(value: float) -> str:
+    return "" if value != value else f"{value:.6g}"
+
+
 def _rtt(problem: Problem) -> str:
     network = problem.distances.network
     names = list(network.node_names)
+    if network.mbit_per_s is not None:
+        pairs = [
+            [here, there, f"{network.rtt[a, b]:.3f}", _known(network.mbit_per_s[a, b])]
+            for a, here in enumerate(names)
+            for b, there in enumerate(names)
+        ]
+        return _csv([["from", "to", "rtt_ms", "mbit_per_s"], *pairs])
     rows = [
         [name, *(f"{value:.3f}" for value in row)]
         for name, row in zip(names, network.rtt.tolist(), strict=True)

@@ -77,6 +77,9 @@ class Wish:
         Memory of each GPU that is left alone: context, activations, fragments.
     hop_overhead_ms : tuple of float
         Low, value and high: what a hop costs beside distance and computing.
+    mbit_per_s : tuple of float
+        For the low end of times, the value and the high one: how fast prompts travel, where the
+        round trips' file does not say it.
     requests : int
         Sessions of a simulation.
     prove_s : float
@@ -101,6 +104,8 @@ class Wish:
     # 4 ms a leg on real swarms, 6.5 a hop on a loopback, 12 to 15 on a testbed (docs/plan.md).
     hop_overhead_ms: tuple[float, float, float] = (5.0, 10.0, 15.0)
     overhead_is_calibrated: bool = False
+    # Uplinks of real swarms were 48 to 570; PETALS takes 100 where its speed test fails.
+    mbit_per_s: tuple[float, float, float] = (1000.0, 200.0, 50.0)
     requests: int = 150
     prove_s: float = 1.0
     seed: int = 2025

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bprr.ground.request import Request
-from bprr.ground.swarm import Device, Overheads, Swarm
+from bprr.ground.swarm import ACTIVATION_BYTES, Device, FloatArray, Overheads, Swarm
 from bprr.plan.devices import Factors, Paced, paced
 from bprr.plan.distances import Distances, distances_of
 from bprr.plan.goal import Wish
@@ -170,15 +170,32 @@ def _swarm(
         served.model,
         [at(one) for one in each],
         distances.between(level, distances.client_node, servers),
-        _overheads(wish, level),
+        _overheads(wish, served, level),
         server_rtt_ms=distances.between(level, servers, servers),
+        mbit_per_s=_mbit_per_s(distances),
     )
 
 
-def _overheads(wish: Wish, level: int = VALUE) -> Overheads:
+def _mbit_per_s(distances: Distances) -> tuple[FloatArray, FloatArray] | None:
+    """From clients to servers, and back, where the round trips' file says it."""
+    speed = distances.network.mbit_per_s
+    if speed is None:
+        return None
+    ends = np.ix_(distances.client_node, distances.server_node)
+    return speed[ends], speed.T[ends]
+
+
+def _overheads(wish: Wish, served: Served, level: int = VALUE) -> Overheads:
     hop_ms = wish.hop_overhead_ms[level]
     # The streams of a session are opened before its prompt goes through (docs/plan.md#times).
-    return Overheads(token_ms=hop_ms, prompt_ms=hop_ms, initial_ms=0.0, prompt_round_trips=2.0)
+    sent_ms = 2 * 8 * ACTIVATION_BYTES * served.model.d_model / 1000 / wish.mbit_per_s[level]
+    return Overheads(
+        token_ms=hop_ms,
+        prompt_ms=hop_ms,
+        prompt_ms_per_token=sent_ms,
+        initial_ms=0.0,
+        prompt_round_trips=2.0,
+    )
 
 
 def scenario_content(wish: Wish, served: Served, distances: Distances) -> dict[str, Any]:
@@ -201,7 +218,7 @@ def scenario_content(wish: Wish, served: Served, distances: Distances) -> dict[s
         "network": {"kind": "rtt", "file": "rtt.csv"},
         "clients": [names[node] for node in distances.client_node],
         "fleet": {"file": "servers.csv"},
-        "overheads": _overheads(wish).model_dump(),
+        "overheads": _overheads(wish, served).model_dump(),
         "workload": workload,
         "admission": "central_queue",
         "service": {"serial": {"belief": "where_room"}},
