@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "asked", "model_of", "settings_of", "wish_of"]
 
+# Coordinates, or a city and its country's code.
+ONE_PLACE = re.compile(r"\s*[-+\d.]+\s*,\s*[-+\d.]+\s*|[^,]+,\s*[A-Z]{2}\s*")
 LEAST_RATE_PER_S = 1e-4  # a few in a day: they do not meet
 # What a plan remembers of how it was asked for, so that it can be asked for again.
 REMEMBERED = (
@@ -36,7 +39,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--input", type=whole_number, default=128, metavar="N", help="tokens of a prompt")
     add("--output", type=whole_number, default=128, metavar="N", help="tokens of an answer")
     add("--trace", type=Path, metavar="FILE", help="instead of these three")
-    add("--clients", metavar="PLACE;…", help="where sessions come from, with ; between places")
+    add("--clients", metavar="PLACE,…", help="where sessions come from; or ; between places")
     add("--rtt", type=Path, metavar="FILE", help="round trips; else estimated by great circles")
     add("--slo", metavar="GOALS", help="ttft=5s,token=400ms@p95")
     add(
@@ -127,7 +130,7 @@ def wish_of(arguments: argparse.Namespace) -> Wish:
         }
     if arguments.mbit is not None:
         more["mbit_per_s"] = (arguments.mbit,) * 3
-    clients = tuple(part.strip() for part in (arguments.clients or "").split(";") if part.strip())
+    clients = _places(arguments.clients or "")
     return Wish(
         rate_per_s=arguments.rate,
         input_tokens=arguments.input,
@@ -147,6 +150,12 @@ def wish_of(arguments: argparse.Namespace) -> Wish:
         seed=arguments.seed,
         **more,
     )
+
+
+def _places(text: str) -> tuple[str, ...]:
+    """Places with ; between them; or commas, where those do not stand in a place itself."""
+    whole = ";" in text or ONE_PLACE.fullmatch(text)
+    return tuple(part.strip() for part in text.split(";" if whole else ",") if part.strip())
 
 
 def _speculation(text: str) -> str | dict[str, dict[str, float]]:
