@@ -194,12 +194,12 @@ def test_a_plan_by_hand(capsys, servers):
     assert sum(hop["blocks"] for hop in chain["hops"]) == 80
     block_gb = 855_654_400 * 4.25 / 8 * 1.01 / 1e9
     tau_ms = block_gb / 1008 / 0.25 * 1000
-    assert chain["token_ms"]["value"] == pytest.approx(2 * (2 + 10) + 80 * tau_ms, rel=1e-4)
-    # A prompt: streams are opened before (twice 2 ms); 16,384 bytes a token there and back at 200
-    # Mbit/s; 10 τ and FLOPs at 21 % of 165.2 TFLOP/s.
+    assert chain["token_ms"]["value"] == pytest.approx(2 * (2 + 8) + 80 * tau_ms, rel=1e-4)
+    # A prompt: 1.05 round trips; 16,384 bytes a token there and back at 200 Mbit/s; 10 τ, and
+    # FLOPs at 21 % of 165.2 TFLOP/s.
     sent_ms = 128 * 2 * 8192 * 16 / 200e3
     per_token_ms = 2 * 855_654_400 / (165.2e12 * 0.21) * 1000
-    prompt_ms = 2 * (4 + 10 + sent_ms) + 80 * (10 * tau_ms + 128 * per_token_ms)
+    prompt_ms = 2 * (1.05 * 2 + 8 + sent_ms) + 80 * (10 * tau_ms + 128 * per_token_ms)
     assert chain["ttft_ms"]["value"] == pytest.approx(prompt_ms, rel=1e-4)
     assert chain["token_ms"]["grade"] == "estimated"
     assert chain["token_ms"]["low"] < chain["token_ms"]["value"] < chain["token_ms"]["high"]

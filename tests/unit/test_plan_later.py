@@ -33,7 +33,7 @@ def log_of(folder, path, noise, as_json=False):
     for number in range(40):
         chain = plan["chains"][number % 2]
         token_ms = sum(
-            hop["network_ms"]["value"] - 10 + OVERHEAD_MS
+            hop["network_ms"]["value"] - 8 + OVERHEAD_MS
             + TRUTH[plan["placement"][hop["server"]]["gpu"]] * hop["computing_ms"]["value"]
             for hop in chain["hops"]
         ) * rng.lognormal(0, noise)  # fmt: skip

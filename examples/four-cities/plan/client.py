@@ -14,7 +14,7 @@ INITIAL_PEERS = ['/ip4/FIRST_HOST/tcp/31330/p2p/FIRST_PEER']
 # Servers of the chain and their blocks, from 0, without the end; one chain per client's place.
 CHAINS = {
     'Paris': [('fra-1', 0, 80)],
-    'New York': [('nyc-1', 0, 48), ('nyc-2', 48, 80)],
+    'New York': [('nyc-1', 0, 46), ('nyc-2', 46, 80)],
 }
 PEERS = {}  # name of a server: its peer id, as it prints it when it starts
 

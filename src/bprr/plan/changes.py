@@ -19,7 +19,7 @@ from bprr.plan.arms import Arm, arms_of, best_of
 from bprr.plan.goal import Goal, Wish
 from bprr.plan.machines import Inventory, Machine, once
 from bprr.plan.predict import quantities_of
-from bprr.plan.problem import Problem
+from bprr.plan.problem import PROMPT_ROUND_TRIPS, VALUE, Problem
 from bprr.routing.base import RoutingContext
 from bprr.routing.shortest_path import ShortestPath
 from bprr.settings.configuration import Settings
@@ -128,7 +128,7 @@ def halved_distances(swarm: Swarm) -> Swarm:
         swarm,
         raw_rtt_ms=saved,
         token_rtt_ms=swarm.token_rtt_ms - saved,
-        prompt_rtt_ms=swarm.prompt_rtt_ms - 2 * saved,
+        prompt_rtt_ms=swarm.prompt_rtt_ms - PROMPT_ROUND_TRIPS[VALUE] * saved,
         server_rtt_ms=between,
     )
 

@@ -101,8 +101,8 @@ class Wish:
     wire_bytes: Literal[1, 2] = 2
     engine: Engine = "eager"
     reserve_gb: float = 1.5
-    # 4 ms a leg on real swarms, 6.5 a hop on a loopback, 12 to 15 on a testbed (docs/plan.md).
-    hop_overhead_ms: tuple[float, float, float] = (5.0, 10.0, 15.0)
+    # 4 ms a leg on real swarms; 5.4 to 15 a hop on genuine PETALS (docs/plan.md#times).
+    hop_overhead_ms: tuple[float, float, float] = (4.0, 8.0, 15.0)
     overhead_is_calibrated: bool = False
     # Uplinks of real swarms were 48 to 570; PETALS takes 100 where its speed test fails.
     mbit_per_s: tuple[float, float, float] = (1000.0, 200.0, 50.0)

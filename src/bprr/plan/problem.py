@@ -23,9 +23,20 @@ from bprr.scenario.scenario import Scenario, scenario_of
 from bprr.scenario.streams import Streams
 from bprr.settings.configuration import Settings
 
-__all__ = ["HIGH", "LOW", "VALUE", "Problem", "problem_of", "scenario_content"]
+__all__ = [
+    "HIGH",
+    "LOW",
+    "PROMPT_ROUND_TRIPS",
+    "VALUE",
+    "Problem",
+    "problem_of",
+    "scenario_content",
+]
 
 LOW, VALUE, HIGH = range(3)
+# Of each hop until a prompt is through: 1.05 on genuine PETALS (data/traces/testbed); 2 where the
+# streams of a session have to be opened first (docs/plan.md#times).
+PROMPT_ROUND_TRIPS = (1.0, 1.05, 2.0)
 # What a sole session is simulated with: they never meet.
 ALONE_RATE_PER_S, ALONE_REQUESTS = 1e-5, 20
 LEAST_GB = 1e-3  # of a GPU that the reserve takes whole
@@ -187,14 +198,13 @@ def _mbit_per_s(distances: Distances) -> tuple[FloatArray, FloatArray] | None:
 
 def _overheads(wish: Wish, served: Served, level: int = VALUE) -> Overheads:
     hop_ms = wish.hop_overhead_ms[level]
-    # The streams of a session are opened before its prompt goes through (docs/plan.md#times).
     sent_ms = 2 * 8 * ACTIVATION_BYTES * served.model.d_model / 1000 / wish.mbit_per_s[level]
     return Overheads(
         token_ms=hop_ms,
         prompt_ms=hop_ms,
         prompt_ms_per_token=sent_ms,
         initial_ms=0.0,
-        prompt_round_trips=2.0,
+        prompt_round_trips=PROMPT_ROUND_TRIPS[level],
     )
 
 
