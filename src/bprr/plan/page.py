@@ -158,7 +158,7 @@ def _map(plan: PlanRecord, distances: Distances) -> Map | None:
         node: spot(network.latitude_deg[node], network.longitude_deg[node]) for node in known
     }
     return Map(
-        round(height * scale, 1), inside, _dots(plan, distances, place_of),
+        round(height * scale, 1), inside, _dots(plan, distances, place_of, height * scale),
         _arcs(plan, distances, place_of),
     )  # fmt: skip
 
@@ -178,48 +178,55 @@ def _span(values: np.ndarray, most: float) -> tuple[float, float]:
 
 
 def _dots(
-    plan: PlanRecord, distances: Distances, place_of: dict[int, tuple[float, float]]
+    plan: PlanRecord,
+    distances: Distances,
+    place_of: dict[int, tuple[float, float]],
+    height: float,
 ) -> list[Dot]:
+    """Places, those of clients and chains first: of two labels that meet, the first one stays."""
     clients = set(distances.client_node.tolist())
+    chained = {int(distances.server_node[s]) for chain in plan.chains for s in chain.servers}
     count = np.bincount(distances.server_node, minlength=distances.network.nodes)
     blocks = np.bincount(
         distances.server_node,
         [server.blocks for server in plan.placement],
         minlength=distances.network.nodes,
     )
-    taken = [(x - 14, y - 14, x + 14, y + 14) for x, y in place_of.values()]
+    taken = [(x - 12, y - 12, x + 12, y + 12) for x, y in place_of.values()]
     dots = []
-    for node, (x, y) in place_of.items():
+    order = sorted(place_of, key=lambda node: (node not in clients, node not in chained))
+    for node in order:
+        x, y = place_of[node]
         name, servers = distances.network.node_names[node], int(count[node])
         label = f"{name} × {servers}" if servers > 1 else name
-        at, box = _label(x, y, 8.6 * len(label), taken)
-        taken.append(box)
+        found = _label(x, y, 8.6 * len(label), height, taken)
+        at = (0.0, 0.0, "") if found is None else found[0]
+        if found is not None:
+            taken.append(found[1])
         dots.append(Dot(x, y, label, servers, int(blocks[node]), node in clients, *at))
-    return dots
+    return dots[::-1]
+
+
+Box = tuple[float, float, float, float]
 
 
 def _label(
-    x: float, y: float, width: float, taken: list[tuple[float, float, float, float]]
-) -> tuple[tuple[float, float, str], tuple[float, float, float, float]]:
+    x: float, y: float, width: float, height: float, taken: list[Box]
+) -> tuple[tuple[float, float, str], Box] | None:
     """Where a label is free of what is there: its anchor, and the box that it takes."""
-    found = None
-    for away in (0.0, 20.0, 40.0, 60.0):
+    for dy in (-10.0, 22.0, 5.0, -26.0, 38.0):
         for left in (False, True):
-            for dy in (-12.0 - away, 22.0 + away, 5.0) if not away else (-12.0 - away, 22.0 + away):
-                start = x - 18 - width if left else x + 18
-                box = (start, y + dy - 14, start + width, y + dy + 4)
-                at = (x - 18 if left else x + 18, y + dy, "end" if left else "start")
-                inside = box[0] > 0 and box[2] < MAP_WIDTH
-                free = not any(
-                    max(box[0], other[0]) < min(box[2], other[2])
-                    and max(box[1], other[1]) < min(box[3], other[3])
-                    for other in taken
-                )  # fmt: skip
-                if inside and free:
-                    return at, box
-                found = found or (at, box)
-    assert found is not None
-    return found
+            start = x - 16 - width if left else x + 16
+            box = (start, y + dy - 14, start + width, y + dy + 4)
+            inside = box[0] > 0 and box[2] < MAP_WIDTH and box[1] > 0 and box[3] < height
+            free = not any(
+                max(box[0], other[0]) < min(box[2], other[2])
+                and max(box[1], other[1]) < min(box[3], other[3])
+                for other in taken
+            )
+            if inside and free:
+                return (x - 16 if left else x + 16, y + dy, "end" if left else "start"), box
+    return None
 
 
 def _arcs(
