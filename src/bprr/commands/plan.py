@@ -92,6 +92,7 @@ def planned(
     arguments: argparse.Namespace, path: Path, what_ifs: Sequence[str] = (), given: Any = None
 ) -> tuple[Made, PlanRecord]:
     """Plan and its record; ``given`` makes a placement of a problem that is then only judged."""
+    from bprr.plan.arms import LARGE
     from bprr.plan.devices import bits_of
     from bprr.plan.make import plan_of, standard_changes
     from bprr.plan.readers import read_inventory
@@ -99,6 +100,8 @@ def planned(
 
     settings = settings_of(arguments)
     inventory = read_inventory(path, arguments.served, getattr(arguments, "keep_names", False))
+    if len(inventory.machines) > LARGE and sys.stderr.isatty():
+        print(f"{len(inventory.machines):,} servers: about half a minute", file=sys.stderr)
     served, wish = model_of(arguments, settings), wish_of(arguments)
     made = plan_of(inventory, wish, served, settings, arguments.rtt, arguments.method, given)
     changes = standard_changes(made, served, settings, what_ifs, arguments.rtt)

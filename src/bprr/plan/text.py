@@ -71,7 +71,11 @@ def briefly(plan: PlanRecord) -> list[str]:
             for name, values in under_load.items()
             for of in ("mean", "p95")
         ]
+    lines += _against_petals(plan)
     lines.append(f"  bottleneck          {plan.bottleneck}")
+    if plan.spares:
+        named = ", ".join(spare.name for spare in plan.spares[:8])
+        lines.append(f"  without a spare     blocks of {len(plan.spares)} servers: {named}")
     lines += [
         f"  goal {goal.goal}: {goal.verdict}, {said(goal.value_ms)}: {goal.because}"
         for goal in plan.goals
@@ -79,6 +83,23 @@ def briefly(plan: PlanRecord) -> list[str]:
     if plan.until_slo_per_s is not None:
         lines.append(f"  all goals up to     {plan.until_slo_per_s:.3g} sessions/s (simulated)")
     return lines
+
+
+def _against_petals(plan: PlanRecord) -> list[str]:
+    """What these servers would do by themselves, in time per token, prompt and wait included."""
+    chosen = next((arm for arm in plan.compared if arm.chosen), None)
+    theirs = next((arm for arm in plan.compared if arm.name.startswith("petals_shipped")), None)
+    if chosen is None or theirs is None:
+        return []
+    loaded = (chosen.loaded_ms, theirs.loaded_ms)
+    ours_ms, theirs_ms = loaded if all(loaded) else (chosen.mean_alone_ms, theirs.mean_alone_ms)
+    if not ours_ms or not theirs_ms:
+        return []
+    how = "under load" if all(loaded) else "alone"
+    return [
+        f"  PETALS by itself    {number(theirs_ms)} ms per token of a session {how}, this plan"
+        f" {number(ours_ms)}"
+    ]
 
 
 def text_of(plan: PlanRecord) -> str:
