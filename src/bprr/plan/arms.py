@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 
@@ -242,15 +243,18 @@ def best_of(problem: Problem, arms: list[Arm]) -> Arm:
     rate = problem.instance.rate_per_s if problem.wish.loaded else 0.0
     if not problem.wish.loaded or math.isnan(rate):
         return min(arms, key=lambda arm: arm.mean_alone_ms)
-    able = [arm for arm in arms if arm.capacity_per_s > rate]
+    by_time = sorted(arms, key=lambda arm: arm.mean_alone_ms)
+    if objective == "latency":  # no linear programme more than it takes
+        able = [*islice((arm for arm in by_time if arm.capacity_per_s > rate), 1)]
+    else:
+        able = [arm for arm in by_time if arm.capacity_per_s > rate]
     if not able:
         return max(arms, key=lambda arm: (round(arm.capacity_per_s, 9), -arm.mean_alone_ms))
-    by_time = sorted(able, key=lambda arm: arm.mean_alone_ms)
     if objective == "latency":
-        return by_time[0]
+        return able[0]
     widest = max(able, key=lambda arm: arm.capacity_per_s)
     most = LARGE_SIMULATED if problem.swarm.servers > LARGE else SIMULATED
-    tried = list({id(arm): arm for arm in [*_distinct(by_time)[:most], widest]}.values())
+    tried = list({id(arm): arm for arm in [*_distinct(able)[:most], widest]}.values())
     tried += [fitting for fitting in map(with_fitting_caches, tried) if _can_carry(fitting, rate)]
     return min(tried, key=lambda arm: arm.loaded_ms)
 
