@@ -381,3 +381,22 @@ def test_a_model_of_another_name_than_the_settings_keep_their_own(capsys, server
     (name,) = models
     assert name == "llama_2_70b_planned"
     LanguageModel(**models[name])
+
+
+def test_published_profiles_are_taken_by_their_names(capsys, tmp_path, monkeypatch):
+    path = tmp_path / "s.csv"
+    path.write_text(
+        "name,gpu,memory_gb,place,blocks\na,a100,80,Paris,0:50\nb,a100,80,Paris,40:70\n",
+        encoding="utf-8",
+    )
+    asked = ("--model", "bloom_176b", "--clients", "Paris")
+    _, plan = planned(capsys, path, *asked, "-o", tmp_path / "plan")
+    assert plan["placement"][0]["tau_ms"]["value"] == pytest.approx(3.2197)
+    assert plan["placement"][0]["tau_ms"]["grade"] == "measured"
+    monkeypatch.chdir(tmp_path / "plan")
+    files = ("--models", "models.yaml", "--devices", "devices.yaml", "--placement", "plan.json")
+    assert main(["simulate", "scenario.yaml", *files, "--runs", "1", "--json"]) == 0
+    capsys.readouterr()
+    assert main(["plan", "explain", str(path), *asked, "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert [hop["blocks"] for hop in told["petals"]] == [50, 20]

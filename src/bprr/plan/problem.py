@@ -120,7 +120,7 @@ def problem_of(
         )
         for machine in inventory.machines
     )
-    each = _named(tuple(map(_usable(wish, inventory), each, inventory.machines)))
+    each = _named(tuple(map(_usable(wish, inventory), each, inventory.machines)), set(profiles))
     low, value, high = (_swarm(level, each, distances, served, wish) for level in range(3))
     instance = _instance(inventory, wish, served, each, distances, value)
     return Problem(inventory, wish, served, each, distances, instance, (low, value, high))
@@ -148,8 +148,8 @@ def _usable(wish: Wish, inventory: Inventory) -> Any:
     return usable
 
 
-def _named(each: tuple[Paced, ...]) -> tuple[Paced, ...]:
-    """Devices that differ have names that differ."""
+def _named(each: tuple[Paced, ...], taken: set[str]) -> tuple[Paced, ...]:
+    """Devices that differ have names that differ, also from those of the settings."""
     kept: dict[str, list[Device]] = {}
     renamed = []
     for one in each:
@@ -157,7 +157,8 @@ def _named(each: tuple[Paced, ...]) -> tuple[Paced, ...]:
         if one.device not in alike:
             alike.append(one.device)
         place = alike.index(one.device)
-        name = one.device.name if place == 0 else f"{one.device.name}_{place + 1}"
+        name = f"{one.device.name}_planned" if one.device.name in taken else one.device.name
+        name = name if place == 0 else f"{name}_{place + 1}"
         renamed.append(one._replace(device=one.device.model_copy(update={"name": name})))
     return tuple(renamed)
 
