@@ -10,7 +10,11 @@ __all__ = ["add_command"]
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("calibrate", help="fit a plan to sessions that were seen")
+    command = subparsers.add_parser(
+        "calibrate",
+        help="fit a plan to sessions that were seen",
+        example="calibrate log.csv --plan plan -o calibration.yaml",
+    )
     command.add_argument(
         "log", type=Path, help="CSV or lines of JSON: start, first_token, end, tokens[, chain]"
     )

@@ -25,6 +25,8 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     """Add the subcommand."""
     command = subparsers.add_parser(
         "plan", help="from the machines one has to a swarm that runs",
+        example="plan examples/four-cities/servers.csv --model meta-llama/Llama-3.1-70B"
+        " --quant nf4 -o plan",
         description="SWARM: servers.csv, the JSON of a PETALS health monitor, or a folder of "
         "nvidia-smi outputs. `bprr plan explain SWARM` shows the route that PETALS takes there.",
     )  # fmt: skip

@@ -14,7 +14,11 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     """Add the subcommand."""
     from bprr.commands.arguments import positive_number
 
-    command = subparsers.add_parser("replan", help="a plan for a swarm that has changed")
+    command = subparsers.add_parser(
+        "replan",
+        help="a plan for a swarm that has changed",
+        example="replan plan --swarm servers-now.csv -o plan-now",
+    )
     add = command.add_argument
     add("plan", type=Path, help="folder of bprr plan")
     add("--swarm", type=Path, required=True, metavar="NEW", help="machines as they are now")
