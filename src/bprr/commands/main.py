@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 COMMANDS = {
-    "a swarm of your own": ("simulate", "solve", "capacity", "explain", "model", "policies"),
+    "a swarm of your own": (
+        "plan",
+        "calibrate",
+        "replan",
+        "simulate",
+        "solve",
+        "capacity",
+        "explain",
+        "model",
+        "policies",
+    ),
     "the paper and its claims": ("sweep", "merge", "offline", "theory", "time", "wan", "scorecard"),
     "figures and report": ("plot", "plot_offline", "report", "readme"),
     "measurements": ("measure", "measure_network", "fit", "testbed"),

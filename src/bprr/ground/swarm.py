@@ -164,6 +164,9 @@ class Overheads(Strict):
     prompt_ms: Milliseconds
     prompt_ms_per_token: Milliseconds = 0.0
     initial_ms: Milliseconds
+    prompt_round_trips: Positive = Field(
+        1.0, description="of each hop until a prompt is through; 2: a session is opened before"
+    )
 
 
 def _prompt_ms_per_token(
@@ -262,7 +265,7 @@ class Swarm:
             model,
             inference_rps=np.array([each.inference_rps or 1000 / each.tau_ms for each in devices]),
             token_rtt_ms=raw_rtt_ms + overheads.token_ms,
-            prompt_rtt_ms=raw_rtt_ms + overheads.prompt_ms,
+            prompt_rtt_ms=raw_rtt_ms * overheads.prompt_round_trips + overheads.prompt_ms,
             prompt_rtt_ms_per_token=_prompt_ms_per_token(model, overheads, mbit_per_s),
             raw_rtt_ms=raw_rtt_ms,
             device=[device.name for device in devices],

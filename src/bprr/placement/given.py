@@ -13,6 +13,7 @@ import numpy as np
 
 from bprr.ground.errors import InfeasibleError, InputError
 from bprr.ground.files import read_text
+from bprr.ground.performance import free_cache_tokens
 from bprr.ground.schema import Strict
 from bprr.placement.base import Placement, PlacementPolicy, PlacementProblem
 
@@ -29,6 +30,7 @@ class Span(NamedTuple):
     first_block: int  # from 1
     blocks: int
     device: str | None = None
+    cache_tokens: int | None = None  # of one block; all leftover memory if not given
 
 
 def read_spans(path: Path) -> list[Span]:
@@ -67,13 +69,19 @@ def _plan(path: Path, text: str) -> list[Span]:
     try:
         rows = json.loads(text)["placement"]
         spans = [
-            Span(row["server"], row["first_block"], row["blocks"], row.get("device"))
+            Span(
+                row["server"], row["first_block"], row["blocks"], row.get("device"),
+                row.get("cache_tokens"),
+            )
             for row in rows
-        ]
+        ]  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(path, "placement", repr(error), allowed) from None
     for span in spans:
-        if any(type(number) is not int for number in span[:3]):
+        cache = span.cache_tokens
+        if any(type(number) is not int for number in span[:3]) or not (
+            cache is None or (type(cache) is int and cache >= 0)
+        ):
             raise InputError(path, "placement", span, allowed)
     return spans
 
@@ -110,7 +118,8 @@ class Given(PlacementPolicy, name="given"):
         """Blocks and cache of every server."""
         swarm, path = problem.swarm, self.options.file
         first_block, blocks = np.zeros((2, swarm.servers), dtype=np.int64)
-        for server, first, count, device in read_spans(path):
+        limit = np.full(swarm.servers, np.iinfo(np.int64).max)
+        for server, first, count, device, cache in read_spans(path):
             key = f"server {server}"
             if server >= swarm.servers:
                 raise InputError(path, key, "hosts blocks", f"one of {swarm.servers} servers")
@@ -129,6 +138,8 @@ class Given(PlacementPolicy, name="given"):
                 raise InfeasibleError("GPU memory", missing, f"{key} of {path}: {count} blocks")
             if count:
                 first_block[server], blocks[server] = first, count
+            if cache is not None:
+                limit[server] = min(cache, limit[server])
         hosted = np.zeros(swarm.model.blocks + 2, dtype=np.int64)
         np.add.at(hosted, first_block[blocks > 0], 1)
         np.add.at(hosted, (first_block + blocks)[blocks > 0], -1)
@@ -137,4 +148,5 @@ class Given(PlacementPolicy, name="given"):
             listed = ", ".join(map(str, nowhere[:8]))
             missing = f"{nowhere.size} of {swarm.model.blocks} blocks"
             raise InfeasibleError("blocks", missing, f"{path} hosts nowhere {listed}")
-        return Placement(swarm, first_block, blocks)
+        room = free_cache_tokens(swarm, blocks)
+        return Placement(swarm, first_block, blocks, np.minimum(room, limit))

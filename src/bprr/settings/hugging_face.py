@@ -129,6 +129,8 @@ class Architecture:
         All of them.
     bits, expert_bits : float
         Stored bits per parameter, and per parameter of an expert.
+    experts_used : float
+        Share of the routed experts that a token goes through; all where nobody says.
     """
 
     family: str
@@ -141,6 +143,13 @@ class Architecture:
     blocks: tuple[Block, ...]
     bits: float
     expert_bits: float
+    experts_used: float = 1.0
+
+    @property
+    def read_share(self) -> float:
+        """Share of the parameters of the largest block that a token reads."""
+        block = max(self.blocks, key=self.block_gigabytes)
+        return 1 - block.expert_parameters * (1 - self.experts_used) / block.parameters
 
     def block_gigabytes(self, block: Block) -> float:
         """Memory of a block as it is stored (GB)."""
@@ -223,9 +232,11 @@ def architecture_of(content: Any, where: object, quantisation: Any = None) -> Ar
     windows = _windows(values, family, count, longest, where)
     blocks = tuple(sizes.block(index, window) for index, window in enumerate(windows))
     bits, expert_bits = stored_bits(outer, quantisation, where)
+    routed = next((values.size(key) for key in EXPERTS if values.get(key)), 1)
+    used = values.size("num_experts_per_tok", "experts_per_token", default=routed)
     return Architecture(
         kind, d_model, feedforward, heads, key_value_heads, head_size, longest, blocks, bits,
-        expert_bits,
+        expert_bits, min(used / routed, 1.0),
     )  # fmt: skip
 
 

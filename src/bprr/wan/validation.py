@@ -20,7 +20,7 @@ from bprr.window.idle_restart import IdleRestart
 from bprr.window.none import NoWindow
 from bprr.window.warm import Warm
 
-__all__ = ["GROUPS", "MODELS", "NOISE", "compared", "errors"]
+__all__ = ["GROUPS", "MODELS", "NOISE", "OVERHEAD_MS", "compared", "drafting", "errors"]
 
 MODELS = (
     "hub",
@@ -116,7 +116,7 @@ def _ladder(measured: Measured, run: Any) -> Iterator[Row]:
         return
     kb = measured.frame_kb(run, rtt_ms.size)
     window = Warm() if run.keepwarm == "on" else IdleRestart()
-    tokens, draft_ms = _drafting(measured, run)
+    tokens, draft_ms = drafting(measured, run)
 
     def total_ms(window: WindowPolicy, frames: int = 1) -> float:
         return traversal(
@@ -156,7 +156,7 @@ def _fitted(model: str) -> str:
     return FITTED_OVERHEAD if model.startswith("+") else ""
 
 
-def _drafting(measured: Measured, run: Any) -> tuple[float, float]:
+def drafting(measured: Measured, run: Any) -> tuple[float, float]:
     """Tokens a round, and time of its drafts: of the run, else as runs like it report."""
     if not run.draft_tokens_K:
         return 1.0, 0.0
