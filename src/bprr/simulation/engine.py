@@ -104,6 +104,10 @@ def simulate(
         usable = [name for name, each in ADMISSION.items() if not each.needs_known_ends]
         allowed = f"{', '.join(usable)} with service {served.name}: its sessions end when they end"
         raise InputError("simulation", "admission", policy.name, allowed)
+    if policy.needs_known_ends and router.holds_back:
+        usable = [name for name, each in ADMISSION.items() if not each.needs_known_ends]
+        allowed = f"{', '.join(usable)} with routing {router.name}: it holds requests back"
+        raise InputError("simulation", "admission", policy.name, allowed)
     in_python = python_policies(policy)
     if engine == "compiled" and in_python:
         raise InputError(

@@ -19,7 +19,7 @@ from bprr.settings.configuration import Method
 from bprr.simulation.engine import Delays, simulate
 from bprr.simulation.records import Records
 from bprr.study.capacity import capacity_per_s
-from bprr.study.design_load import design_load_of
+from bprr.study.design_load import design_load_of, rate_to_plan_for
 
 __all__ = ["MethodRunner"]
 
@@ -38,8 +38,19 @@ class MethodRunner:
         self._placements: dict[tuple[str, float], Placement] = {}
         self._loads: dict[float, int] = {}
 
-    def placement(self, policy: Choice, allocation_ms: float) -> Placement:
-        """Placement by a policy, computed once for every delay that its design load counts.
+    def placement(
+        self, policy: Choice, allocation_ms: float, service: Choice | None = None
+    ) -> Placement:
+        """Placement by a policy, computed once for all that it is planned for.
+
+        Parameters
+        ----------
+        policy : Choice
+            The policy.
+        allocation_ms : float
+            Delay of every request, which its design load may count.
+        service : Choice, optional
+            How servers compute; as the scenario says if not given.
 
         Raises
         ------
@@ -50,7 +61,9 @@ class MethodRunner:
         instance.check_lengths()
         counts = instance.scenario.design_load.count_allocation_delay
         counted_ms = allocation_ms if counts else 0.0
-        key = (json.dumps(policy.content(), sort_keys=True), counted_ms)
+        service = service or instance.scenario.service
+        chosen = [policy.content(), service.content()]
+        key = (json.dumps(chosen, sort_keys=True), counted_ms)
         if key not in self._placements:
             problem = PlacementProblem(
                 instance.swarm,
@@ -58,6 +71,9 @@ class MethodRunner:
                 instance.design_request.cache_tokens,
                 instance.join_order,
                 instance.devices,
+                instance.design_request,
+                lambda: rate_to_plan_for(instance),
+                self._service(service, allocation_ms),
             )
             policy_class = PLACEMENT[policy.name]
             self._placements[key] = policy_class(policy.options).place(problem)
@@ -67,6 +83,10 @@ class MethodRunner:
         if counted_ms not in self._loads:
             self._loads[counted_ms] = design_load_of(self._instance, counted_ms)
         return self._loads[counted_ms]
+
+    def _service(self, service: Choice | str, allocation_ms: float) -> ServicePolicy:
+        delay_ms = self._instance.scenario.overheads.initial_ms + allocation_ms
+        return SERVICE.build(service, self._instance.swarm, delay_ms)  # type: ignore[no-any-return]
 
     def served(self, placement: Placement, workload: Workload | None = None) -> NDArray[np.bool_]:
         """Which requests some chain of a placement has room for; all, if it has for none."""
@@ -98,7 +118,7 @@ class MethodRunner:
             If no placement exists, a request has no chain, or is longer than the model accepts.
         """
         scenario = self._instance.scenario
-        placement = self.placement(method.placement, allocation_ms)
+        placement = self.placement(method.placement, allocation_ms, method.service)
         workload = self._instance.workload if workload is None else workload
         served = self.served(placement, workload)
         records = simulate(
@@ -119,9 +139,10 @@ class MethodRunner:
         self, method: Method, placement: Placement, allocation_ms: float
     ) -> dict[str, float]:
         """What a placement can carry where servers have queues, and if only memory were scarce."""
-        if self._service(method, allocation_ms).ends_are_known:
+        service = self._service(method.service or self._instance.scenario.service, allocation_ms)
+        if service.ends_are_known:
             return {}
-        free = self._service(method, allocation_ms, "independent")
+        free = self._service("independent", allocation_ms)
         return {
             "capacity_per_s": self.bound_per_s(method, placement, allocation_ms),
             "memory_capacity_per_s": capacity_per_s(placement, self._instance.design_request, free),
@@ -129,13 +150,5 @@ class MethodRunner:
 
     def bound_per_s(self, method: Method, placement: Placement, allocation_ms: float) -> float:
         """Most sessions per second on a placement, whatever the routing (`study.capacity`)."""
-        service = self._service(method, allocation_ms)
+        service = self._service(method.service or self._instance.scenario.service, allocation_ms)
         return capacity_per_s(placement, self._instance.design_request, service)
-
-    def _service(
-        self, method: Method, allocation_ms: float, policy: str | None = None
-    ) -> ServicePolicy:
-        scenario = self._instance.scenario
-        delay_ms = scenario.overheads.initial_ms + allocation_ms
-        chosen = policy or method.service or scenario.service
-        return SERVICE.build(chosen, self._instance.swarm, delay_ms)
