@@ -97,6 +97,8 @@ class PlacementProblem:
         Chooses the arrival rate to plan for (requests/s); called only by policies that read `rate`.
     computing : Computing, optional
         How servers compute.
+    capacity_of : callable, optional
+        Bounds the rate that a placement can carry (requests/s).
     """
 
     swarm: Swarm
@@ -107,6 +109,7 @@ class PlacementProblem:
     request: Request | None = None
     choose_rate: Callable[[], float] | None = None
     computing: Computing | None = None
+    capacity_of: Callable[[Placement], float] | None = None
 
     @property
     def load(self) -> int:
@@ -119,6 +122,11 @@ class PlacementProblem:
         """Arrival rate to plan for (requests/s)."""
         assert self.choose_rate is not None
         return self.choose_rate()
+
+    def capacity_per_s(self, placement: Placement) -> float:
+        """Upper bound on the rate that a placement can carry, whatever the routing (requests/s)."""
+        assert self.capacity_of is not None
+        return self.capacity_of(placement)
 
 
 class PlacementPolicy(Policy, registry=PLACEMENT):

@@ -12,7 +12,7 @@ from bprr.ground.errors import InfeasibleError
 from bprr.ground.registry import ROUTING, Policy
 from bprr.ground.request import Request, Route
 from bprr.ground.schema import Strict
-from bprr.placement.base import Placement
+from bprr.placement.base import Computing, Placement
 
 __all__ = ["RouterAround", "RoutingContext", "RoutingPolicy", "no_chain"]
 
@@ -27,10 +27,13 @@ class RoutingContext:
         Blocks and cache of every server.
     caches : Caches
         Who holds how much of them, shared with the simulation.
+    computing : Computing, optional
+        How servers compute.
     """
 
     placement: Placement
     caches: Caches
+    computing: Computing | None = None
 
 
 class RoutingPolicy(Policy, registry=ROUTING):

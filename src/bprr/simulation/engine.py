@@ -92,8 +92,8 @@ def simulate(
         ``compiled`` is asked for, and a policy is written in Python alone.
     """
     env, caches = Environment(), Caches(placement.cache_tokens)
-    router = ROUTING.build(routing, RoutingContext(placement, caches))
     served = SERVICE.build(service, placement.swarm, delays.total_ms)
+    router = ROUTING.build(routing, RoutingContext(placement, caches, served))
     router = watch(router) if watch else router
     if not ADMISSION.of(admission).ends_holds:
         router = served.routing(router, caches)

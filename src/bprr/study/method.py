@@ -65,15 +65,18 @@ class MethodRunner:
         chosen = [policy.content(), service.content()]
         key = (json.dumps(chosen, sort_keys=True), counted_ms)
         if key not in self._placements:
+            computing = self._service(service, allocation_ms)
+            request = instance.design_request
             problem = PlacementProblem(
                 instance.swarm,
                 lambda: self._design_load(counted_ms),
-                instance.design_request.cache_tokens,
+                request.cache_tokens,
                 instance.join_order,
                 instance.devices,
-                instance.design_request,
+                request,
                 lambda: rate_to_plan_for(instance),
-                self._service(service, allocation_ms),
+                computing,
+                lambda placement: capacity_per_s(placement, request, computing),
             )
             policy_class = PLACEMENT[policy.name]
             self._placements[key] = policy_class(policy.options).place(problem)
