@@ -99,6 +99,8 @@ class PlacementProblem:
         How servers compute.
     capacity_of : callable, optional
         Bounds the rate that a placement can carry (requests/s).
+    try_out : callable, optional
+        Simulates so many sessions on a placement with a routing; their mean time per token (ms).
     """
 
     swarm: Swarm
@@ -110,6 +112,7 @@ class PlacementProblem:
     choose_rate: Callable[[], float] | None = None
     computing: Computing | None = None
     capacity_of: Callable[[Placement], float] | None = None
+    try_out: Callable[[Placement, str, int], float] | None = None
 
     @property
     def load(self) -> int:
@@ -127,6 +130,11 @@ class PlacementProblem:
         """Upper bound on the rate that a placement can carry, whatever the routing (requests/s)."""
         assert self.capacity_of is not None
         return self.capacity_of(placement)
+
+    def trial_ms(self, placement: Placement, routing: str, sessions: int) -> float:
+        """Mean time per token of so many sessions that are simulated on a placement (ms)."""
+        assert self.try_out is not None
+        return self.try_out(placement, routing, sessions)
 
 
 class PlacementPolicy(Policy, registry=PLACEMENT):

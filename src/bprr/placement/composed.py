@@ -37,18 +37,17 @@ def chain_table(
 ) -> ChainTable:
     """Chains, each its servers and the blocks they process, with the times of such a request."""
     hop_ms, block_ms = computing.session_terms_ms(request)
-    time_ms = np.array(
-        [
-            hop_ms[:, servers].sum(axis=1) + (blocks * block_ms[servers]).sum()
-            for servers, blocks in chains
-        ]
-    ).T.copy()
+    none = np.zeros(0, dtype=np.int64)
+    times_ms = [
+        hop_ms[:, servers].sum(axis=1) + (blocks * block_ms[servers]).sum()
+        for servers, blocks in chains
+    ]
     return ChainTable(
         np.cumsum([0, *(servers.size for servers, _ in chains)]),
-        np.concatenate([servers for servers, _ in chains]),
-        np.concatenate([blocks for _, blocks in chains]),
+        np.concatenate([none, *(servers for servers, _ in chains)]),
+        np.concatenate([none, *(blocks for _, blocks in chains)]),
         np.array(places, dtype=float),
-        time_ms,
+        np.reshape(times_ms, (len(chains), hop_ms.shape[0])).T.copy(),
     )
 
 

@@ -13,15 +13,20 @@ from bprr.ground.registry import PLACEMENT, SERVICE, Choice
 from bprr.placement.base import Placement, PlacementProblem
 from bprr.routing.base import RoutingPolicy
 from bprr.scenario.draw import Instance
-from bprr.scenario.workload import Workload
-from bprr.service.base import ServicePolicy
+from bprr.scenario.workload import Workload, poisson_arrivals_ms
 from bprr.settings.configuration import Method
+from bprr.service.base import ServicePolicy
 from bprr.simulation.engine import Delays, simulate
 from bprr.simulation.records import Records
 from bprr.study.capacity import capacity_per_s
+from bprr.study.regime import WARM_UP
 from bprr.study.design_load import design_load_of, rate_to_plan_for
 
 __all__ = ["MethodRunner"]
+
+
+TRIAL_SEED = 2025
+LEAST_RATE_PER_S = 1e-6
 
 
 class MethodRunner:
@@ -77,6 +82,7 @@ class MethodRunner:
                 lambda: rate_to_plan_for(instance),
                 computing,
                 lambda placement: capacity_per_s(placement, request, computing),
+                lambda *arm: self._trial_ms(*arm, service, allocation_ms),
             )
             policy_class = PLACEMENT[policy.name]
             self._placements[key] = policy_class(policy.options).place(problem)
@@ -86,6 +92,34 @@ class MethodRunner:
         if counted_ms not in self._loads:
             self._loads[counted_ms] = design_load_of(self._instance, counted_ms)
         return self._loads[counted_ms]
+
+    def _trial_ms(
+        self,
+        placement: Placement,
+        routing: str,
+        sessions: int,
+        service: Choice,
+        allocation_ms: float,
+    ) -> float:
+        """Mean time per token of Poisson sessions of the mean length, the first ones left out."""
+        instance, request = self._instance, self._instance.design_request
+        rng = np.random.default_rng(TRIAL_SEED)
+        rate_per_s = max(rate_to_plan_for(instance), LEAST_RATE_PER_S)
+        workload = Workload(
+            poisson_arrivals_ms(rng, sessions, rate_per_s),
+            rng.integers(placement.swarm.clients, size=sessions),
+            *(np.array(each) for each in request[1:]),
+        )
+        records = simulate(
+            placement,
+            workload,
+            routing,
+            admission="central_queue",
+            service=service,
+            delays=Delays(instance.scenario.overheads.initial_ms, allocation_ms),
+        )
+        mean_ms = records.completion_ms[int(WARM_UP * sessions) :].mean()
+        return float(mean_ms / request.output_tokens)
 
     def _service(self, service: Choice | str, allocation_ms: float) -> ServicePolicy:
         delay_ms = self._instance.scenario.overheads.initial_ms + allocation_ms
