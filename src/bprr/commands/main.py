@@ -19,7 +19,16 @@ __all__ = ["main"]
 
 COMMANDS = {
     "a swarm of your own": ("simulate", "solve", "capacity", "explain", "model", "policies"),
-    "the paper and its claims": ("sweep", "merge", "offline", "theory", "time", "wan", "scorecard"),
+    "the paper and its claims": (
+        "sweep",
+        "merge",
+        "bounds",
+        "offline",
+        "theory",
+        "time",
+        "wan",
+        "scorecard",
+    ),
     "figures and report": ("plot", "plot_offline", "report", "readme"),
     "measurements": ("measure", "measure_network", "fit", "testbed"),
     "what is here, and is it sound": (
@@ -32,7 +41,6 @@ COMMANDS = {
     ),
     "the shell": ("completion",),
 }
-
 # Exit statuses beside the subcommands' own; 70 as in sysexits.h, the others as shells have them.
 BAD_INPUT, MACHINE, UNEXPECTED, INTERRUPTED, NO_READER = 2, 1, 70, 130, 141
 

@@ -17,7 +17,8 @@ from bprr.placement.two_resource import candidates
 __all__ = ["Best"]
 
 RATES = (1.0, 1.1, 1.25)  # that PIPE plans for, over the rate that there is
-FINALISTS, LONGER = 4, 5  # arms that are simulated again, and how many times as long
+MOST_2R = 12  # placements of 2R that carry the rate, the fastest first
+FINALISTS, LONGER = 3, 4  # arms that are simulated again, and how many times as long
 
 
 class _Arm(NamedTuple):
@@ -72,6 +73,8 @@ def _arms(problem: PlacementProblem) -> Iterator[_Arm]:
                 yield _Arm(placement, "pipe")
     except InfeasibleError:
         pass
-    for each in candidates(problem):
+    found = sorted(candidates(problem), key=lambda each: each.alone_ms)
+    enough = [each for each in found if problem.capacity_per_s(each.placement) >= rate_per_s]
+    for each in (enough or found)[:MOST_2R]:
         if new(each.placement):
             yield _Arm(each.placement, "two_resource")
