@@ -14,7 +14,7 @@ from bprr.ground.swarm import FloatArray, IntArray, Swarm
 from bprr.placement.base import Placement, PlacementPolicy, PlacementProblem
 from bprr.placement.composed import chain_table
 
-__all__ = ["Pipe", "compose"]
+__all__ = ["Composition", "Pipe", "Terms", "compose"]
 
 LOADS = np.arange(0.70, 1.001, 0.02)  # of a chain's busiest server, that its width is tried for
 SPARE = 1.008  # capacity of the chains over the rate that is planned for
@@ -24,7 +24,7 @@ MOST_SIMULATED = 500  # servers; beyond, a formula ranks, and numbers of chains 
 GROWTH = 1.08
 
 
-class _Terms(NamedTuple):
+class Terms(NamedTuple):
     """What composing reads of S servers."""
 
     swarm: Swarm
@@ -105,7 +105,7 @@ def _trim(members, first, blocks, work_ms, chain, held):  # type: ignore[no-unty
             held[busiest] -= 1
 
 
-def compose(terms: _Terms, chains: int, width: IntArray) -> Composition | None:
+def compose(terms: Terms, chains: int, width: IntArray) -> Composition | None:
     """Chains of servers that hold at most so many blocks each; none if they do not suffice."""
     blocks = terms.swarm.model.blocks
     usable = np.flatnonzero(width > 0)
@@ -212,7 +212,7 @@ class Pipe(PlacementPolicy, name="pipe"):
         most = conservative_blocks(swarm, 1, tokens)
         slots = np.maximum(free_cache_tokens(swarm, np.minimum(most, 1)) // tokens, 1)
         work_ms = computing.least_work_ms(request, servers, np.ones_like(servers), slots)
-        terms = _Terms(swarm, tokens, hop_ms.mean(axis=0), block_ms, work_ms)
+        terms = Terms(swarm, tokens, hop_ms.mean(axis=0), block_ms, work_ms)
         if int(most.sum()) < swarm.model.blocks:
             lacking = f"{swarm.model.blocks - int(most.sum())} of {swarm.model.blocks} blocks"
             raise InfeasibleError("GPU memory", lacking, "PIPE, with cache for one session")
@@ -233,7 +233,7 @@ def _placement(problem: PlacementProblem, found: Composition) -> Placement:
     return Placement(problem.swarm, first, found.blocks, details={"chains": table})
 
 
-def plan(terms: _Terms, most: IntArray, rate_per_s: float) -> Composition:
+def plan(terms: Terms, most: IntArray, rate_per_s: float) -> Composition:
     """Composition of the least mean time among those that carry a rate.
 
     Where none carries it, one that carries as much of it as can be found.
@@ -259,7 +259,7 @@ def plan(terms: _Terms, most: IntArray, rate_per_s: float) -> Composition:
         rate_per_s *= SLOWER
 
 
-def _compositions(terms: _Terms, most: IntArray, rate_per_s: float) -> Iterator[Composition]:
+def _compositions(terms: Terms, most: IntArray, rate_per_s: float) -> Iterator[Composition]:
     """Compositions of every number of chains, each for several widths."""
     blocks, tried = int(terms.swarm.model.blocks), set()
     largest, chains = int(most.sum()) // blocks, 1
