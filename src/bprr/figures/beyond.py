@@ -67,7 +67,8 @@ def beyond_rows(
     )
     regimes = {key: _regime(run) for key, run in served.groupby(keys, observed=True)}
     rows = []
-    for (x, method), about in bounds.groupby(["x", "method"], sort=False):
+    for x, method in bounds[["x", "method"]].drop_duplicates().itertuples(index=False):
+        about = bounds[(bounds["x"] == x) & (bounds["method"] == method)]
         first, bound = about.iloc[0], about.set_index("run")["bound_ms"]
         row = {
             "topology": first["topology"],
@@ -81,7 +82,7 @@ def beyond_rows(
             own = runs.loc[x, method]
             values = own["per_token_ms"]
             interval = mean_interval(values, confidence)
-            petals = runs.loc[x, baseline]["per_token_ms"] if (x, baseline) in runs.index else None
+            petals = runs["per_token_ms"].get((x, baseline))
             row |= {
                 "per_token_ms": interval.value,
                 "low": interval.low,
@@ -182,9 +183,9 @@ def _panel(axes: Axes, table: pd.DataFrame) -> None:
                 **{**line, "linestyle": "", "markerfacecolor": face},
                 zorder=3,
             )
+    top = axes.get_ylim()[1] if axes.get_autoscaley_on() is False else 0.0
     highest = min(float(shown["per_token_ms"].max()) / MS_PER_S * 1.3, LONGEST_S)
-    low, high = axes.get_ylim() if axes.get_shared_y_axes().joined(axes, axes) else (lowest, 1)
-    axes.set_ylim(lowest, max(highest, high if high > 1 else 1.0))
+    axes.set_ylim(lowest, max(highest, top))
     axes.yaxis.set_major_locator(FixedLocator([0.5, 1, 2, 5, 10, 20, 50, 100]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
@@ -204,8 +205,6 @@ def plot_beyond(
         caption.sweep_of(requests, path)
         figure, topology = requests[["figure", "topology"]].iloc[0]
         own = bounds[(bounds["figure"] == figure) & (bounds["topology"] == topology)]
-        tables.append(
-            beyond_rows(requests, own, caption.compared.baseline, caption.confidence)
-        )
+        tables.append(beyond_rows(requests, own, caption.compared.baseline, caption.confidence))
     table = pd.concat(tables, ignore_index=True)
     return style.save(draw_beyond(table, caption), table, stem)

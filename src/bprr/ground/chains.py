@@ -42,11 +42,12 @@ class ChainSearch(NamedTuple):
     @classmethod
     def of(cls, first_block: NDArray[np.integer], blocks: IntArray, model_blocks: int) -> Self:
         """Search on a placement."""
-        end = first_block + blocks - 1
+        first = np.asarray(first_block, dtype=np.int64)
+        end = first + blocks - 1
         used = np.flatnonzero(blocks > 0)
         order = used[np.argsort(end[used], kind="stable")]
         by, source = np.zeros((2, model_blocks + 1), dtype=np.int64)
-        return cls(order, first_block - 1, end, np.empty(model_blocks + 1), by, source)
+        return cls(order, first - 1, end, np.empty(model_blocks + 1), by, source)
 
     def shortest(
         self, most: IntArray, hop_ms: FloatArray, block_ms: FloatArray
@@ -77,7 +78,7 @@ class ChainSearch(NamedTuple):
 
 @compiled
 def _best(most, hop_ms, block_ms, distance, taken):  # type: ignore[no-untyped-def]
-    """Least time of L blocks over servers that are used at most once; taken[j, b]: how many at j."""
+    """Least time of L blocks over servers used at most once; taken[j, b]: how many at j."""
     distance[:] = np.inf
     distance[0] = 0.0
     blocks = distance.shape[0] - 1

@@ -119,7 +119,6 @@ class PlacementProblem:
         """Design number of concurrent requests, R; `InfeasibleError` if not even one fits."""
         return self.choose_load()
 
-
     @property
     def rate_per_s(self) -> float:
         """Arrival rate to plan for (requests/s)."""

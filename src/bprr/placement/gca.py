@@ -17,9 +17,7 @@ def greedy_chains(placement: Placement, request: Request, computing: Computing) 
 
     Times are means over clients where a chain is chosen.
     """
-    search = ChainSearch.of(
-        placement.first_block, placement.blocks, placement.swarm.model.blocks
-    )
+    search = ChainSearch.of(placement.first_block, placement.blocks, placement.swarm.model.blocks)
     hop_ms, block_ms = computing.session_terms_ms(request)
     left = placement.cache_tokens // request.cache_tokens
     chains, places = [], []

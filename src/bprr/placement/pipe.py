@@ -124,7 +124,8 @@ def compose(terms: Terms, chains: int, width: IntArray) -> Composition | None:
     _trim(members, first, blocks, heaviest, chain, held)
     used = np.flatnonzero(chain >= 0)
     own, count = chain[used], held[used]
-    time_ms = np.bincount(own, terms.hop_ms[used] + count * terms.block_ms[used], chains)
+    each_ms = terms.hop_ms[used] + count * terms.block_ms[used]
+    time_ms = np.bincount(own, each_ms, chains).astype(float)
     pace_ms = np.zeros(chains)
     np.maximum.at(pace_ms, own, count * terms.work_ms[used])
     slots = free_cache_tokens(terms.swarm, held)[used] // terms.session_tokens
@@ -285,4 +286,8 @@ def _compositions(terms: Terms, most: IntArray, rate_per_s: float) -> Iterator[C
                 sessions = int(np.ceil(min(saturating, 1.3 * expected + 1)))
                 room = conservative_blocks(terms.swarm, sessions, terms.session_tokens)
                 width = np.minimum(width, room)
-        chains = max(chains + 1, int(chains * GROWTH)) if terms.swarm.servers > MOST_SIMULATED else chains + 1
+        chains = (
+            max(chains + 1, int(chains * GROWTH))
+            if terms.swarm.servers > MOST_SIMULATED
+            else chains + 1
+        )

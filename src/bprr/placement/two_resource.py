@@ -1,4 +1,4 @@
-"""2R: blocks laid end to end, as many on a server as memory and computing allow (docs/method.md)."""
+"""2R: blocks laid end to end, as memory and computing allow (docs/method.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""2R's routing: the shortest chain where servers are busy no more than they bear (docs/method.md)."""
+"""2R's routing: the shortest chain of servers that bear one more session (docs/method.md)."""
 
 from __future__ import annotations
 

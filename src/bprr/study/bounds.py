@@ -1,4 +1,4 @@
-"""Lower bounds on the mean time of a session, whatever the placement and the routing (docs/method.md).
+"""Lower bounds on the mean time of a session over all placements and routings (docs/method.md).
 
 Servers compute for so much of the time at most, and a session takes the time of its chain at least.
 A price u_j on a millisecond of a server's computing turns that into a bound: each session pays at
@@ -64,9 +64,7 @@ def least_time_ms(swarm: Swarm, request: Request, service: ServicePolicy) -> flo
     return service.delay_ms + time_ms
 
 
-def fluid_bound(
-    swarm: Swarm, request: Request, service: ServicePolicy, rate_per_s: float
-) -> Bound:
+def fluid_bound(swarm: Swarm, request: Request, service: ServicePolicy, rate_per_s: float) -> Bound:
     """L1: mean time of sessions at a rate, if nobody ever waited.
 
     The linear programme over all chains of all placements by columns: a chain is found by an exact

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +15,13 @@ from bprr.placement.base import Placement, PlacementProblem
 from bprr.routing.base import RoutingPolicy
 from bprr.scenario.draw import Instance
 from bprr.scenario.workload import Workload, poisson_arrivals_ms
-from bprr.settings.configuration import Method
 from bprr.service.base import ServicePolicy
+from bprr.settings.configuration import Method
 from bprr.simulation.engine import Delays, simulate
 from bprr.simulation.records import Records
 from bprr.study.capacity import capacity_per_s
-from bprr.study.regime import WARM_UP
 from bprr.study.design_load import design_load_of, rate_to_plan_for
+from bprr.study.regime import WARM_UP
 
 __all__ = ["MethodRunner"]
 
@@ -82,7 +83,7 @@ class MethodRunner:
                 lambda: rate_to_plan_for(instance),
                 computing,
                 lambda placement: capacity_per_s(placement, request, computing),
-                lambda *arm: self._trial_ms(*arm, service, allocation_ms),
+                partial(self._trial_ms, service, allocation_ms),
             )
             policy_class = PLACEMENT[policy.name]
             self._placements[key] = policy_class(policy.options).place(problem)
@@ -95,11 +96,11 @@ class MethodRunner:
 
     def _trial_ms(
         self,
+        service: Choice,
+        allocation_ms: float,
         placement: Placement,
         routing: str,
         sessions: int,
-        service: Choice,
-        allocation_ms: float,
     ) -> float:
         """Mean time per token of Poisson sessions of the mean length, the first ones left out."""
         instance, request = self._instance, self._instance.design_request
