@@ -41,14 +41,16 @@ class Jffc(RoutingPolicy, name="jffc"):
             placement, computing = self.context.placement, self.context.computing
             assert computing is not None
             chains = self._chains = greedy_chains(placement, request, computing)
-        if not chains.places.size:
+        caches = self.context.caches.state
+        fits = caches.capacity[chains.server] >= chains.blocks * request.cache_tokens
+        usable = np.logical_and.reduceat(fits, chains.first[:-1]) if fits.size else fits
+        if not usable.any():
             raise no_chain(self.context.placement, request)
         if not self._present.size:
             self._present = np.zeros(chains.places.size)
             parts = np.split(chains.server, chains.first[1:-1])
             self._number = {servers.tobytes(): n for n, servers in enumerate(parts)}
         time_ms = chains.time_ms[request.client]
-        caches = self.context.caches.state
         drop_ended(caches, float(now_ms))
         open_ms = np.where(self._present + 1 <= chains.places, time_ms, np.inf)
         while True:

@@ -39,7 +39,8 @@ class TwoResourceRouting(RoutingPolicy, name="two_resource"):
         self._load, self._wait_ms = np.zeros((2, self._swarm.servers))  # U_j, Q_j
         self._sessions = np.zeros(self._swarm.servers, dtype=np.int64)
         self._added: dict[int, tuple[FloatArray, FloatArray]] = {}  # by the id of a route
-        self._alone: dict[int, tuple[Route, float]] = {}  # by client: the fastest chain
+        # By client and size: the fastest chain, and its time per token.
+        self._alone: dict[tuple[int, int], tuple[Route, float]] = {}
         self._share = -1.0
 
     def route(self, request: Request, now_ms: float) -> Route:
@@ -96,16 +97,16 @@ class TwoResourceRouting(RoutingPolicy, name="two_resource"):
 
     def _fastest(self, request: Request) -> tuple[Route, float]:
         """Fastest chain of an idle swarm for a client, and its time per token."""
-        client = request.client
-        if client not in self._alone:
+        client, key = request.client, (request.client, request.cache_tokens)
+        if key not in self._alone:
             self._share = self._share_of_time(request)
             capacity = self.context.caches.state.capacity // request.cache_tokens
             servers, processed, cost_ms = self._search.shortest(capacity, *self._terms(request))
             if np.isinf(cost_ms):
                 raise no_chain(self.context.placement, request)
             token_ms = decode_ms_per_token(self._swarm, client, servers, processed)
-            self._alone[client] = Route(servers, processed, cost_ms), token_ms
-        return self._alone[client]
+            self._alone[key] = Route(servers, processed, cost_ms), token_ms
+        return self._alone[key]
 
     def _share_of_time(self, request: Request) -> float:
         """Share of its time alone that a token takes from others: 1 serial, 0 independent."""
