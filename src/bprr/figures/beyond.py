@@ -131,9 +131,11 @@ def draw_beyond(table: pd.DataFrame, caption: StudyCaption) -> Figure:
             len(services), len(places), squeeze=False, sharex="col", sharey="row"
         )
         for service, row in zip(services, panels, strict=True):
+            own = table[table["service"] == service]
+            lowest = float(own["bound_ms"].min()) / MS_PER_S / 1.35
+            highest = min(float(own["per_token_ms"].max()) / MS_PER_S * 1.3, LONGEST_S)
             for place, axes in zip(places, row, strict=True):
-                chosen = (table["service"] == service) & (table["topology"] == place)
-                _panel(axes, table[chosen])
+                _panel(axes, own[own["topology"] == place], lowest, highest)
                 if service == services[0]:
                     axes.set_title(caption.topology(place), loc="left")
                 if service == services[-1]:
@@ -149,21 +151,20 @@ def draw_beyond(table: pd.DataFrame, caption: StudyCaption) -> Figure:
         style.note(
             figure,
             "Load: arrival rate over what no placement of serial servers exceeds. Hollow: not "
-            f"steady, the mean says how long the run was ({int(table['sessions'].max()):,} "
-            f"sessions,\nthe first fifth left out). Bars: {caption.level} intervals over draws. "
-            f"Beyond {LONGEST_S:g} s: not drawn. L1: least mean time over all placements and "
+            "steady, the mean says how long the run was\n"
+            f"({int(table['sessions'].max()):,} sessions, the first fifth left out). Bars: "
+            f"{caption.level} intervals over draws. L1: least mean time over all placements and\n"
             "routings if nobody waited.",
         )
     return figure
 
 
-def _panel(axes: Axes, table: pd.DataFrame) -> None:
+def _panel(axes: Axes, table: pd.DataFrame, lowest: float, highest: float) -> None:
     bound = table[table["bound_ms"] < np.inf].groupby("load")["bound_ms"].min() / MS_PER_S
     axes.set_yscale("log")
-    lowest = float(bound.min()) / 1.35 if len(bound) else 0.1
+    axes.set_ylim(lowest, highest)
     axes.fill_between(bound.index, lowest, bound, color=BOUND_COLOR, linewidth=0)
     shown = table.dropna(subset=["per_token_ms"])
-    shown = shown[shown["per_token_ms"] < LONGEST_S * MS_PER_S]
     for name, each in STYLES.items():
         own = shown[shown["method"] == name].sort_values("load")
         if own.empty:
@@ -183,9 +184,6 @@ def _panel(axes: Axes, table: pd.DataFrame) -> None:
                 **{**line, "linestyle": "", "markerfacecolor": face},
                 zorder=3,
             )
-    top = axes.get_ylim()[1] if axes.get_autoscaley_on() is False else 0.0
-    highest = min(float(shown["per_token_ms"].max()) / MS_PER_S * 1.3, LONGEST_S)
-    axes.set_ylim(lowest, max(highest, top))
     axes.yaxis.set_major_locator(FixedLocator([0.5, 1, 2, 5, 10, 20, 50, 100]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(NullLocator())

@@ -1,4 +1,4 @@
-"""JFFC: a session joins the fastest chain with a free place (docs/model.md#successor)."""
+"""JFFC: a session joins the fastest chain with a free place (docs/baselines.md#successor)."""
 
 from __future__ import annotations
 
