@@ -62,7 +62,14 @@ def script(swarm, request, chain, prompt):
 
 
 def play(
-    swarm, sessions, order="fifo", prompt="whole", prefetch=0, gap_ms=0.0, curve=None, within_ms=None
+    swarm,
+    sessions,
+    order="fifo",
+    prompt="whole",
+    prefetch=0,
+    gap_ms=0.0,
+    curve=None,
+    within_ms=None,
 ):
     """Outcome for sessions (start, request, chain) in order of admission; a curve means batches."""
     scripts = [script(swarm, request, chain, prompt) for _, request, chain in sessions]

@@ -1,4 +1,4 @@
-"""Chains: the shortest, the best of all placements, the composed ones, and what is proven of them."""
+"""Chains: the shortest, the best of all placements, composed ones, and what is proven."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from bprr.ground.registry import SERVICE, ChoiceOf
 from bprr.ground.request import Request, Route
 from bprr.ground.swarm import LanguageModel, Swarm
 from bprr.placement.base import Placement
-from bprr.placement.gca import greedy_chains
 from bprr.placement.gbp_cr import least_response_ms
+from bprr.placement.gca import greedy_chains
 from bprr.placement.pipe import Composition, Terms, compose, simulated_ms
 from bprr.service.token_loop import Discipline, TokenLoop
 

@@ -1,4 +1,4 @@
-"""GBP-CR(c): whole chains laid end to end, until they carry the rate (docs/baselines.md#successor)."""
+"""GBP-CR(c): chains end to end until they carry the rate (docs/baselines.md#successor)."""
 
 from __future__ import annotations
 

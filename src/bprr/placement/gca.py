@@ -1,4 +1,4 @@
-"""GCA: a placement's cache shared out to chains, the fastest first (docs/baselines.md#successor)."""
+"""GCA: a cache shared out to chains, the fastest first (docs/baselines.md#successor)."""
 
 from __future__ import annotations
 
