@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bprr.ground.performance import free_cache_tokens
-from bprr.ground.registry import PLACEMENT, Policy
+from bprr.ground.registry import PLACEMENT, Choice, Policy
 from bprr.ground.request import Request
 from bprr.ground.schema import Strict
 from bprr.ground.swarm import Device, FloatArray, IntArray, Swarm
@@ -112,7 +112,7 @@ class PlacementProblem:
     choose_rate: Callable[[], float] | None = None
     computing: Computing | None = None
     capacity_of: Callable[[Placement], float] | None = None
-    try_out: Callable[[Placement, str, int], float] | None = None
+    try_out: Callable[[Placement, Choice, int], float] | None = None
 
     @property
     def load(self) -> int:
@@ -130,7 +130,7 @@ class PlacementProblem:
         assert self.capacity_of is not None
         return self.capacity_of(placement)
 
-    def trial_ms(self, placement: Placement, routing: str, sessions: int) -> float:
+    def trial_ms(self, placement: Placement, routing: Choice, sessions: int) -> float:
         """Mean time per token of so many sessions that are simulated on a placement (ms)."""
         assert self.try_out is not None
         return self.try_out(placement, routing, sessions)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bprr.ground.errors import InfeasibleError
+from bprr.ground.registry import ROUTING, Choice
 from bprr.ground.schema import Count, Strict
 from bprr.placement.base import Placement, PlacementPolicy, PlacementProblem
 from bprr.placement.pipe import Pipe
@@ -23,11 +24,11 @@ FINALISTS, LONGER = 3, 4  # arms that are simulated again, and how many times as
 
 class _Arm(NamedTuple):
     placement: Placement
-    routing: str
+    routing: Choice
 
 
 class Best(PlacementPolicy, name="best"):
-    """PIPE or 2R, each in several widths: what does best in short simulations of its service."""
+    """PIPE, with or without holding back, or 2R, in several widths: the best in simulations."""
 
     class Options(Strict):
         """How long the simulations are."""
@@ -61,7 +62,9 @@ def _arms(problem: PlacementProblem) -> Iterator[_Arm]:
         key = placement.first_block.tobytes() + placement.blocks.tobytes()
         return not (key in seen or seen.add(key))  # type: ignore[func-returns-value]
 
-    rate_per_s = problem.rate_per_s
+    rate_per_s, options = problem.rate_per_s, ROUTING["pipe"].Options
+    joining = [Choice("pipe", options(hold_back=held)) for held in (False, True)]
+    shortest = Choice("two_resource", ROUTING["two_resource"].Options())
 
     def planned(factor: float) -> Callable[[], float]:
         return lambda: factor * rate_per_s
@@ -70,11 +73,11 @@ def _arms(problem: PlacementProblem) -> Iterator[_Arm]:
         for factor in RATES:
             placement = Pipe().place(replace(problem, choose_rate=planned(factor)))
             if new(placement):
-                yield _Arm(placement, "pipe")
+                yield from (_Arm(placement, routing) for routing in joining)
     except InfeasibleError:
         pass
     found = sorted(candidates(problem), key=lambda each: each.alone_ms)
     enough = [each for each in found if problem.capacity_per_s(each.placement) >= rate_per_s]
     for each in (enough or found)[:MOST_2R]:
         if new(each.placement):
-            yield _Arm(each.placement, "two_resource")
+            yield _Arm(each.placement, shortest)

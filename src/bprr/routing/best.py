@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bprr.ground.errors import InputError
-from bprr.ground.registry import ROUTING
+from bprr.ground.registry import ROUTING, Choice
 from bprr.ground.schema import Strict
 from bprr.routing.base import RouterAround, RoutingContext
 
@@ -15,6 +15,6 @@ class BestRouting(RouterAround, name="best"):
 
     def __init__(self, context: RoutingContext, options: Strict | None = None) -> None:
         routing = context.placement.details.get("routing")
-        if routing is None:
+        if not isinstance(routing, Choice):
             raise InputError("routing", "best", "another placement", "placement best with it")
-        super().__init__(ROUTING.build(str(routing), context))
+        super().__init__(ROUTING.build(routing, context))

@@ -99,7 +99,7 @@ class MethodRunner:
         service: Choice,
         allocation_ms: float,
         placement: Placement,
-        routing: str,
+        routing: Choice,
         sessions: int,
     ) -> float:
         """Mean time per token of Poisson sessions of the mean length, the first ones left out."""
