@@ -59,7 +59,7 @@ class TwoResource(PlacementPolicy, name="two_resource"):
             blocks = int(conservative_blocks(problem.swarm, 1, problem.session_tokens).sum())
             lacking = f"{max(problem.swarm.model.blocks - blocks, 1)} blocks"
             raise InfeasibleError("GPU memory", lacking, "2R, with cache for one session")
-        return _chosen(found, problem).placement
+        return (_chosen(found, problem) if given is None else found[0]).placement
 
 
 def _chosen(found: list[_Candidate], problem: PlacementProblem) -> _Candidate:
