@@ -30,6 +30,7 @@ from bprr.study.bounds import fluid_bound, least_time_ms
 from bprr.study.capacity import capacity_of_any_placement
 from bprr.study.method import MethodRunner
 from bprr.study.sweep import run_sweep
+from bprr.study.waiting_bound import waiting_bound_ms
 
 OLDEST = {"serial": {"order": "oldest", "prompt": "block", "prefetch": 0}}
 FIFO = {"serial": {"belief": "where_room"}}
@@ -112,6 +113,29 @@ def test_the_bound_rises_with_the_rate_until_nothing_carries_it(published):
     assert found[0] == least_time_ms(drawn.swarm, request, serial)
     assert all(low <= high * (1 + 1e-9) for low, high in itertools.pairwise(found))
     assert np.isfinite(found[-2]) and np.isinf(found[-1])
+
+
+@pytest.mark.parametrize(("name", "count"), [("pipe", 60), ("two_resource", 40)])
+def test_no_run_is_below_the_bound_that_sees_waiting(configuration, published, name, count):
+    """On the very same arrivals, from empty; and it sees more than the fluid one."""
+    drawn = instance(published, "abovenet", 0.08, count)
+    records, _ = MethodRunner(drawn).run(method_of(configuration, name, SERVED[name]), 0.0)
+    choice = ChoiceOf(SERVICE).read(SERVED[name])
+    serial = SERVICE.build(choice, drawn.swarm, 70.0)
+    arrivals = drawn.workload.arrival_ms
+    bound = waiting_bound_ms(drawn.swarm, drawn.design_request, serial, arrivals, steps=30)
+    alone = least_time_ms(drawn.swarm, drawn.design_request, serial)
+    assert 1.02 * alone < bound < records.completion_ms.mean()
+
+
+def test_a_session_that_nobody_meets_is_bounded_by_its_fastest_passes(published):
+    """A prompt may take another chain, and time that the tokens leave: a bit below T_min."""
+    drawn = instance(published, "bellcanada", 0.01, 3)
+    serial = SERVICE.build("serial", drawn.swarm, 70.0)
+    far = np.array([0.0, 1e6, 2e6])
+    bound = waiting_bound_ms(drawn.swarm, drawn.design_request, serial, far, steps=3)
+    alone = least_time_ms(drawn.swarm, drawn.design_request, serial)
+    assert 0.95 * alone <= bound <= alone * (1 + 1e-9)
 
 
 def test_pipe_f_holds_back_and_others_do_not(configuration, published):

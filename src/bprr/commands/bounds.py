@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bprr.commands.arguments import add_config
+from bprr.commands.arguments import add_config, whole_number
 
 __all__ = ["add_command"]
 
@@ -16,6 +16,13 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     command.add_argument("name", help="of the sweep, e.g. beyond_serial")
     command.add_argument("topology", help="where, e.g. abovenet")
     add_config(command)
+    command.add_argument(
+        "--waiting",
+        type=whole_number,
+        default=0,
+        metavar="N",
+        help="serial servers: the bound that sees waiting, of N first arrivals, where it is larger",
+    )
     command.add_argument("-o", "--output", type=Path, help="Parquet file of the bounds")
     command.set_defaults(run=_bounds)
 
@@ -34,7 +41,7 @@ def _bounds(arguments: argparse.Namespace) -> int:
     points = len(sweep_points(settings, name, topology))
     runs = settings.sweeps[name].runs or settings.runs
     with tqdm(total=points * runs, unit="draw", desc=f"bounds of {name} on {topology}") as bar:
-        table = bounds_of_sweep(settings, name, topology, bar.update)
+        table = bounds_of_sweep(settings, name, topology, bar.update, arguments.waiting)
     output = arguments.output or Path(settings.results_dir, "bounds", f"{name}_{topology}.parquet")
     write_table(table, output, {"seed": settings.seed}, source_hash("bprr.study.beyond"))
     print(f"{len(table):,} bounds in {output}")
