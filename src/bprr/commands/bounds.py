@@ -39,8 +39,9 @@ def _bounds(arguments: argparse.Namespace) -> int:
     settings = settings_at(arguments.config)
     name, topology = arguments.name, arguments.topology
     points = len(sweep_points(settings, name, topology))
-    runs = settings.sweeps[name].runs or settings.runs
-    with tqdm(total=points * runs, unit="draw", desc=f"bounds of {name} on {topology}") as bar:
+    with tqdm(
+        total=points * settings.runs_of(name), unit="draw", desc=f"bounds of {name} on {topology}"
+    ) as bar:
         table = bounds_of_sweep(settings, name, topology, bar.update, arguments.waiting)
     output = arguments.output or Path(settings.results_dir, "bounds", f"{name}_{topology}.parquet")
     write_table(table, output, {"seed": settings.seed}, source_hash("bprr.study.beyond"))

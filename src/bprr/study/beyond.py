@@ -43,9 +43,9 @@ def bounds_of_sweep(
         ``service``, ``order``, ``charging``, ``bound_ms`` (per token), ``bound_kind``, and
         ``any_placement_per_s``, the rate that no placement of serial servers exceeds.
     """
-    sweep, profiles, rows = settings.sweeps[name], catalogue(settings), []
+    profiles, rows = catalogue(settings), []
     for point in sweep_points(settings, name, topology):
-        for run in range(sweep.runs or settings.runs):
+        for run in range(settings.runs_of(name)):
             drawn = draw(point.scenario, profiles, settings.seed, run)
             request = drawn.design_request
             known: dict[str, tuple[float, str]] = {}
