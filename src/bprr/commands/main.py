@@ -41,6 +41,7 @@ COMMANDS = {
     ),
     "the shell": ("completion",),
 }
+
 # Exit statuses beside the subcommands' own; 70 as in sysexits.h, the others as shells have them.
 BAD_INPUT, MACHINE, UNEXPECTED, INTERRUPTED, NO_READER = 2, 1, 70, 130, 141
 
