@@ -12,7 +12,11 @@ __all__ = ["add_command"]
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    command = subparsers.add_parser("bounds", help="lower bounds beside a sweep's simulations")
+    command = subparsers.add_parser(
+        "bounds",
+        help="lower bounds beside a sweep's simulations",
+        example="bounds beyond_serial abovenet -o results/bounds/beyond_serial_abovenet.parquet",
+    )
     command.add_argument("name", help="of the sweep, e.g. beyond_serial")
     command.add_argument("topology", help="where, e.g. abovenet")
     add_config(command)

@@ -146,7 +146,7 @@ def _solve_throughput(drawn: Instance, as_json: bool) -> int:
                 )
             ],
         }
-        print(json.dumps(record))
+        print_json(record)
         return 0
     print(
         f"{plan.status} in {plan.seconds:.2f} s: {plan.rate_per_s:.6g} {plan.unit}/s over"
