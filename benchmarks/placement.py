@@ -18,7 +18,7 @@ TARGET_S = 10.0
 def run(tiny: bool) -> Iterator[Row]:
     servers = 50 if tiny else SERVERS
     asked = problem(earth(servers, workload__requests=1))
-    for name in ("cg_bp", "petals"):
+    for name in ("cg_bp", "petals", "pipe"):
         policy = PLACEMENT.build(name)
         policy.place(asked)  # compiles
         seconds = []

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from bprr.ground.registry import SERVICE
 from bprr.ground.swarm import Swarm
 from bprr.placement.base import Placement, PlacementProblem
 from bprr.placement.cg_bp import cg_bp
 from bprr.scenario.draw import Instance, draw
 from bprr.scenario.scenario import load_scenario
 from bprr.settings.configuration import load_settings
+from bprr.study.capacity import capacity_of_any_placement
 from bprr.study.points import catalogue
 
 __all__ = ["DESIGN_LOAD", "distinct_devices", "earth", "placed", "problem", "session_places"]
@@ -24,6 +26,7 @@ CLIENTS = 10
 # The estimate of R asks every server to hold all of the swarm's sessions at once; with
 # thousands of servers then hardly any could host a block. A fixed load lets all of them serve.
 DESIGN_LOAD = 20
+PLANNED = 0.6  # of the rate that no placement exceeds
 
 
 def earth(servers: int, **overrides: Any) -> Instance:
@@ -55,9 +58,18 @@ def placed(instance: Instance, swarm: Swarm | None = None) -> Placement:
 
 
 def problem(instance: Instance) -> PlacementProblem:
-    """What a placement policy is asked, for the design load of these measurements."""
-    tokens = instance.design_request.cache_tokens
-    return PlacementProblem(instance.swarm, lambda: DESIGN_LOAD, tokens, instance.join_order)
+    """What a placement policy is asked, for the design load or the rate of these measurements."""
+    swarm, request = instance.swarm, instance.design_request
+    rate_per_s = PLANNED * capacity_of_any_placement(swarm, request)
+    return PlacementProblem(
+        swarm,
+        lambda: DESIGN_LOAD,
+        request.cache_tokens,
+        instance.join_order,
+        request=request,
+        choose_rate=lambda: rate_per_s,
+        computing=SERVICE.build("serial", swarm, 0.0),
+    )
 
 
 def session_places(placement: Placement, session_tokens: int) -> float:

@@ -61,7 +61,16 @@ def script(swarm, request, chain, prompt):
     return tasks
 
 
-def play(swarm, sessions, order="fifo", prompt="whole", prefetch=0, gap_ms=0.0, curve=None):
+def play(
+    swarm,
+    sessions,
+    order="fifo",
+    prompt="whole",
+    prefetch=0,
+    gap_ms=0.0,
+    curve=None,
+    within_ms=None,
+):
     """Outcome for sessions (start, request, chain) in order of admission; a curve means batches."""
     scripts = [script(swarm, request, chain, prompt) for _, request, chain in sessions]
     at = [0] * len(sessions)
@@ -80,6 +89,14 @@ def play(swarm, sessions, order="fifo", prompt="whole", prefetch=0, gap_ms=0.0, 
         if order == "decode_first":
             return (scripts[n][at[n]].is_prompt, arrival, n)
         return (arrival, n)
+
+    def chosen_of(queue, now):
+        prompts = [entry for entry in queue if scripts[entry[1]][at[entry[1]]].is_prompt]
+        if within_ms is not None and prompts:
+            first_prompt = min(prompts, key=turn)
+            if now >= sessions[first_prompt[1]][0] + within_ms:
+                return first_prompt
+        return min(queue, key=turn)
 
     while arrives or ends or running:
         now = min([*arrives.values(), *ends.values(), *(until for until, _ in running.values())])
@@ -135,7 +152,7 @@ def play(swarm, sessions, order="fifo", prompt="whole", prefetch=0, gap_ms=0.0, 
                 if taken[j]:
                     n = taken[j].pop(0)
                 else:
-                    chosen = min(waiting[j], key=turn)
+                    chosen = chosen_of(waiting[j], now)
                     waiting[j].remove(chosen)
                     n = chosen[1]
                 begin = now + (gap_ms if freed[j] == now else 0.0)
@@ -143,7 +160,7 @@ def play(swarm, sessions, order="fifo", prompt="whole", prefetch=0, gap_ms=0.0, 
                 running[j] = (until, [n])
                 tasks.append((j, n, begin, until))
             while len(taken[j]) < prefetch and waiting[j]:
-                chosen = min(waiting[j], key=turn)
+                chosen = chosen_of(waiting[j], now)
                 waiting[j].remove(chosen)
                 taken[j].append(chosen[1])
     return Outcome(tasks, first, end)

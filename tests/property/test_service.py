@@ -19,6 +19,7 @@ from bprr.simulation import Delays, simulate
 
 PROMPTS = ["whole", "block", "token"]
 ORDERS = ["fifo", "decode_first", "oldest"]
+ANYWHERE = sorted(set(ROUTING) - {"pipe", "best"})  # those go with placements of their own
 BELIEFS = ["ends_now", "re_estimated", "where_room"]
 
 
@@ -109,10 +110,15 @@ def check(case, discipline, **rules):
     prompt=st.sampled_from(PROMPTS),
     prefetch=st.integers(0, 2),
     gap_ms=st.sampled_from([0.0, 2.0]),
+    within_ms=st.sampled_from([None, 0.0, 5.0, 40.0]),
 )
-def test_serial_servers_are_the_plain_ones_event_by_event(case, order, prompt, prefetch, gap_ms):
-    discipline = Discipline.serial(order, prompt, prefetch, gap_ms)
-    check(case, discipline, order=order, prompt=prompt, prefetch=prefetch, gap_ms=gap_ms)
+def test_serial_servers_are_the_plain_ones_event_by_event(
+    case, order, prompt, prefetch, gap_ms, within_ms
+):
+    latest_ms = math.inf if within_ms is None else within_ms
+    discipline = Discipline.serial(order, prompt, prefetch, gap_ms, latest_ms)
+    rules = {"order": order, "prompt": prompt, "prefetch": prefetch, "gap_ms": gap_ms}
+    check(case, discipline, **rules, within_ms=within_ms)
 
 
 @given(case=cases(), prompt=st.sampled_from(PROMPTS), share=st.sampled_from([0.0, 0.25, 0.5, 1.0]))
@@ -213,7 +219,7 @@ def runs(draw):
     placement = draw(placements(covering=True))
     workload = draw(workloads(placement.swarm.clients))
     delays = Delays(draw(st.integers(0, 90)), draw(st.integers(0, 900)))
-    return placement, workload, draw(st.sampled_from(sorted(ROUTING))), delays
+    return placement, workload, draw(st.sampled_from(ANYWHERE)), delays
 
 
 @given(run=runs(), service=services(), admission=st.sampled_from(["central_queue", "retry"]))

@@ -21,7 +21,11 @@ from bprr.simulation import Delays, simulate
 from bprr.simulation.admission.back_off import BackOff
 from bprr.simulation.admission.base import AdmissionPolicy
 
-ROUTINGS = sorted(name for name, each in ROUTING.items() if each.route is RoutingPolicy.route)
+ROUTINGS = sorted(
+    name
+    for name, each in ROUTING.items()
+    if each.route is RoutingPolicy.route and name != "pipe"  # which goes with its placement
+)
 ADMISSIONS = sorted(name for name, each in ADMISSION.items() if each.admit is AdmissionPolicy.admit)
 BACK_OFF = {"first_ms": 100.0, "longest_ms": 800.0}
 INSTANTS = np.cumsum([0, 100, 200, 400, *[800] * 2000]).astype(float)

@@ -103,8 +103,8 @@ def test_a_placement_is_that_of_the_simulated_run():
 def test_mistakes_are_refused():
     scenario = bprr.load_scenario("scattered")
     for call in (bprr.simulate, bprr.place):
-        with pytest.raises(InputError, match=r"methods: got 'best'; allowed: petals, "):
-            call(scenario, "best")
+        with pytest.raises(InputError, match=r"methods: got 'worst'; allowed: petals, "):
+            call(scenario, "worst")
     with pytest.raises(InputError, match=r"delays: got 'some'; allowed: published, none"):
         bprr.simulate(scenario, delays="some")
     with pytest.raises(InputError, match=r"sweeps: got 'fig77'; allowed: fig7, "):

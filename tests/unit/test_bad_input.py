@@ -191,9 +191,9 @@ CONFIGURATIONS = [
     (("delays", "none", "all_s"), 1, "delays.none.all_s", 1, "did you mean all_ms?"),
     (
         ("delays", "published", "per_method_ms"),
-        {"best": 1},
+        {"worst": 1},
         "delays.published.per_method_ms",
-        "best",
+        "worst",
         "petals",
     ),
     (("methods", "petals", "label"), None, "methods.petals.label", None, "a text"),
@@ -410,7 +410,7 @@ def test_the_command_line_prints_the_message_and_nothing_else(at_root, tmp_path,
     assert "KEY=VALUE" in capsys.readouterr().err
     assert main(["simulate", scenario, "--set", "fleet.servers=many"]) == 2
     assert "fleet.servers: got 'many'" in capsys.readouterr().err
-    assert main(["simulate", scenario, "--method", "best"]) == 2
+    assert main(["simulate", scenario, "--method", "worst"]) == 2
     assert "petals" in capsys.readouterr().err
     assert main(["sweep", "fig70", "abovenet"]) == 2
     assert "fig7" in capsys.readouterr().err

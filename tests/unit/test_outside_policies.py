@@ -170,10 +170,10 @@ REFUSED = {
         "placement.fixed_load.load: got 0; allowed: a number of at least 1"
     ),
     "{placement: fixed_laod, routing: ws_rr}": (
-        "placement: got 'fixed_laod'; allowed: did you mean fixed_load? one of cg_bp, fixed_load"
+        "placement: got 'fixed_laod'; allowed: did you mean fixed_load? one of best, cg_bp"
     ),
     # Without its file.
-    "{placement: cg_bp, routing: delegating}": "routing: got 'delegating'; allowed: one of exact",
+    "{placement: cg_bp, routing: delegating}": "routing: got 'delegating'; allowed: one of best",
 }
 
 

@@ -299,8 +299,58 @@ rule drawn:
         rules.sweep_times.output.pdf,
 
 
+# Better methods against load, beside bounds.
+BEYOND = [pair for pair in SWEPT if pair[0].startswith("beyond_")]
+BEYOND_CAPTION = caption(
+    "caption_beyond", list(dict.fromkeys(name for name, _ in BEYOND)), (*NOT_DRAWN, "title")
+)
+
+
+rule bounds:
+    input:
+        lambda wildcards: SWEEP_INPUTS[wildcards.sweep, wildcards.topology],
+    output:
+        ensure(f"{RESULTS}/bounds/{{sweep}}_{{topology}}.parquet", non_empty=True),
+    params:
+        settings=lambda wildcards: SWEEP_SLICES[wildcards.sweep, wildcards.topology],
+        data=lambda wildcards: files_hash(SWEEP_INPUTS[wildcards.sweep, wildcards.topology]),
+        source=lambda wildcards: source_hash(
+            *sweep_modules(SETTINGS, (wildcards.sweep, wildcards.topology)),
+            "bprr.study.beyond",
+            "bprr.commands.bounds",
+        ),
+    log:
+        f"{LOGS}/bounds_{{sweep}}_{{topology}}.log",
+    shell:
+        "bprr bounds {wildcards.sweep:q} {wildcards.topology:q} --config {params.settings:q}"
+        " -o {output:q} > {log:q} 2>&1"
+
+
+rule beyond:
+    input:
+        results=results_of(BEYOND),
+        bounds=[f"{RESULTS}/bounds/{name}_{topology}.parquet" for name, topology in BEYOND],
+    output:
+        pdf=report(
+            f"{FIGURES}/beyond.pdf",
+            caption="../report/beyond.rst",
+            category="Better methods",
+            labels={"figure": "beyond"},
+        ),
+        others=multiext(f"{FIGURES}/beyond", ".png", ".csv"),
+    params:
+        caption=lambda wildcards: BEYOND_CAPTION,
+        source=lambda wildcards: source_hash("bprr.figures.beyond"),
+    log:
+        f"{LOGS}/figure_beyond.log",
+    shell:
+        "bprr plot beyond {input.results:q} --bounds {input.bounds:q} --caption {params.caption:q}"
+        " -o {output.pdf:q} > {log:q} 2>&1"
+
+
 # What takes longer than the main job: `snakemake study`.
 rule study:
     input:
         rules.service_models.output,
         rules.tables_queues.output,
+        rules.beyond.output,

@@ -29,7 +29,16 @@ COMMANDS = {
         "model",
         "policies",
     ),
-    "the paper and its claims": ("sweep", "merge", "offline", "theory", "time", "wan", "scorecard"),
+    "the paper and its claims": (
+        "sweep",
+        "merge",
+        "bounds",
+        "offline",
+        "theory",
+        "time",
+        "wan",
+        "scorecard",
+    ),
     "figures and report": ("plot", "plot_offline", "report", "readme"),
     "measurements": ("measure", "measure_network", "fit", "testbed"),
     "what is here, and is it sound": (

@@ -57,6 +57,10 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     services.add_argument("results", type=Path, nargs="+", help="files of the sweeps to show")
 
+    beyond = _kind(kinds, "beyond", _beyond, "better methods against load, beside bounds")
+    beyond.add_argument("results", type=Path, nargs="+", help="files of the sweeps to show")
+    beyond.add_argument("--bounds", type=Path, nargs="+", required=True, help="of bprr bounds")
+
     running_times = _kind(kinds, "running-times", _running_times, "Table VIII")
     running_times.add_argument("results", type=Path, help="results/timing/table8.parquet")
 
@@ -165,6 +169,13 @@ def _service_models(arguments: argparse.Namespace) -> int:
 
     caption = caption_from(arguments)
     return _written(write_service_models(arguments.results, caption, arguments.output))
+
+
+def _beyond(arguments: argparse.Namespace) -> int:
+    from bprr.figures.beyond import plot_beyond
+
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(plot_beyond(arguments.results, arguments.bounds, caption, stem))
 
 
 def _running_times(arguments: argparse.Namespace) -> int:

@@ -19,6 +19,8 @@ from bprr.commands.solver import add_solver_arguments, chosen
 if TYPE_CHECKING:
     from bprr.offline.instance import OfflineInstance
     from bprr.offline.plan import OfflineResult
+    from bprr.placement.base import Placement
+    from bprr.scenario.draw import Instance
 
 __all__ = ["add_command"]
 
@@ -43,6 +45,12 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         choices=("strong", "paper", "relaxed"),
         default="strong",
         help="relaxed: servers may stop before the end of their range, not the paper's problem",
+    )
+    command.add_argument(
+        "--objective",
+        choices=("latency", "throughput"),
+        default="latency",
+        help="latency: the paper's; throughput: the largest sustained rate, with a bound on it",
     )
     add_solver_arguments(command)
     add_json(command)
@@ -79,16 +87,6 @@ def result_record(instance: OfflineInstance, result: OfflineResult) -> dict[str,
     def number(value: float) -> float | None:
         return value if math.isfinite(value) else None
 
-    placement = (
-        []
-        if plan is None
-        else zip(
-            instance.swarm.device,
-            plan.placement.first_block.tolist(),
-            plan.placement.blocks.tolist(),
-            strict=True,
-        )
-    )
     routes = () if plan is None else plan.routes
     return {
         "formulation": result.formulation,
@@ -104,10 +102,7 @@ def result_record(instance: OfflineInstance, result: OfflineResult) -> dict[str,
         "solver_used": result.solver_used,
         "solver_ended": result.details.get("ended", ""),
         "verified": result.verified,
-        "placement": [
-            {"server": server, "device": device, "first_block": first, "blocks": blocks}
-            for server, (device, first, blocks) in enumerate(placement)
-        ],
+        "placement": [] if plan is None else placement_rows(plan.placement),
         "chains": [
             {
                 "client": route.client,
@@ -117,6 +112,60 @@ def result_record(instance: OfflineInstance, result: OfflineResult) -> dict[str,
             for route in routes
         ],
     }
+
+
+def placement_rows(placement: Placement) -> list[dict[str, Any]]:
+    """Blocks of every server, as `bprr simulate --placement` reads them."""
+    columns = (placement.swarm.device, placement.first_block.tolist(), placement.blocks.tolist())
+    return [
+        {"server": server, "device": device, "first_block": first, "blocks": blocks}
+        for server, (device, first, blocks) in enumerate(zip(*columns, strict=True))
+    ]
+
+
+def _solve_throughput(drawn: Instance, as_json: bool) -> int:
+    """Find the placement of the largest rate and print it."""
+    from bprr.offline.throughput import solve_throughput
+
+    plan = solve_throughput(drawn.swarm, drawn.design_request)
+    rows = placement_rows(plan.placement)
+    if as_json:
+        record = {
+            "objective": "throughput",
+            "unit": f"{plan.unit}/s",
+            "rate": plan.rate_per_s,
+            "bound": plan.bound_per_s,
+            "gap": plan.gap,
+            "status": plan.status,
+            "seconds": plan.seconds,
+            "placement": rows,
+            "chains": [
+                {"servers": servers.tolist(), "blocks_processed": blocks.tolist(), "rate": rate}
+                for (servers, blocks), rate in zip(
+                    plan.chains, plan.rates_per_s.tolist(), strict=True
+                )
+            ],
+        }
+        print_json(record)
+        return 0
+    print(
+        f"{plan.status} in {plan.seconds:.2f} s: {plan.rate_per_s:.6g} {plan.unit}/s over"
+        f" {len(plan.chains)} chains; no placement passes {plan.bound_per_s:.6g}"
+        f" (gap {plan.gap:.2%})"
+    )
+    print_placement(rows)
+    for (servers, _), rate in zip(plan.chains, plan.rates_per_s.tolist(), strict=True):
+        print(f"{rate:.6g} {plan.unit}/s: servers {' → '.join(map(str, servers.tolist()))}")
+    return 0
+
+
+def print_placement(rows: list[dict[str, Any]]) -> None:
+    """Print the blocks of every server."""
+    print(f"{'server':>6} {'device':<16} blocks")
+    for row in rows:
+        last = row["first_block"] + row["blocks"] - 1
+        held = f"{row['first_block']}–{last}" if row["blocks"] else "none"
+        print(f"{row['server']:>6} {row['device']:<16} {held}")
 
 
 def _solve(arguments: argparse.Namespace) -> int:
@@ -133,12 +182,14 @@ def _solve(arguments: argparse.Namespace) -> int:
     from bprr.study.slices import settings_at
 
     settings = with_own_files(chosen(arguments, settings_at(arguments.config)), arguments)
-    solver = SolverSettings.of(settings.offline, settings.solver, arguments.log_dir)
-    check_solver(solver)
     scenario = load_scenario(
         arguments.scenario, dict(parse_override(text) for text in arguments.set)
     )
     drawn = draw(scenario, catalogue(settings), settings.seed, arguments.draw)
+    if arguments.objective == "throughput":
+        return _solve_throughput(drawn, arguments.json)
+    solver = SolverSettings.of(settings.offline, settings.solver, arguments.log_dir)
+    check_solver(solver)
     given = arguments.requests
     counts = None if given is None else read_requests(given, drawn.swarm.clients)
     instance = offline_instance(drawn, counts)
@@ -176,11 +227,7 @@ def print_result(record: dict[str, Any]) -> None:
         f"{objective / load:.2f} ms per token, mean of {load} requests "
         f"(gap {record['gap']:.2%}, verified: {record['verified']})"
     )
-    print(f"{'server':>6} {'device':<16} blocks")
-    for row in record["placement"]:
-        last = row["first_block"] + row["blocks"] - 1
-        held = f"{row['first_block']}–{last}" if row["blocks"] else "none"
-        print(f"{row['server']:>6} {row['device']:<16} {held}")
+    print_placement(record["placement"])
     seen: dict[tuple[int, tuple[int, ...]], int] = {}
     for chain in record["chains"]:
         key = (chain["client"], tuple(chain["servers"]))

@@ -25,6 +25,9 @@ from numpy.typing import ArrayLike
 from bprr.ground.storage import replacing
 
 __all__ = [
+    "DASHED",
+    "DASH_DOTTED",
+    "DOTTED",
     "REFERENCE_COLOR",
     "TEXT_IN",
     "MethodStyle",

@@ -28,6 +28,7 @@ __all__ = [
     "longest_session_tokens",
     "max_design_load",
     "session_capacity",
+    "session_terms_ms",
 ]
 
 
@@ -115,6 +116,32 @@ def chain_times_ms(
         output_tokens,
     )
     return first, remaining
+
+
+def session_terms_ms(
+    swarm: Swarm, input_tokens: int, output_tokens: int, by_token: bool = False
+) -> tuple[FloatArray, FloatArray]:
+    """Terms of the time of a session over a chain: Σ_j hop[c, j] + k_j·block[j] (docs/model.md).
+
+    Parameters
+    ----------
+    by_token : bool
+        The prompt goes round token by token instead of whole.
+
+    Returns
+    -------
+    hop_ms : ndarray, shape (C, S)
+        F_cj: what the network takes, whatever the blocks.
+    block_ms : ndarray, shape (S,)
+        W_j: what a block takes.
+    """
+    if by_token:
+        passes = input_tokens + output_tokens - 1
+        return passes * swarm.token_rtt_ms, passes * swarm.tau_ms
+    later = output_tokens - 1
+    prompt_rtt_ms = swarm.prompt_rtt_ms + swarm.prompt_rtt_ms_per_token * input_tokens
+    prefill_ms = swarm.prefill_ms + swarm.prefill_ms_per_token * input_tokens
+    return prompt_rtt_ms + later * swarm.token_rtt_ms, prefill_ms + later * swarm.tau_ms
 
 
 def decode_ms_per_token(

@@ -6,6 +6,7 @@ from bprr.ground.tables import NUMBER, TEXT, TRUTH, WHOLE, Column, Schema
 
 __all__ = [
     "ARTEFACT",
+    "BOUNDS",
     "DECOMPOSITION",
     "EQUAL_BLOCKS",
     "GROWTH",
@@ -48,11 +49,29 @@ REQUESTS = Schema(
         "ttft_ms": NUMBER.optional,
         "remaining_per_token_ms": NUMBER.optional,
         "wait_ms": NUMBER.optional,
+        "request": WHOLE.optional,
         "max_concurrent": WHOLE.optional,
         "design_load": NUMBER.optional,
         # Only where servers have queues.
         "capacity_per_s": NUMBER.optional,
         "memory_capacity_per_s": NUMBER.optional,
+    },
+)
+
+BOUNDS = Schema(
+    "bounds beside a sweep (bprr bounds)",
+    {
+        "figure": TEXT,
+        "topology": TEXT,
+        "x": NUMBER,
+        "run": WHOLE,
+        "method": TEXT,
+        "service": TEXT,
+        "order": TEXT,
+        "charging": TEXT,
+        "bound_ms": Column("number", infinite=True),
+        "bound_kind": TEXT,
+        "any_placement_per_s": NUMBER,
     },
 )
 

@@ -123,6 +123,9 @@ class Device(Strict):
     network_rps: Positive | None = Field(
         None, description="requests/s of the link, as PETALS announces them"
     )
+    tokens_per_s: list[Positive] | None = Field(
+        None, description="tokens/s that it passes if it hosts 1, 2, … blocks, batching as it does"
+    )
     model: str | None = Field(
         None, description="model it was measured with; no other one is run on it unscaled"
     )
@@ -209,6 +212,8 @@ class Swarm:
         Kind of device of each server.
     block_cap : ndarray of int64, shape (S,), optional
         Most blocks each server may host, whatever its memory.
+    tokens_per_s : ndarray, shape (S, L), optional
+        What each server passes if it hosts 1, 2, … blocks (tokens/s); 0 where it was not measured.
     """
 
     model: LanguageModel
@@ -226,6 +231,7 @@ class Swarm:
     inference_rps: FloatArray = None  # type: ignore[assignment]
     device: Sequence[str] = ()
     block_cap: IntArray | None = None
+    tokens_per_s: FloatArray | None = None
 
     @classmethod
     def of(
@@ -261,6 +267,13 @@ class Swarm:
         profile: dict[str, Any] = {
             name: None if None in values else np.array(values) for name, values in columns.items()
         }
+        rates = [device.tokens_per_s for device in devices]
+        if None not in rates:
+            table = np.zeros((len(rates), model.blocks))
+            for server, each in enumerate(rates):
+                known = (each or [])[: model.blocks]
+                table[server, : len(known)] = known
+            more["tokens_per_s"] = table
         return cls(
             model,
             inference_rps=np.array([each.inference_rps or 1000 / each.tau_ms for each in devices]),

@@ -5,16 +5,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from bprr.ground.performance import free_cache_tokens
-from bprr.ground.registry import PLACEMENT, Policy
+from bprr.ground.registry import PLACEMENT, Choice, Policy
+from bprr.ground.request import Request
 from bprr.ground.schema import Strict
-from bprr.ground.swarm import Device, IntArray, Swarm
+from bprr.ground.swarm import Device, FloatArray, IntArray, Swarm
 
-__all__ = ["Placement", "PlacementPolicy", "PlacementProblem"]
+__all__ = ["Computing", "Placement", "PlacementPolicy", "PlacementProblem"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,18 @@ class Placement:
         return self.first_block + self.blocks - 1
 
 
+class Computing(Protocol):
+    """What a placement may know of how servers compute; a service policy answers it."""
+
+    def session_terms_ms(self, request: Request) -> tuple[FloatArray, FloatArray]:
+        """Terms of the time of a session that nobody disturbs (`performance.session_terms_ms`)."""
+
+    def least_work_ms(
+        self, request: Request, server: IntArray, blocks: IntArray, slots: IntArray
+    ) -> FloatArray:
+        """Time that such a session takes of these servers at the best, beside others like it."""
+
+
 @dataclass(frozen=True)
 class PlacementProblem:
     """All that a placement policy may know.
@@ -78,6 +91,16 @@ class PlacementProblem:
         Order in which servers join, for policies that depend on it.
     devices : mapping
         Every known device by name, for policies that bring a server of their own.
+    request : Request, optional
+        The request to design for.
+    choose_rate : callable, optional
+        Chooses the arrival rate to plan for (requests/s); called only by policies that read `rate`.
+    computing : Computing, optional
+        How servers compute.
+    capacity_of : callable, optional
+        Bounds the rate that a placement can carry (requests/s).
+    try_out : callable, optional
+        Simulates so many sessions on a placement with a routing; their mean time per token (ms).
     """
 
     swarm: Swarm
@@ -85,11 +108,32 @@ class PlacementProblem:
     session_tokens: int
     join_order: IntArray
     devices: Mapping[str, Device] = field(default_factory=dict)
+    request: Request | None = None
+    choose_rate: Callable[[], float] | None = None
+    computing: Computing | None = None
+    capacity_of: Callable[[Placement], float] | None = None
+    try_out: Callable[[Placement, Choice, int], float] | None = None
 
     @property
     def load(self) -> int:
         """Design number of concurrent requests, R; `InfeasibleError` if not even one fits."""
         return self.choose_load()
+
+    @property
+    def rate_per_s(self) -> float:
+        """Arrival rate to plan for (requests/s)."""
+        assert self.choose_rate is not None
+        return self.choose_rate()
+
+    def capacity_per_s(self, placement: Placement) -> float:
+        """Upper bound on the rate that a placement can carry, whatever the routing (requests/s)."""
+        assert self.capacity_of is not None
+        return self.capacity_of(placement)
+
+    def trial_ms(self, placement: Placement, routing: Choice, sessions: int) -> float:
+        """Mean time per token of so many sessions that are simulated on a placement (ms)."""
+        assert self.try_out is not None
+        return self.try_out(placement, routing, sessions)
 
 
 class PlacementPolicy(Policy, registry=PLACEMENT):

@@ -12,9 +12,9 @@ from bprr.ground.errors import InfeasibleError
 from bprr.ground.registry import ROUTING, Policy
 from bprr.ground.request import Request, Route
 from bprr.ground.schema import Strict
-from bprr.placement.base import Placement
+from bprr.placement.base import Computing, Placement
 
-__all__ = ["RoutingContext", "RoutingPolicy", "no_chain"]
+__all__ = ["RouterAround", "RoutingContext", "RoutingPolicy", "no_chain"]
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,13 @@ class RoutingContext:
         Blocks and cache of every server.
     caches : Caches
         Who holds how much of them, shared with the simulation.
+    computing : Computing, optional
+        How servers compute.
     """
 
     placement: Placement
     caches: Caches
+    computing: Computing | None = None
 
 
 class RoutingPolicy(Policy, registry=ROUTING):
@@ -45,9 +48,13 @@ class RoutingPolicy(Policy, registry=ROUTING):
     It reads the `CacheState` and the `Request`, writes the chain into the first ``length`` places
     of two int64 arrays with room for L entries, and returns length 0 if there is none. It may keep
     scratch space in its state.
+
+    A policy that `holds_back` may answer with a cost of inf: the request is to ask again, as if its
+    chain had no room, whatever the caches say.
     """
 
     state: Any = None
+    holds_back: bool = False
 
     def __init__(self, context: RoutingContext, options: Strict | None = None) -> None:
         self.context = context
@@ -55,6 +62,12 @@ class RoutingPolicy(Policy, registry=ROUTING):
 
     def meet(self, client: int) -> None:
         """Prepare the state for requests of a client."""
+
+    def admitted(self, request: Request, route: Route) -> None:
+        """Take note of a session that has been admitted to a chain; SimPy alone tells."""
+
+    def ended(self, request: Request, route: Route) -> None:
+        """Take note of the end of such a session."""
 
     def route(self, request: Request, now_ms: float) -> Route:
         """Chain for a request that asks now; `InfeasibleError` if there is none."""
@@ -66,6 +79,26 @@ class RoutingPolicy(Policy, registry=ROUTING):
             raise no_chain(self.context.placement, request)
         servers, processed = chain[:, :length]
         return Route(servers, processed, cost_ms)
+
+
+class RouterAround(RoutingPolicy):
+    """A routing policy around another one, which it asks."""
+
+    def __init__(self, router: RoutingPolicy) -> None:
+        super().__init__(router.context, router.options)
+        self._router, self.holds_back = router, router.holds_back
+
+    def admitted(self, request: Request, route: Route) -> None:
+        """Take note of a session that has been admitted to a chain."""
+        self._router.admitted(request, route)
+
+    def ended(self, request: Request, route: Route) -> None:
+        """Take note of the end of such a session."""
+        self._router.ended(request, route)
+
+    def route(self, request: Request, now_ms: float) -> Route:
+        """Chain for a request that asks now; `InfeasibleError` if there is none."""
+        return self._router.route(request, now_ms)
 
 
 def no_chain(placement: Placement, request: Request) -> InfeasibleError:

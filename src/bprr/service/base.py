@@ -9,6 +9,7 @@ import numpy as np
 from simpy import Environment
 
 from bprr.ground.caches import Caches
+from bprr.ground.performance import session_terms_ms
 from bprr.ground.registry import SERVICE, Policy
 from bprr.ground.request import Request, Route
 from bprr.ground.schema import Strict
@@ -52,6 +53,10 @@ class ServicePolicy(Policy, registry=SERVICE):
     def times(self, request: Request, route: Route) -> ServiceTimes:
         """Times of a session that nobody disturbs, for a request and its route."""
         return ServiceTimes(*self.state.kernel(request, route.servers, route.processed))
+
+    def session_terms_ms(self, request: Request) -> tuple[FloatArray, FloatArray]:
+        """Terms of the time of a session that nobody disturbs (`performance.session_terms_ms`)."""
+        return session_terms_ms(self.swarm, request.input_tokens, request.output_tokens)
 
     def least_work_ms(
         self, request: Request, server: IntArray, blocks: IntArray, slots: IntArray

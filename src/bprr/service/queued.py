@@ -12,11 +12,11 @@ from simpy import Environment, Event
 
 from bprr.ground.caches import Caches
 from bprr.ground.errors import InfeasibleError
-from bprr.ground.performance import chain_times_ms, decode_ms_per_token
+from bprr.ground.performance import chain_times_ms, decode_ms_per_token, session_terms_ms
 from bprr.ground.request import Request, Route
 from bprr.ground.schema import Strict
 from bprr.ground.swarm import FloatArray, IntArray, Swarm
-from bprr.routing.base import RoutingPolicy
+from bprr.routing.base import RouterAround, RoutingPolicy
 from bprr.service.base import ServicePolicy, ServiceTimes
 from bprr.service.token_loop import Discipline, TokenLoop
 
@@ -73,6 +73,11 @@ class Queued(ServicePolicy):
             first_ms = request.input_tokens * token_ms
         first_token_ms = self.delay_ms + first_ms
         return ServiceTimes(first_token_ms, first_token_ms + remaining_ms)
+
+    def session_terms_ms(self, request: Request) -> tuple[FloatArray, FloatArray]:
+        """Terms of the time of a session that nobody disturbs."""
+        by_token = self.options.prompt == "token"
+        return session_terms_ms(self.swarm, request.input_tokens, request.output_tokens, by_token)
 
     def least_work_ms(
         self, request: Request, server: IntArray, blocks: IntArray, slots: IntArray
@@ -167,12 +172,12 @@ class Queued(ServicePolicy):
         self._is_held[rows // 2 :] = False
 
 
-class Believing(RoutingPolicy):
+class Believing(RouterAround):
     """A routing policy that meets caches whose sessions end when it is believed that they do."""
 
     def __init__(self, router: RoutingPolicy, service: Queued, caches: Caches) -> None:
-        super().__init__(router.context, router.options)
-        self._router, self._service, self._caches = router, service, caches
+        super().__init__(router)
+        self._service, self._caches = service, caches
 
     def route(self, request: Request, now_ms: float) -> Route:
         """Chain for a request that asks now.

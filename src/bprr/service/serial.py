@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -21,14 +22,22 @@ class Serial(Queued, name="serial"):
 
         Prompts run ``whole`` (shipped), in pieces of one ``block`` each, or go round ``token`` by
         token. Of those that wait, the one that came first is next (``fifo``, shipped), tokens
-        before prompts (``decode_first``), or the session's that was admitted first (``oldest``).
+        before prompts (``decode_first``), or the session's that was admitted first (``oldest``);
+        but a prompt goes before tokens once its session is older than ``prompt_within_ms``.
         """
 
         order: Literal["fifo", "decode_first", "oldest"] = "fifo"
         prefetch: Annotated[int, Field(ge=0, le=100, strict=True)] = 2
         gap_ms: Milliseconds = 0.0
+        prompt_within_ms: Milliseconds | None = None
 
     def discipline(self) -> Discipline:
         """One after another."""
         options = self.options
-        return Discipline.serial(options.order, options.prompt, options.prefetch, options.gap_ms)
+        return Discipline.serial(
+            options.order,
+            options.prompt,
+            options.prefetch,
+            options.gap_ms,
+            math.inf if options.prompt_within_ms is None else options.prompt_within_ms,
+        )

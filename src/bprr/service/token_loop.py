@@ -36,20 +36,24 @@ class Discipline(NamedTuple):
     prompt: int  # WHOLE, BLOCK or TOKEN
     prefetch: int  # tasks that are taken before their turn, and not passed by from then on
     gap_ms: float  # before a task that has waited while another one ran
+    prompt_within_ms: float  # age of a session from which on its prompt goes before tokens
     batch: FloatArray  # sizes of a batch, increasing from 1
     batch_time: FloatArray  # time of a step with that many tokens, in steps with one
 
     @classmethod
-    def serial(cls, order: str, prompt: str, prefetch: int, gap_ms: float) -> Self:
+    def serial(
+        cls, order: str, prompt: str, prefetch: int, gap_ms: float, prompt_within_ms: float = np.inf
+    ) -> Self:
         """One task after another."""
         code = {"fifo": FIFO, "decode_first": DECODE_FIRST, "oldest": OLDEST}[order]
-        return cls(code, _pieces(prompt), prefetch, float(gap_ms), *np.ones((2, 2)))
+        pieces, within_ms = _pieces(prompt), float(prompt_within_ms)
+        return cls(code, pieces, prefetch, float(gap_ms), within_ms, *np.ones((2, 2)))
 
     @classmethod
     def batched(cls, curve: Any, prompt: str) -> Self:
         """All tasks that wait, in one step; ``curve`` holds pairs of size and relative time."""
         size, time = np.array(curve, dtype=float).T.copy()
-        return cls(TOGETHER, _pieces(prompt), 0, 0.0, size, time)
+        return cls(TOGETHER, _pieces(prompt), 0, 0.0, np.inf, size, time)
 
 
 def _pieces(prompt: str) -> int:
@@ -63,6 +67,7 @@ class Servers(NamedTuple):
     prefill_ms: FloatArray
     prefill_ms_per_token: FloatArray
     waiting: IntArray  # root of a heap of sessions (a list, if they are served together)
+    prompts: IntArray  # root of one of those with a prompt, where those may come first
     running: IntArray  # session, or head of a list of those in the step
     freed_ms: FloatArray  # when its last task ended
     busy_ms: FloatArray  # in all
@@ -80,6 +85,7 @@ class Servers(NamedTuple):
             swarm.tau_ms,
             swarm.prefill_ms,
             swarm.prefill_ms_per_token,
+            nothing + NONE,
             nothing + NONE,
             nothing + NONE,
             never,
@@ -101,6 +107,7 @@ class Passing(NamedTuple):
     passes: IntArray  # passes to come, this one too
     pieces: IntArray  # of the prompt, to come at this server
     tokens: IntArray  # generated
+    start_ms: FloatArray
     first_token_ms: FloatArray
     end_ms: FloatArray
     arrived_ms: FloatArray  # at the queue where it waits
@@ -117,7 +124,7 @@ class Passing(NamedTuple):
     def none(cls, rows: int, blocks: int) -> Self:
         """Room for so many sessions."""
         columns: list[Any] = [np.zeros(rows, dtype=np.int64) for _ in range(7)]
-        columns += [np.zeros(rows) for _ in range(3)]
+        columns += [np.zeros(rows) for _ in range(4)]
         columns += [np.zeros(rows, dtype=np.int64) for _ in range(3)]
         columns += [*np.zeros((2, rows, blocks), dtype=np.int64), np.zeros((rows, blocks))]
         return cls._make([*columns, *np.zeros((2, rows, blocks + 1))])

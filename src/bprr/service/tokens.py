@@ -10,6 +10,8 @@ caller, between two calls of `advance`), then servers start on what waits.
 
 from __future__ import annotations
 
+import numpy as np
+
 from bprr.ground.compiled import compiled
 from bprr.ground.events import pop, push
 
@@ -71,6 +73,7 @@ def _note(events, passing, row, time_ms, kind):  # type: ignore[no-untyped-def]
 @compiled
 def start(events, passing, row, time_ms):  # type: ignore[no-untyped-def]
     """Let a session send its prompt."""
+    passing.start_ms[row] = time_ms
     _note(events, passing, row, time_ms + passing.prompt_leg_ms[row, 0], ARRIVED)
 
 
@@ -131,7 +134,10 @@ def _queue(clock, servers, passing, discipline, row):  # type: ignore[no-untyped
         passing.rank[row] = 0
     passing.arrived_ms[row] = clock.now_ms
     passing.left[row] = passing.right[row] = NONE
-    servers.waiting[server] = _merged(passing, servers.waiting[server], row)
+    if discipline.prompt_within_ms < np.inf and passing.prompts[row] > 0:
+        servers.prompts[server] = _merged(passing, servers.prompts[server], row)
+    else:
+        servers.waiting[server] = _merged(passing, servers.waiting[server], row)
 
 
 @compiled(inline="always")
@@ -187,10 +193,20 @@ def _task_ms(passing, servers, discipline, server, row):  # type: ignore[no-unty
     return passing.blocks[row, hop] * servers.tau_ms[server]
 
 
-@compiled(inline="always")
-def _popped(servers, passing, server):  # type: ignore[no-untyped-def]
-    row = servers.waiting[server]
-    servers.waiting[server] = _merged(passing, passing.left[row], passing.right[row])
+@compiled
+def _popped(clock, servers, passing, discipline, server):  # type: ignore[no-untyped-def]
+    """Take the session whose turn it is from those that wait; none if nobody does.
+
+    A prompt goes before tokens once its session is as old as prompts may become.
+    """
+    row, prompt = servers.waiting[server], servers.prompts[server]
+    if prompt != NONE:
+        due = clock.now_ms >= passing.start_ms[prompt] + discipline.prompt_within_ms
+        if row == NONE or due or _before(passing, prompt, row):
+            servers.prompts[server] = _merged(passing, passing.left[prompt], passing.right[prompt])
+            return prompt
+    if row != NONE:
+        servers.waiting[server] = _merged(passing, passing.left[row], passing.right[row])
     return row
 
 
@@ -204,8 +220,8 @@ def _start_one(clock, events, servers, passing, discipline, log, server):  # typ
             servers.takings[server] -= 1
             for i in range(servers.takings[server]):
                 servers.taken[server, i] = servers.taken[server, i + 1]
-        elif servers.waiting[server] != NONE:
-            row = _popped(servers, passing, server)
+        else:
+            row = _popped(clock, servers, passing, discipline, server)
         if row != NONE:
             begin_ms = clock.now_ms
             if servers.freed_ms[server] == begin_ms:
@@ -215,8 +231,11 @@ def _start_one(clock, events, servers, passing, discipline, log, server):  # typ
             servers.busy_ms[server] += task_ms
             _note(events, passing, row, begin_ms + task_ms, DONE)
             _log(clock, log, server, passing.number[row], begin_ms, begin_ms + task_ms)
-    while servers.takings[server] < discipline.prefetch and servers.waiting[server] != NONE:
-        servers.taken[server, servers.takings[server]] = _popped(servers, passing, server)
+    while servers.takings[server] < discipline.prefetch:
+        row = _popped(clock, servers, passing, discipline, server)
+        if row == NONE:
+            break
+        servers.taken[server, servers.takings[server]] = row
         servers.takings[server] += 1
 
 

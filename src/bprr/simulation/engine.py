@@ -92,8 +92,8 @@ def simulate(
         ``compiled`` is asked for, and a policy is written in Python alone.
     """
     env, caches = Environment(), Caches(placement.cache_tokens)
-    router = ROUTING.build(routing, RoutingContext(placement, caches))
     served = SERVICE.build(service, placement.swarm, delays.total_ms)
+    router = ROUTING.build(routing, RoutingContext(placement, caches, served))
     router = watch(router) if watch else router
     if not ADMISSION.of(admission).ends_holds:
         router = served.routing(router, caches)
@@ -103,6 +103,10 @@ def simulate(
     if policy.needs_known_ends and not served.ends_are_known:
         usable = [name for name, each in ADMISSION.items() if not each.needs_known_ends]
         allowed = f"{', '.join(usable)} with service {served.name}: its sessions end when they end"
+        raise InputError("simulation", "admission", policy.name, allowed)
+    if policy.needs_known_ends and router.holds_back:
+        usable = [name for name, each in ADMISSION.items() if not each.needs_known_ends]
+        allowed = f"{', '.join(usable)} with routing {router.name}: it holds requests back"
         raise InputError("simulation", "admission", policy.name, allowed)
     in_python = python_policies(policy)
     if engine == "compiled" and in_python:

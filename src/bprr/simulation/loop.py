@@ -152,13 +152,15 @@ def _run(  # type: ignore[no-untyped-def]
             requests.output_tokens[index],
             requests.cache_tokens[index],
         )
-        at.hops, _ = call_kernel(routing, caches, request, now, chain[0], chain[1])
+        at.hops, cost_ms = call_kernel(routing, caches, request, now, chain[0], chain[1])
         if at.hops == 0:
             return NO_CHAIN
         servers, processed = chain[0][: at.hops], chain[1][: at.hops]
         tokens = call_kernel(charging, request)
         wait_ms = chain_release_ms(caches, servers, processed, tokens, now) - now
-        if wait_ms == np.inf:
+        if cost_ms == np.inf:
+            wait_ms = np.inf  # held back
+        elif wait_ms == np.inf:
             return TOO_LONG
         attempt = sessions.attempts[index] + 1
         granted, delay_ms = call_kernel(admission, wait_ms, attempt)
@@ -198,7 +200,7 @@ def python_policies(admission: AdmissionPolicy) -> list[str]:
     """Policies of a simulation that are written in Python alone, or override a method in it."""
     context = admission.context
     bases: list[tuple[Any, Any, tuple[str, ...]]] = [
-        (context.router, RoutingPolicy, ("route",)),
+        (context.router, RoutingPolicy, ("route", "admitted", "ended")),
         (admission, AdmissionPolicy, ("admit", "completed")),
         (context.charging, ChargingPolicy, ("needed", "charge")),
         (context.service, ServicePolicy, ("times", "serve")),

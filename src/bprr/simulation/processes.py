@@ -74,6 +74,7 @@ class _Run:
         service = self._admission.context.service
         served = yield from service.serve(self._env, grant.session, grant.service)
         sessions.first_token_ms[index], sessions.total_ms[index] = served
+        self._admission.context.router.ended(request, grant.route)
         self._admission.completed(grant)
         if self._progress is not None:
             self._progress(1)

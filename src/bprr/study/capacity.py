@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bprr.ground.performance import session_terms_ms
 from bprr.ground.request import Request
 from bprr.ground.swarm import FloatArray, IntArray, Swarm
 from bprr.placement.base import Placement
@@ -93,28 +94,21 @@ def capacity_per_s(placement: Placement, request: Request, service: ServicePolic
 
 def capacity_of_any_placement(swarm: Swarm, request: Request) -> float:
     """Upper bound on the rate over all placements, if servers run one task after another."""
-    per_block_ms = _prefill_ms(swarm, request) + (request.output_tokens - 1) * swarm.tau_ms
-    return float((1000.0 / (swarm.model.blocks * per_block_ms)).sum())
-
-
-def _prefill_ms(swarm: Swarm, request: Request) -> FloatArray:
-    return swarm.prefill_ms + swarm.prefill_ms_per_token * request.input_tokens
+    _, block_ms = session_terms_ms(swarm, request.input_tokens, request.output_tokens)
+    return float((1000.0 / (swarm.model.blocks * block_ms)).sum())
 
 
 def _links(placement: Placement, request: Request, delay_ms: float) -> _Links:
     swarm, blocks = placement.swarm, placement.swarm.model.blocks
     slots = placement.cache_tokens // request.cache_tokens
-    later = request.output_tokens - 1
-    prefill_ms = _prefill_ms(swarm, request)
+    hop_ms, block_ms = session_terms_ms(swarm, request.input_tokens, request.output_tokens)
     rows = []
     for used in np.flatnonzero(placement.blocks > 0).tolist():
         first, last = int(placement.first_block[used]) - 1, int(placement.last_block[used])
         rows += [(used, p, last) for p in range(first, last) if last - p <= slots[used]]
     server, start, end = np.array(rows, dtype=np.int64).reshape(-1, 3).T
     # The bound has to hold wherever clients are: each server is as far as from the nearest one.
-    prompt_ms = swarm.prompt_rtt_ms + swarm.prompt_rtt_ms_per_token * request.input_tokens
-    hop_ms = prompt_ms.min(axis=0) + later * swarm.token_rtt_ms.min(axis=0)
-    own_ms = hop_ms[server] + (end - start) * (prefill_ms + later * swarm.tau_ms)[server]
+    own_ms = hop_ms.min(axis=0)[server] + (end - start) * block_ms[server]
     before, after = np.full(blocks + 1, np.inf), np.full(blocks + 1, np.inf)
     before[0] = after[blocks] = 0.0
     for i in np.argsort(end, kind="stable"):

@@ -16,7 +16,7 @@ from bprr.routing.base import RoutingContext
 from bprr.routing.shortest_path import ShortestPath
 from bprr.scenario.draw import Instance
 
-__all__ = ["choose_design_load", "design_load_of", "single_request_ms"]
+__all__ = ["choose_design_load", "design_load_of", "rate_to_plan_for", "single_request_ms"]
 
 
 def single_request_ms(swarm: Swarm, request: Request, delay_ms: float) -> float:
@@ -52,6 +52,22 @@ def choose_design_load(swarm: Swarm, request: Request, rate_per_s: float, delay_
     return max(design_load(rate_per_s, float(np.mean(times)), largest), 1)
 
 
+def rate_to_plan_for(instance: Instance) -> float:
+    """Arrival rate that a draw is to be planned for (requests/s).
+
+    Raises
+    ------
+    InputError
+        If neither the scenario nor its requests have one.
+    """
+    scenario = instance.scenario
+    rate_per_s = scenario.design_load.rate_per_s or instance.rate_per_s
+    if math.isnan(rate_per_s):
+        found = f"none, and {len(instance.workload)} requests at one instant have no rate"
+        raise InputError(scenario.where, "design_load.load", found, "R, or design_load.rate_per_s")
+    return rate_per_s
+
+
 def design_load_of(instance: Instance, allocation_ms: float) -> int:
     """Design load of a draw, as its scenario wants it chosen, if requests pay a delay.
 
@@ -66,10 +82,7 @@ def design_load_of(instance: Instance, allocation_ms: float) -> int:
     settings = scenario.design_load
     if settings.load is not None:
         return settings.load
-    rate_per_s = settings.rate_per_s or instance.rate_per_s
-    if math.isnan(rate_per_s):
-        found = f"none, and {len(instance.workload)} requests at one instant have no rate"
-        raise InputError(scenario.where, "design_load.load", found, "R, or design_load.rate_per_s")
+    rate_per_s = rate_to_plan_for(instance)
     counted_ms = allocation_ms if settings.count_allocation_delay else 0.0
     swarm = instance.swarm
     return choose_design_load(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,20 @@ from bprr.ground.registry import PLACEMENT, SERVICE, Choice
 from bprr.placement.base import Placement, PlacementProblem
 from bprr.routing.base import RoutingPolicy
 from bprr.scenario.draw import Instance
-from bprr.scenario.workload import Workload
+from bprr.scenario.workload import Workload, poisson_arrivals_ms
 from bprr.service.base import ServicePolicy
 from bprr.settings.configuration import Method
 from bprr.simulation.engine import Delays, simulate
 from bprr.simulation.records import Records
 from bprr.study.capacity import capacity_per_s
-from bprr.study.design_load import design_load_of
+from bprr.study.design_load import design_load_of, rate_to_plan_for
+from bprr.study.regime import WARM_UP
 
 __all__ = ["MethodRunner"]
+
+
+TRIAL_SEED = 2025
+LEAST_RATE_PER_S = 1e-6
 
 
 class MethodRunner:
@@ -38,8 +44,19 @@ class MethodRunner:
         self._placements: dict[tuple[str, float], Placement] = {}
         self._loads: dict[float, int] = {}
 
-    def placement(self, policy: Choice, allocation_ms: float) -> Placement:
-        """Placement by a policy, computed once for every delay that its design load counts.
+    def placement(
+        self, policy: Choice, allocation_ms: float, service: Choice | None = None
+    ) -> Placement:
+        """Placement by a policy, computed once for all that it is planned for.
+
+        Parameters
+        ----------
+        policy : Choice
+            The policy.
+        allocation_ms : float
+            Delay of every request, which its design load may count.
+        service : Choice, optional
+            How servers compute; as the scenario says if not given.
 
         Raises
         ------
@@ -50,14 +67,23 @@ class MethodRunner:
         instance.check_lengths()
         counts = instance.scenario.design_load.count_allocation_delay
         counted_ms = allocation_ms if counts else 0.0
-        key = (json.dumps(policy.content(), sort_keys=True), counted_ms)
+        service = service or instance.scenario.service
+        chosen = [policy.content(), service.content()]
+        key = (json.dumps(chosen, sort_keys=True), counted_ms)
         if key not in self._placements:
+            computing = self._service(service, allocation_ms)
+            request = instance.design_request
             problem = PlacementProblem(
                 instance.swarm,
                 lambda: self._design_load(counted_ms),
-                instance.design_request.cache_tokens,
+                request.cache_tokens,
                 instance.join_order,
                 instance.devices,
+                request,
+                lambda: rate_to_plan_for(instance),
+                computing,
+                lambda placement: capacity_per_s(placement, request, computing),
+                partial(self._trial_ms, service, allocation_ms),
             )
             policy_class = PLACEMENT[policy.name]
             self._placements[key] = policy_class(policy.options).place(problem)
@@ -67,6 +93,38 @@ class MethodRunner:
         if counted_ms not in self._loads:
             self._loads[counted_ms] = design_load_of(self._instance, counted_ms)
         return self._loads[counted_ms]
+
+    def _trial_ms(
+        self,
+        service: Choice,
+        allocation_ms: float,
+        placement: Placement,
+        routing: Choice,
+        sessions: int,
+    ) -> float:
+        """Mean time per token of Poisson sessions of the mean length, the first ones left out."""
+        instance, request = self._instance, self._instance.design_request
+        rng = np.random.default_rng(TRIAL_SEED)
+        rate_per_s = max(rate_to_plan_for(instance), LEAST_RATE_PER_S)
+        workload = Workload(
+            poisson_arrivals_ms(rng, sessions, rate_per_s),
+            rng.integers(placement.swarm.clients, size=sessions),
+            *(np.array(each) for each in request[1:]),
+        )
+        records = simulate(
+            placement,
+            workload,
+            routing,
+            admission="central_queue",
+            service=service,
+            delays=Delays(instance.scenario.overheads.initial_ms, allocation_ms),
+        )
+        mean_ms = records.completion_ms[int(WARM_UP * sessions) :].mean()
+        return float(mean_ms / request.output_tokens)
+
+    def _service(self, service: Choice | str, allocation_ms: float) -> ServicePolicy:
+        delay_ms = self._instance.scenario.overheads.initial_ms + allocation_ms
+        return SERVICE.build(service, self._instance.swarm, delay_ms)  # type: ignore[no-any-return]
 
     def served(self, placement: Placement, workload: Workload | None = None) -> NDArray[np.bool_]:
         """Which requests some chain of a placement has room for; all, if it has for none."""
@@ -98,7 +156,7 @@ class MethodRunner:
             If no placement exists, a request has no chain, or is longer than the model accepts.
         """
         scenario = self._instance.scenario
-        placement = self.placement(method.placement, allocation_ms)
+        placement = self.placement(method.placement, allocation_ms, method.service)
         workload = self._instance.workload if workload is None else workload
         served = self.served(placement, workload)
         records = simulate(
@@ -119,9 +177,10 @@ class MethodRunner:
         self, method: Method, placement: Placement, allocation_ms: float
     ) -> dict[str, float]:
         """What a placement can carry where servers have queues, and if only memory were scarce."""
-        if self._service(method, allocation_ms).ends_are_known:
+        service = self._service(method.service or self._instance.scenario.service, allocation_ms)
+        if service.ends_are_known:
             return {}
-        free = self._service(method, allocation_ms, "independent")
+        free = self._service("independent", allocation_ms)
         return {
             "capacity_per_s": self.bound_per_s(method, placement, allocation_ms),
             "memory_capacity_per_s": capacity_per_s(placement, self._instance.design_request, free),
@@ -129,13 +188,5 @@ class MethodRunner:
 
     def bound_per_s(self, method: Method, placement: Placement, allocation_ms: float) -> float:
         """Most sessions per second on a placement, whatever the routing (`study.capacity`)."""
-        service = self._service(method, allocation_ms)
+        service = self._service(method.service or self._instance.scenario.service, allocation_ms)
         return capacity_per_s(placement, self._instance.design_request, service)
-
-    def _service(
-        self, method: Method, allocation_ms: float, policy: str | None = None
-    ) -> ServicePolicy:
-        scenario = self._instance.scenario
-        delay_ms = scenario.overheads.initial_ms + allocation_ms
-        chosen = policy or method.service or scenario.service
-        return SERVICE.build(chosen, self._instance.swarm, delay_ms)

@@ -20,7 +20,7 @@ from bprr.ground.errors import InfeasibleError
 from bprr.ground.request import Request, Route
 from bprr.ground.source import source_hash
 from bprr.ground.storage import files_hash
-from bprr.routing.base import RoutingPolicy
+from bprr.routing.base import RouterAround, RoutingPolicy
 from bprr.scenario.draw import Catalogue, Instance, draw
 from bprr.settings.configuration import Method, Settings
 from bprr.study.method import MethodRunner
@@ -173,12 +173,12 @@ def _time_method(method: Method, instance: Instance) -> tuple[float, list[float]
     return placement_s, taken_s
 
 
-class _TimedRouter(RoutingPolicy):
+class _TimedRouter(RouterAround):
     """A router that notes how long each of its decisions takes."""
 
     def __init__(self, router: RoutingPolicy, taken_s: list[float]) -> None:
-        super().__init__(router.context, router.options)
-        self._router, self._taken_s = router, taken_s
+        super().__init__(router)
+        self._taken_s = taken_s
 
     def route(self, request: Request, now_ms: float) -> Route:
         """Chain that the router under the clock finds."""

@@ -71,6 +71,7 @@ class AdmissionContext:
         self.charging.charge(self.caches, request, route, now_ms, end_ms)
         units = self.charging.needed(request, route)
         session = self.service.admitted(request, route, units, start_ms, end_ms)
+        self.router.admitted(request, route)
         return Grant(route, expected, raw_wait_ms, attempts, session)
 
 
@@ -109,7 +110,8 @@ class AdmissionPolicy(Policy, registry=ADMISSION):
         kernel(state, wait_ms, attempt) -> (granted, delay_ms)
 
     At every attempt a request is routed anew; ``wait_ms`` is the time until every server of the
-    chain has room if sessions end as entered; attempts count from 1. If granted, the caches are
+    chain has room if sessions end as entered, inf if routing holds the request back; attempts count
+    from 1. If granted, the caches are
     held from now on and the session starts after the delay. Otherwise the next attempt comes after
     the delay; if that is inf, the request queues, and so do those that arrive later. The head of
     the queue attempts whenever a session ends, and starts at once if granted.
@@ -150,7 +152,9 @@ class AdmissionPolicy(Policy, registry=ADMISSION):
         route = context.router.route(request, now)
         needed = context.charging.needed(request, route)
         wait_ms = context.caches.release_ms(route.servers, needed, now) - now
-        if math.isinf(wait_ms):
+        if math.isinf(route.cost_ms):
+            wait_ms = math.inf  # held back
+        elif math.isinf(wait_ms):
             raise too_long(route.servers, needed, context.caches.state.capacity)
         asking.attempts += 1
         if asking.attempts == 1:
