@@ -78,7 +78,7 @@ rule testbed_load_report:
     log:
         f"{LOGS}/testbed_load_report.log",
     params:
-        folder=LOADED_SHIPPED,
+        folder=lambda wildcards, input: str(Path(input[0]).parent),
         stem=lambda wildcards, output: output.summary.removesuffix("_summary.txt"),
         data=lambda wildcards, input: files_hash(input),
         source=lambda wildcards: source_hash(
