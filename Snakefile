@@ -31,6 +31,7 @@ rule all:
         rules.offline.input,
         rules.reported.input,
         rules.testbed_report.output,
+        rules.testbed_load_report.output,
         rules.scorecard.input,  # all tables, also those that nobody shows any more
 
 

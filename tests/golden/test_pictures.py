@@ -29,6 +29,7 @@ from bprr.figures.offline_race import draw_race
 from bprr.figures.offline_variants import draw_equal_blocks, draw_stopping
 from bprr.figures.running_times import running_times_layout, running_times_table
 from bprr.figures.sensitivity import draw_sensitivity, sensitivity_table
+from bprr.figures.service_answer import draw_service_answer
 from bprr.figures.service_models import service_models
 from bprr.figures.swarm_map import draw_map
 from bprr.figures.sweep import conditions, draw_sweep, sweep_table
@@ -317,7 +318,7 @@ def times_by_service() -> Shown:
     plain = requests("fig7", "abovenet", {6.0: (6, 0.5, 128)}, methods=("petals", "proposed"))
     plain = plain.drop(columns=["capacity_per_s", "memory_capacity_per_s"])
     both = pd.concat([found, service_models(plain, STUDY.sweeps["fig7"])])
-    return None, both, ""
+    return draw_service_answer(both, STUDY), both, ""
 
 
 @exhibit

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bprr.figures.from_settings import study_caption
-from bprr.figures.service_models import service_models, write_service_models
+from bprr.figures.service_models import plot_service_models, service_models
 from bprr.ground.storage import write_table
 from bprr.study.sweep import run_sweep
 
@@ -78,7 +78,7 @@ def test_the_repeated_sweep_stands_beside_them(study, tables, tmp_path):
     for name, table in tables.items():
         paths.append(tmp_path / f"{name}.parquet")
         write_table(table, paths[-1], {}, "source")
-    write_service_models(paths, study_caption(study), tmp_path / "service_models.csv")
+    plot_service_models(paths, study_caption(study), tmp_path / "service_models")
     lines = (tmp_path / "service_models.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0].split(",")[: len(COLUMNS)] == COLUMNS
     # Two points, two methods, two delay variants, beside those of the services.

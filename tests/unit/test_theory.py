@@ -34,6 +34,10 @@ def test_bounds_and_sizes() -> None:
     assert 0.5 < values.min()["r_max"] <= values.max()["r_max"] <= 1
     assert 0.99 < values.min()["worst_case"] <= values.max()["worst_case"] < 1
     assert 771 < values.min()["prefill_tokens_per_s"] < 772
+    decoding = checks.query("check == 'decode_tokens_per_s'").set_index("case")["value"]
+    step_ms = 53 * 3.2197  # of one session; of 21 at once with b = 0.02 it takes 1.4 times as long
+    assert abs(decoding["b = 1"] - 1000 / step_ms) < 1e-9
+    assert abs(decoding["b = 0.02"] - 21 * 1000 / (1.4 * step_ms)) < 1e-9
 
 
 @pytest.mark.parametrize(

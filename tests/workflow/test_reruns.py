@@ -205,6 +205,9 @@ CASES: dict[str, tuple[Change, str]] = {
     "a request measured on the testbed": (
         lambda house: house.append("data/traces/testbed/requests.csv"),
         "testbed_report, scorecard"),
+    "a session measured on the testbed under load": (
+        lambda house: house.append("data/traces/testbed_loaded/sessions.csv"),
+        "testbed_load_report"),
     "a published number": (
         replaced("data/published/results.csv", "64,simulator,5.33", "64,simulator,5.34"),
         "table *, table8, tables_found, tables_sensitivity, scorecard"),
@@ -216,11 +219,14 @@ CASES: dict[str, tuple[Change, str]] = {
     "the statement of a discrepancy": (
         replaced("discrepancies.yaml", "is set by hand", "is set so by hand"), "scorecard"),
     # ---- source, a file of each room
-    "source: ground/caches": (source("ground/caches.py"), f"{SIMULATED}, theory"),
+    "source: ground/caches": (
+        source("ground/caches.py"), f"{SIMULATED}, testbed_load_report, theory"),
     "source: settings/overrides": (
-        source("settings/overrides.py"), f"{SIMULATED}, {OFFLINE}, testbed_report, theory"),
+        source("settings/overrides.py"),
+        f"{SIMULATED}, {OFFLINE}, testbed_report, testbed_load_report, theory"),
     "source: scenario/workload": (
-        source("scenario/workload.py"), f"{SIMULATED}, {OFFLINE}, testbed_report, theory"),
+        source("scenario/workload.py"),
+        f"{SIMULATED}, {OFFLINE}, testbed_report, testbed_load_report, theory"),
     "source: placement/offloading": (source("placement/offloading.py"), OFFLOADING),
     "source: placement/cg_bp": (
         source("placement/cg_bp.py"), f"{SIMULATED}, {OFFLINE}, theory"),
@@ -228,9 +234,11 @@ CASES: dict[str, tuple[Change, str]] = {
         source("routing/exact.py"), f"{EXACT}, sweep switch_penalty *, sweep orders *,"
         "running_times_of_figures"),
     "source: routing/ws_rr": (source("routing/ws_rr.py"), f"{SIMULATED}, theory"),
-    "source: simulation/engine": (source("simulation/engine.py"), f"{SIMULATED}, theory"),
+    "source: simulation/engine": (
+        source("simulation/engine.py"), f"{SIMULATED}, testbed_load_report, theory"),
     "source: simulation/admission/retry": (
-        source("simulation/admission/retry.py"), "sweep fig9_retry *, sweep switch_admission *"),
+        source("simulation/admission/retry.py"),
+        "sweep fig9_retry *, sweep switch_admission *, testbed_load_report"),
     "source: study/timing": (
         source("study/timing.py"), "running_times, running_times_of_figures"),
     "source: study/summary": (
@@ -243,7 +251,10 @@ CASES: dict[str, tuple[Change, str]] = {
     "source: measure/shapes": (source("measure/shapes.py"), "fit *"),
     "source: measure/session": (source("measure/session.py"), ""),
     "source: testbed/records": (
-        source("testbed/records.py"), "testbed_report, scorecard"),
+        source("testbed/records.py"), "testbed_report, testbed_load_report, scorecard"),
+    "source: testbed/loaded_prediction": (
+        source("testbed/loaded_prediction.py"), "testbed_load_report"),
+    "source: service/serial": (source("service/serial.py"), "testbed_load_report"),
     "source: figures/swarm_map": (source("figures/swarm_map.py"), "swarm_map *"),
     "source: figures/headline": (source("figures/headline.py"), "headline"),
     "source: report/page": (source("report/page.py"), "report_page"),

@@ -231,14 +231,20 @@ rule service_models:
     input:
         results_of(pair for pair in SWEPT if pair[0] in BY_SERVICE),
     output:
-        f"{FIGURES}/service_models.csv",
+        pdf=report(
+            f"{FIGURES}/service_models.pdf",
+            caption="../report/service_models.rst",
+            category="Figures",
+            labels={"figure": "service models"},
+        ),
+        others=multiext(f"{FIGURES}/service_models", ".png", ".csv"),
     log:
         f"{LOGS}/figure_service_models.log",
     params:
         caption=lambda wildcards: SERVICE_CAPTION,
         source=lambda wildcards: source_hash("bprr.figures.service_models"),
     shell:
-        "bprr plot service-models {input:q} --caption {params.caption:q} -o {output:q}"
+        "bprr plot service-models {input:q} --caption {params.caption:q} -o {output.pdf:q}"
         " > {log:q} 2>&1"
 
 

@@ -38,6 +38,7 @@ if workflow.is_main_process and not IS_MODULE:
             "timing/table8.parquet",
             "timing/growth.parquet",
             TESTBED_MEASURED,
+            "testbed/loaded.parquet",
             "theory/checks.parquet",
             "wan_swarms.csv",
         },
@@ -54,6 +55,7 @@ rule scorecard:
         offline=expand(f"{RESULTS}/offline/{{name}}.parquet", name=OFFLINE_FIGURES),
         fits=expand("results/fit/{device}/device.yaml", device=SHIPPED_TRACES),
         testbed=f"{TESTBED_SHIPPED}/requests.csv",
+        loaded=rules.testbed_load_report.output.errors,
     output:
         csv=f"{RESULTS}/scorecard.csv",
         others=multiext(f"{RESULTS}/scorecard", ".json", ".txt"),
@@ -152,6 +154,9 @@ EXHIBITS = [
     rules.testbed_report.output.table,
     rules.testbed_report.output.scatter,
     rules.testbed_report.output.cdf,
+    rules.testbed_load_report.output.table,
+    rules.testbed_load_report.output.scatter,
+    rules.testbed_load_report.output.cdf,
 ]
 
 

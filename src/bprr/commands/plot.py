@@ -165,10 +165,10 @@ def _sensitivity(arguments: argparse.Namespace) -> int:
 
 
 def _service_models(arguments: argparse.Namespace) -> int:
-    from bprr.figures.service_models import write_service_models
+    from bprr.figures.service_models import plot_service_models
 
-    caption = caption_from(arguments)
-    return _written(write_service_models(arguments.results, caption, arguments.output))
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(plot_service_models(arguments.results, caption, stem))
 
 
 def _beyond(arguments: argparse.Namespace) -> int:

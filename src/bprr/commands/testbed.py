@@ -26,6 +26,12 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     add_config(run)
     run.add_argument("--logs", type=Path, help="folder that keeps the logs of all processes")
     run.set_defaults(run=_run)
+    load = actions.add_parser("load", help="measure sessions that queue (as run)")
+    load.add_argument("settings", type=Path, help="e.g. config/testbed/loaded.yaml")
+    load.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
+    add_config(load)
+    load.add_argument("--logs", type=Path, help="folder that keeps the logs of all processes")
+    load.set_defaults(run=_load)
     check = actions.add_parser("check", help="can this machine run a swarm?")
     check.add_argument(
         "--machine", action="store_true", help="whether or not `make testbed` has been run"
@@ -37,6 +43,13 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     report.add_argument("-o", "--output", type=Path, help="stem of the files to write")
     add_json(report)
     report.set_defaults(run=_report)
+    loads = actions.add_parser(
+        "load-report", help="queueing measured, beside every model of how servers compute"
+    )
+    loads.add_argument("folder", type=Path, nargs="?", help="of the run; default: the shipped one")
+    loads.add_argument("-o", "--output", type=Path, help="stem of the files to write")
+    loads.add_argument("--results", type=Path, help="Parquet file of the errors of every case")
+    loads.set_defaults(run=_load_report)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -60,6 +73,28 @@ def _run(arguments: argparse.Namespace) -> int:
     write_run(run, arguments.output)
     print(layout(run).markdown())
     print(summary_text(run))
+    return 0
+
+
+def _load(arguments: argparse.Namespace) -> int:
+    import signal
+    import sys
+
+    from bprr.settings.configuration import load_settings
+    from bprr.study.points import catalogue
+    from bprr.testbed.experiment import CannotRun
+    from bprr.testbed.loaded import run_loaded
+    from bprr.testbed.loaded_records import write_loaded
+    from bprr.testbed.loaded_settings import load_loaded
+
+    settings, known = load_loaded(arguments.settings), catalogue(load_settings(arguments.config))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave the swarm in order
+    try:
+        run = run_loaded(settings, known, arguments.logs, lambda line: print(line, flush=True))
+    except CannotRun as error:
+        print(error)
+        return SKIPPED
+    write_loaded(run, arguments.output)
     return 0
 
 
@@ -92,4 +127,25 @@ def _report(arguments: argparse.Namespace) -> int:
         for path in render(run, arguments.output):
             if not arguments.json:
                 print(path)
+    return 0
+
+
+def _load_report(arguments: argparse.Namespace) -> int:
+    from bprr.ground.source import source_hash
+    from bprr.ground.storage import write_table
+    from bprr.settings.shipped import SHIPPED
+    from bprr.testbed.loaded_prediction import case_errors, compared
+    from bprr.testbed.loaded_records import read_loaded
+    from bprr.testbed.loaded_report import error_table, render_loaded, summary_of_load
+
+    run = read_loaded(arguments.folder or SHIPPED / "data/traces/testbed_loaded")
+    comparison = compared(run)
+    print(error_table(comparison).markdown())
+    print(summary_of_load(run, comparison))
+    if arguments.results:
+        source = source_hash("bprr.testbed.loaded_prediction")
+        write_table(case_errors(comparison), arguments.results, {}, source)
+    if arguments.output:
+        for path in render_loaded(run, comparison, arguments.output):
+            print(path)
     return 0

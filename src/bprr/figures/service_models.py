@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from bprr.figures import style
 from bprr.figures.caption import StudyCaption, SweepCaption
 from bprr.figures.means import asked_requests
-from bprr.ground.storage import replacing
+from bprr.figures.service_answer import draw_service_answer
 from bprr.study.regime import Regime, joint_regime, regime_of
 from bprr.study.summary import CONDITIONS, mean_interval, paired_ratio, run_means
 
-__all__ = ["service_models", "write_service_models"]
+__all__ = ["plot_service_models", "service_models"]
 
 SUFFIX = "_service"  # of the sweeps; before it stands the name of the one that they repeat
 
@@ -130,15 +131,13 @@ def _regime(requests: pd.DataFrame) -> tuple[Regime | None, str]:
     return joint_regime(found), ("memory" if memory else "computing") if bounds else ""
 
 
-def write_service_models(
-    sweep_parquets: Sequence[Path], study: StudyCaption, output: Path
+def plot_service_models(
+    sweep_parquets: Sequence[Path], study: StudyCaption, stem: Path
 ) -> list[Path]:
-    """Write the table of some sweeps, those with services and those that they repeat, as CSV."""
+    """Table and picture of some sweeps, those with services and those that they repeat."""
     tables = []
     for path in sweep_parquets:
         requests = asked_requests(path, study)
         tables.append(service_models(requests, study.sweep_of(requests, path)))
     table = pd.concat(tables, ignore_index=True)
-    with replacing(output) as unfinished:
-        table.to_csv(unfinished, index=False, float_format="%.9g", lineterminator="\n")
-    return [output]
+    return style.save(draw_service_answer(table, study), table, stem)

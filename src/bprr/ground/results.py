@@ -10,6 +10,7 @@ __all__ = [
     "DECOMPOSITION",
     "EQUAL_BLOCKS",
     "GROWTH",
+    "LOADED",
     "OPTIMALITY",
     "PUBLISHED",
     "REJECTED",
@@ -161,6 +162,16 @@ STOPPING = Schema(
 )
 
 THEORY = Schema("bounds and sizes (bprr theory)", {"check": TEXT, "case": TEXT, "value": NUMBER})
+LOADED = Schema(
+    "genuine PETALS under load beside every service (bprr testbed load-report)",
+    {
+        "case": TEXT,
+        "arm": TEXT,
+        "model": TEXT,
+        "sessions": WHOLE,
+        **dict.fromkeys(("per_token_ms", "predicted_per_token_ms"), NUMBER),
+    },
+)
 PUBLISHED = Schema(
     "numbers printed in the paper (data/published/results.csv)",
     {

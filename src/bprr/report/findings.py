@@ -117,6 +117,21 @@ def _testbed(table: pd.DataFrame, _: Caption) -> str:
     return f"Predicted times per token are {100 * errors.median():.1f} % off (median)."
 
 
+def _loaded(table: pd.DataFrame, _: Caption) -> str:
+    off = table["predicted_per_token_ms"] / table["per_token_ms"] - 1
+    middle = 100 * off.abs().groupby(table["model"], sort=False).median()
+    parts = (f"{str(model).replace('_', ' ')} {error:.0f} %" for model, error in middle.items())
+    return f"Median error of the time per token, by how servers are taken: {', '.join(parts)}."
+
+
+def _services(table: pd.DataFrame, caption: Caption) -> str:
+    own = table[table["method"] == caption.compared.method]
+    faster = (own["ratio_to_petals"] < 1).groupby(own["service"], sort=False).agg(["sum", "size"])
+    method, baseline = caption.pair
+    parts = (f"{name} {row['sum']} of {row['size']}" for name, row in faster.iterrows())
+    return f"{method} is faster than {baseline}, points by service: {', '.join(parts)}."
+
+
 def _cells(table: pd.DataFrame, _: Caption) -> str:
     errors = 100 * (table["found_s"] / table["published_s"] - 1).abs()
     return (
@@ -233,6 +248,8 @@ FINDINGS: dict[str, Callable[[pd.DataFrame, Caption], str]] = {
     "offline_relaxed_stopping": _stopping,
     "swarm_": _swarm,
     "fit_": _fit,
+    "testbed_loaded_": _loaded,
     "testbed_": _testbed,
+    "service_models": _services,
     "": _sweep,
 }

@@ -21,6 +21,7 @@ from bprr.ground.intervals import Interval
 from bprr.ground.results import (
     EQUAL_BLOCKS,
     GROWTH,
+    LOADED,
     RUNNING_TIMES,
     SOLVER_RACE,
     THEOREM_2,
@@ -367,3 +368,15 @@ def influence(results: Results, files: Sequence[str], statement: str) -> dict[st
     _, about, _ = read_fit(results.path(name).parent)
     change = {finding.statement: finding.change for finding in about.verdicts}.get(statement)
     return {} if change is None else {"measured": change}
+
+
+@measure
+def slowed_by_others(
+    results: Results, files: Sequence[str], case: str, arm: str
+) -> dict[str, Interval]:
+    """Time per token on genuine PETALS under load over that of the same sessions without others."""
+    (name,) = files
+    where = {"case": case, "arm": arm, "model": "independent"}
+    (row,) = at(results.table(name, LOADED), where).to_dict("records")
+    value = row["per_token_ms"] / row["predicted_per_token_ms"]
+    return {"all": Interval(value, value, value)}  # of one run, whose spread nobody knows

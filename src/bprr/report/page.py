@@ -75,6 +75,8 @@ FAMILIES = {
     "fit_": ("Performance model fitted to {}", "Measured devices"),
     "measured_": ("The paper's sweep with a measured device: {}", "Measured devices"),
     "wan_": ("{}", "Validation by others' measurements"),
+    "service_models": ("Faster than PETALS? By how servers compute", "Headline"),
+    "testbed_loaded_": ("Genuine PETALS under load: {}", "Testbed"),
     "testbed_": ("Genuine PETALS beside the simulator: {}", "Testbed"),
     "": ("{}", "Further studies"),
 }

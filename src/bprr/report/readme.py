@@ -24,7 +24,8 @@ from bprr.testbed.report import case_means
 
 __all__ = ["FIGURES", "KEPT", "PAGES", "SOURCES", "fill", "numbers", "write_readme"]
 
-FIGURES = ("headline", "offline_optimality")
+FIGURES = ("headline", "offline_optimality", "testbed_loaded_cdf")
+STUDIED = ("service_models",)  # by `make study`, kept as they are where it has not been run
 KEPT = Path("figures/readme")  # the pictures, and numbers.json
 PAGES = ("*.md", "docs/*.md", "data/*.md", "tests/golden/*.md")
 MARK = re.compile(r"(<!--=([\w.]+)-->).*?(<!--=-->)", re.DOTALL)
@@ -95,6 +96,18 @@ def _testbed(path: Path) -> dict[str, str]:
     return texts
 
 
+def _loaded(path: Path) -> dict[str, str]:
+    cases = pd.read_csv(path)
+    served = cases[cases["model"] == "serial"]
+    texts = {"loaded.cases": str(len(served)), "loaded.sessions": str(served["sessions"].sum())}
+    for model, name in (("serial", "serial"), ("independent", "paper"), ("batched_0.1", "batched")):
+        for metric in ("per_token", "ttft"):
+            error = cases.loc[cases["model"] == model, f"{metric}_ms_error"].abs()
+            texts[f"loaded.{name}.{metric}"] = f"{100 * error.median():.1f} %"
+            texts[f"loaded.{name}.{metric}.worst"] = f"{100 * error.max():.0f} %"
+    return texts
+
+
 def _scorecard(path: Path) -> dict[str, str]:
     kinds = json.loads(path.read_text(encoding="utf-8"))["kinds"]
     texts = {"claims.all": str(sum(sum(counts.values()) for counts in kinds.values()))}
@@ -118,6 +131,7 @@ SOURCES: dict[str, Callable[[Path], dict[str, str]]] = {
     "config/default.yaml": _delays,
     "figures/headline.csv": _headline,
     "figures/tables_found.csv": _answer,
+    "figures/testbed_loaded_scatter.csv": _loaded,
     "results/offline/optimality.parquet": _offline,
     "results/scorecard.json": _scorecard,
     "results/manifest.json": _disk,
@@ -165,7 +179,8 @@ def write_readme(root: Path) -> list[Path]:
     texts = {root / KEPT / "numbers.json": json.dumps(known, indent=1, ensure_ascii=False) + "\n"}
     for page in (page for pattern in PAGES for page in sorted(root.glob(pattern))):
         texts[page] = fill(page.read_text(encoding="utf-8"), known, page)
-    for figure in FIGURES:
+    studied = [figure for figure in STUDIED if (root / f"figures/{figure}.png").is_file()]
+    for figure in (*FIGURES, *studied):
         shutil.copyfile(root / f"figures/{figure}.png", root / KEPT / f"{figure}.png")
     changed = []
     for path, text in texts.items():

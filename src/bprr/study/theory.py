@@ -49,6 +49,7 @@ MEMORY_GB = (80.0, 79.13, 86.13)  # of an A100: the paper's round number, tables
 BLOCKS, TOKENS = 53, 148  # that the paper's examples are about
 NUMBERS, GREATEST, PARTITIONS = (3, 6), 9, 24  # how many, how large, and how many draws of them
 WORST_BLOCKS = (2, 4, 6, 8, 10)
+GROWING = (1.0, 0.1, 0.02)  # of a step: all of it, one session after another; docs/service.md
 
 
 def theory_sweeps(settings: Settings) -> list[tuple[str, str]]:
@@ -89,7 +90,8 @@ def theory(settings: Settings) -> pd.DataFrame:
         halved, ``theorem_1_halved`` whether it can;
         ``worst_case`` CG-BPRR over the optimum, by L, where it is L times as slow;
         ``sessions`` of 148 tokens beside 53 blocks, ``case`` the memory (GB);
-        ``prefill_tokens_per_s`` of such a server.
+        ``prefill_tokens_per_s`` of such a server, and ``decode_tokens_per_s`` with as many sessions
+        as fit in its round 80 GB, ``case`` by the share b of a step that grows with them.
     """
     return pd.DataFrame(_checks(settings), columns=["check", "case", "value"])
 
@@ -210,4 +212,8 @@ def _of_one_server(settings: Settings) -> Checks:
         swarm = Swarm.of(model, [lent], np.zeros((1, 1)), scenario.overheads)
         sessions = session_capacity(swarm, blocks, TOKENS)
         yield "sessions", f"{memory_gb:g}", float(sessions[0])
+        if memory_gb == MEMORY_GB[0]:
+            for share in GROWING:
+                step_ms = BLOCKS * device.tau_ms * (1 + share * (sessions[0] - 1))
+                yield "decode_tokens_per_s", f"b = {share:g}", 1000 * float(sessions[0] / step_ms)
     yield "prefill_tokens_per_s", f"{BLOCKS} blocks", float(block_gain(swarm, blocks)[0])

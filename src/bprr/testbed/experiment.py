@@ -38,7 +38,7 @@ from bprr.testbed.records import Machine, Manifest, Range, Run, Started
 from bprr.testbed.settings import Cell, TestbedSettings
 from bprr.testbed.swarm_process import SwarmError, SwarmProcess, what_is_missing
 
-__all__ = ["CannotRun", "run_testbed"]
+__all__ = ["CannotRun", "machine_at_start", "run_testbed"]
 
 START_S = 240.0
 SLACK = 4.0  # a cell may take so many times its predicted span before it is given up
@@ -274,7 +274,7 @@ def run_testbed(
         raise CannotRun(f"testbed skipped, nothing was measured; missing: {'; '.join(lacks)}")
     predictor = Predictor(settings, catalogue)
     nominal = predictor.nominal()
-    machine, start_s = _machine(), time.monotonic()
+    machine, start_s = machine_at_start(), time.monotonic()
     tables: list[pd.DataFrame] = []
     placements: dict[str, Started] = {}
     with SwarmProcess(hosts_of(settings, nominal), log) as process:
@@ -340,7 +340,7 @@ def _line(cell: Cell, method: str, table: pd.DataFrame) -> str:
     )
 
 
-def _machine() -> dict[str, Any]:
+def machine_at_start() -> dict[str, Any]:
     """What is known of the machine before anything runs."""
     return {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",

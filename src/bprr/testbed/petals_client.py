@@ -31,11 +31,12 @@ def _drop_finalisers() -> None:
 
 
 class _Attempts(threading.local):
-    """Retries of the session that runs in this thread."""
+    """Retries and steps of the session that runs in this thread."""
 
     def __init__(self) -> None:
         self.retries = 0
         self.waited_until_s = 0.0
+        self.steps: list[tuple[int, float, float]] = []  # first block, sent, received
 
 
 _attempts = _Attempts()
@@ -49,6 +50,29 @@ def _noting(delay_of: Callable[[int], float]) -> Callable[[int], float]:
         return delay_s
 
     return noted
+
+
+def _note_steps() -> None:
+    """Let sessions note when each step is sent to a server and when its answer is there."""
+    genuine = petals_session._ServerInferenceSession.step
+
+    def noted(session, *arguments, **more):  # type: ignore[no-untyped-def]
+        sent_s = time.monotonic()
+        outputs = genuine(session, *arguments, **more)
+        _attempts.steps.append((session.span.start, sent_s, time.monotonic()))
+        return outputs
+
+    petals_session._ServerInferenceSession.step = noted
+
+
+@dataclasses.dataclass
+class _Declared:
+    """Spending policy that declares a session's rank, which a server may serve by."""
+
+    points: int
+
+    def get_points(self, *_: object, **__: object) -> int:
+        return self.points
 
 
 class ImposedChain(RemoteSequenceManager):
@@ -79,6 +103,7 @@ class ImposedChain(RemoteSequenceManager):
 class _Client:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         _drop_finalisers()
+        _note_steps()
         torch.set_num_threads(1)
         self._settings = settings
         self._model = AutoDistributedModelForCausalLM.from_pretrained(
@@ -100,7 +125,7 @@ class _Client:
 
     def sessions(self, command: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Run requests at their arrival instants, each in a thread."""
-        start_s = time.monotonic() + command.get("lead_s", 0.0)
+        start_s = command.get("start_s") or time.monotonic() + command.get("lead_s", 0.0)
         records: list[dict[str, Any]] = [{} for _ in command["requests"]]
         threads = [
             threading.Thread(target=self._session, args=(request, start_s, record), daemon=True)
@@ -117,7 +142,7 @@ class _Client:
     def _session(self, request: Mapping[str, Any], start_s: float, record: dict[str, Any]) -> None:
         arrival_s = start_s + request["arrival_ms"] / 1000.0
         time.sleep(max(arrival_s - time.monotonic(), 0.0))
-        _attempts.retries, _attempts.waited_until_s = 0, arrival_s
+        _attempts.retries, _attempts.waited_until_s, _attempts.steps = 0, arrival_s, []
         record.update(status="timeout", lag_ms=1000.0 * (time.monotonic() - arrival_s))
         try:
             with torch.inference_mode():
@@ -126,6 +151,8 @@ class _Client:
         except Exception as error:  # whatever PETALS raises is a result, recorded as such
             record["status"] = f"{type(error).__name__}: {error}"[:300]
         record["retries"] = _attempts.retries
+        if "rank" in request:
+            record.update(start_s=start_s, steps=_attempts.steps)
 
     def _generate(
         self, request: Mapping[str, Any], arrival_s: float, record: dict[str, Any]
@@ -135,11 +162,16 @@ class _Client:
         tokens: list[int] = []
         token_ms: list[float] = []
         with InferenceSession(self._manager_for(request), request["cache_tokens"]) as session:
-            inputs = ids
-            while len(tokens) < request["output_tokens"]:
+
+            def passed(inputs: torch.Tensor) -> torch.Tensor:
                 hidden = model.transformer.word_embeddings(inputs)
-                hidden = model.transformer.word_embeddings_layernorm(hidden)
-                hidden = model.transformer.ln_f(session.step(hidden))
+                return session.step(model.transformer.word_embeddings_layernorm(hidden))
+
+            *before, inputs = ids.split(1 if request.get("token_by_token") else ids.shape[1], 1)
+            for piece in before:
+                passed(piece)
+            while len(tokens) < request["output_tokens"]:
+                hidden = model.transformer.ln_f(passed(inputs))
                 inputs = model.lm_head(hidden[:, -1:]).argmax(-1)
                 token_ms.append(1000.0 * (time.monotonic() - arrival_s))
                 if not tokens:
@@ -165,6 +197,8 @@ class _Client:
         ]
         manager = ImposedChain(self._manager, spans)
         manager.get_retry_delay = _noting(manager.get_retry_delay)
+        if "rank" in request:
+            manager.policy = _Declared(request["rank"] * request["cache_tokens"])
         return manager
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -10,10 +11,10 @@ from typing import Any
 
 import hivemind
 import petals.server.server as petals_server
-from petals.server.backend import TransformerBackend
 from petals.utils.convert_block import QuantType
 
 from bprr.testbed.hosts import PORT
+from bprr.testbed.petals_runtime import emulate_device, log_sessions, serve_in_order
 
 __all__ = ["run_first_peer", "run_server"]
 
@@ -31,23 +32,6 @@ def run_first_peer(pipe: Connection, address: str, identity: str) -> None:
     threading.Event().wait()
 
 
-def emulate_device(device: Mapping[str, float]) -> None:
-    """Let every block of this process take a device's time, on top of the real computation.
-
-    The sleep is in the server's only runtime, where PETALS runs one task after another; so
-    sessions queue for an emulated device as they do for a real one.
-    """
-    genuine = TransformerBackend.inference_step
-
-    def timed(self, hidden_states, *arguments):  # type: ignore[no-untyped-def]
-        tokens = hidden_states.shape[1]
-        prefill_ms = device["prefill_ms"] + device["prefill_ms_per_token"] * tokens
-        time.sleep((device["tau_ms"] if tokens == 1 else prefill_ms) / 1000.0)
-        return genuine(self, hidden_states, *arguments)
-
-    TransformerBackend.inference_step = timed
-
-
 def run_server(pipe: Connection, spec: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Serve blocks until killed; tell which, once ready, and again whenever they change.
 
@@ -57,10 +41,14 @@ def run_server(pipe: Connection, spec: Mapping[str, Any], settings: Mapping[str,
         To the swarm's main process.
     spec, settings : mapping
         Of this server and of all; a ``range`` of blocks is imposed, of a number of ``blocks``
-        PETALS chooses which.
+        PETALS chooses which. ``tasks`` is the file of its log (`bprr.testbed.petals_runtime`);
+        ``order``, ``prompt`` and ``prefetch_batches`` are as shipped if not given.
     """
     device = spec["device"]
-    emulate_device(device)
+    log = os.open(spec["tasks"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    emulate_device(device, log)
+    log_sessions(log)
+    serve_in_order(spec.get("order", "fifo"), spec.get("prompt", "whole"))
 
     # Asked for its throughput, PETALS would time the CPU; it gets the emulated device's instead.
     def announced(*_: object, num_blocks: int, **__: object) -> dict[str, float]:
@@ -83,6 +71,7 @@ def run_server(pipe: Connection, spec: Mapping[str, Any], settings: Mapping[str,
         block_indices=f"{imposed[0]}:{imposed[1]}" if imposed else None,
         num_handlers=1,
         attn_cache_tokens=spec["cache_tokens_per_block"],
+        prefetch_batches=spec.get("prefetch_batches", 1),
         torch_dtype="float32",
         device="cpu",
         quant_type=QuantType.NONE,

@@ -135,7 +135,9 @@ class PetalsSwarm:
             spec |= {
                 "address": address_of(host),
                 "identity": str(self._folder / f"identity_{host}"),
+                "tasks": str(self._folder / f"tasks_{server}"),
             }
+            Path(spec["tasks"]).unlink(missing_ok=True)
             self._servers[server] = Process(
                 partial(run_server, spec=spec, settings=settings),
                 self._namespaces[host],
@@ -186,6 +188,28 @@ class PetalsSwarm:
             self._start_client(command["client"])
             self._clients[command["client"]].receive(60.0)
             raise
+
+    def clients(self, command: Mapping[str, Any]) -> list[Any]:
+        """Pass commands to clients of several positions, which share an instant to start at."""
+        start_s = time.monotonic() + command["lead_s"]
+        for each in command["commands"]:
+            timeout_s = command["timeout_s"]
+            message = {**each, "timeout_s": timeout_s, "start_s": start_s}
+            self._clients[each["client"]].pipe.send(message)
+        deadline_s = start_s + command["timeout_s"] + 15.0
+        return [
+            self._clients[each["client"]].receive(max(deadline_s - time.monotonic(), 0.0))
+            for each in command["commands"]
+        ]
+
+    def tasks(self, command: Mapping[str, Any]) -> dict[int, list[str]]:
+        """Logs of the servers' runtimes since the last time asked, when nothing runs."""
+        found = {}
+        for server in self._servers:
+            path = self._folder / f"tasks_{server}"
+            found[server] = path.read_text(encoding="utf-8").splitlines()
+            os.truncate(path, 0)
+        return found
 
     def stop(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Kill clients, servers and first peer; hosts and network stay."""

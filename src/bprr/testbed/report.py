@@ -20,7 +20,7 @@ from bprr.figures.text_table import TextTable
 from bprr.ground.storage import replacing
 from bprr.testbed.records import Run
 
-__all__ = ["case_means", "layout", "render", "summary_text"]
+__all__ = ["case_means", "equal_axes", "layout", "render", "summary_text"]
 
 CELL = ["group", "client", "rate_per_s", "output_tokens"]
 COMPARED = ("per_token_ms", "ttft_ms", "remaining_per_token_ms")
@@ -196,7 +196,7 @@ def draw_scatter(run: Run) -> Figure:
                 mark["transform"] = beside[str(method)]
                 axes.plot(rows[f"predicted_{name}"] / 1000, rows[name] / 1000, **mark)
             both = means[[name, f"predicted_{name}"]] / 1000
-            _diagonal(axes, np.array([both.min().min() * 0.85, both.max().max() * 1.15]))
+            equal_axes(axes, np.array([both.min().min() * 0.85, both.max().max() * 1.15]))
             axes.set(xlabel="predicted", ylabel="measured", title=title, aspect="equal")
         handles = [Line2D([], [], label=methods[name].label, **marks[name]) for name in marks]
         style.heading(figure, "Genuine PETALS against the simulator, a mark per case", handles, 2)
@@ -209,7 +209,7 @@ def draw_scatter(run: Run) -> Figure:
     return figure
 
 
-def _diagonal(axes: Axes, ends: np.ndarray) -> None:
+def equal_axes(axes: Axes, ends: np.ndarray) -> None:
     """Equal log axes between two ends, with the line of agreement and ±10 % around it."""
     for factor, line in ((1, "-"), (1.1, ":"), (1 / 1.1, ":")):
         axes.plot(ends, ends * factor, line, color=style.REFERENCE_COLOR, linewidth=0.8)
