@@ -74,7 +74,7 @@ def found() -> tuple[pd.DataFrame, pd.DataFrame]:
 @pytest.fixture
 def project(tmp_path: Path, root: Path, at_root: Path) -> Path:
     """A folder with what a whole run leaves, in small."""
-    for name in ("figures/readme", "docs", "results", "tests/golden", "config"):
+    for name in ("figures/readme", "docs", "results", "tests/golden", "tests/campaign", "config"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "README.md").write_text(PAGE, encoding="utf-8")
     (tmp_path / "docs/other.md").write_text("nothing of a run", encoding="utf-8")
@@ -82,6 +82,11 @@ def project(tmp_path: Path, root: Path, at_root: Path) -> Path:
     shutil.copytree(root / "data/traces/testbed", tmp_path / "data/traces/testbed")
     cases = {"cases": [{}] * 3}
     (tmp_path / "tests/golden/cases.json").write_text(json.dumps(cases), encoding="utf-8")
+    campaign = {
+        "inputs": {"tries": 300, "faults": 1, "longest_s": 6.4, "most_gb": 0.26},
+        "kills": {"tries": 50, "faults": 0},
+    }
+    (tmp_path / "tests/campaign/figures.json").write_text(json.dumps(campaign), encoding="utf-8")
     headline().to_csv(tmp_path / "figures/headline.csv", index=False)
     cells, gpus = found()
     cells.to_csv(tmp_path / "figures/tables_found.csv", index=False)
@@ -117,6 +122,12 @@ def test_numbers_as_they_are_printed(project: Path) -> None:
         "claims.claims_in": "4 reproduced",
         "disk.outputs": "20 MB",
         "golden.cases": "3",
+        "campaign.inputs": "300",
+        "campaign.inputs.faults": "1",
+        "campaign.inputs.longest": "6 s",
+        "campaign.inputs.memory": "0.3 GB",
+        "campaign.kills": "50",
+        "campaign.kills.faults": "0",
     } == {name: text for name, text in known.items() if not name.startswith("answer")}
     first, gpus, calibration, _ = (known[f"answer.{number}"] for number in range(1, 5))
     assert "over the 8 points" in first

@@ -13,6 +13,7 @@ from matplotlib.ticker import PercentFormatter
 
 from bprr.figures import style
 from bprr.figures.caption import Caption
+from bprr.ground.errors import InputError
 from bprr.ground.results import DECOMPOSITION
 from bprr.ground.tables import read_csv
 
@@ -81,4 +82,8 @@ def draw_decomposition(table: pd.DataFrame, caption: Caption) -> Figure:
 def plot_decomposition(decomposition_csv: Path, caption: Caption, stem: Path) -> list[Path]:
     """Make the figure of the decomposition: CSV, PDF and PNG."""
     table = read_csv(decomposition_csv, DECOMPOSITION)
+    made = set(table["allocation_delays"])
+    if not made & set(caption.variants):
+        allowed = ", ".join(caption.variants)
+        raise InputError(decomposition_csv, "allocation_delays", ", ".join(sorted(made)), allowed)
     return style.save(draw_decomposition(table, caption), table, stem)

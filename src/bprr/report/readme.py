@@ -127,6 +127,18 @@ def _golden(path: Path) -> dict[str, str]:
     return {"golden.cases": str(len(json.loads(path.read_text(encoding="utf-8"))["cases"]))}
 
 
+def _campaign(path: Path) -> dict[str, str]:
+    parts = json.loads(path.read_text(encoding="utf-8"))
+    texts = {
+        "campaign.inputs.longest": f"{parts['inputs']['longest_s']:.0f} s",
+        "campaign.inputs.memory": f"{parts['inputs']['most_gb']:.1f} GB",
+    }
+    for name, part in parts.items():
+        texts |= {f"campaign.{name}": str(part["tries"])}
+        texts |= {f"campaign.{name}.faults": str(part["faults"])}
+    return texts
+
+
 SOURCES: dict[str, Callable[[Path], dict[str, str]]] = {
     "config/default.yaml": _delays,
     "figures/headline.csv": _headline,
@@ -137,6 +149,7 @@ SOURCES: dict[str, Callable[[Path], dict[str, str]]] = {
     "results/manifest.json": _disk,
     "data/traces/testbed/requests.csv": _testbed,
     "tests/golden/cases.json": _golden,
+    "tests/campaign/figures.json": _campaign,
 }
 
 

@@ -314,7 +314,7 @@ def replay_file(path: Path) -> list[KindReport]:
     """
     try:
         cases = json.loads(path.read_text())["cases"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(path, "cases", str(error), 'a JSON object with a list "cases"') from None
     if not isinstance(cases, list) or not cases:
         raise InputError(path, "cases", cases, "a list of at least one case")

@@ -235,7 +235,8 @@ def draw_cdfs(run: Run) -> Figure:
                 rows = table[(table["client"] == client) & (table["method"] == method)]
                 for name, line in (("per_token_ms", "-"), ("predicted_per_token_ms", ":")):
                     values = np.sort(rows[name].to_numpy()) / 1000
-                    values, share = np.r_[values[:1], values], np.linspace(0, 1, len(values) + 1)
+                    values = np.r_[values[:1], values]  # no step where there are none
+                    share = np.linspace(0, 1, len(values))
                     axes.step(values, share, line, where="post", color=looks[method].color)
             axes.set(xlabel="time per token (s)", title=f"client in {client}")
         panels[0].set_ylabel("share of requests")

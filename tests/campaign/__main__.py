@@ -1,0 +1,7 @@
+"""``python -m tests.campaign``."""
+
+import sys
+
+from tests.campaign.main import main
+
+sys.exit(main())
