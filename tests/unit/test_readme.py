@@ -11,7 +11,7 @@ import pytest
 
 from bprr.commands.main import main
 from bprr.ground.storage import write_table
-from bprr.report.readme import KEPT, SOURCES, fill, numbers
+from bprr.report.readme import FIGURES, KEPT, SOURCES, fill, numbers
 
 PAGE = """# A page
 Gain <!--=light.abovenet-->9 %<!--=-->, proven <!--=offline.proven-->9 %<!--=-->.
@@ -71,6 +71,19 @@ def found() -> tuple[pd.DataFrame, pd.DataFrame]:
     return cells, gpus
 
 
+def loaded() -> pd.DataFrame:
+    rows = [
+        {"model": model, "sessions": sessions, "per_token_ms_error": token, "ttft_ms_error": first}
+        for model, errors in {
+            "serial": ((24, -0.021, 0.1), (60, 0.043, -0.3), (24, 0.001, 0.02)),
+            "independent": ((24, -0.5, -0.9), (60, -0.39, -0.8), (24, 0.1, 0.0)),
+            "batched_0.1": ((24, 0.22, 0.34), (60, 0.7, 0.89), (24, 0.0, 0.1)),
+        }.items()
+        for sessions, token, first in errors
+    ]
+    return pd.DataFrame(rows)
+
+
 @pytest.fixture
 def project(tmp_path: Path, root: Path, at_root: Path) -> Path:
     """A folder with what a whole run leaves, in small."""
@@ -91,7 +104,8 @@ def project(tmp_path: Path, root: Path, at_root: Path) -> Path:
     cells, gpus = found()
     cells.to_csv(tmp_path / "figures/tables_found.csv", index=False)
     gpus.to_csv(tmp_path / "figures/tables_found_gpus.csv", index=False)
-    for name in ("headline", "offline_optimality"):
+    loaded().to_csv(tmp_path / "figures/testbed_loaded_scatter.csv", index=False)
+    for name in FIGURES:
         (tmp_path / f"figures/{name}.png").write_bytes(name.encode())
     write_table(plans(), tmp_path / "results/offline/optimality.parquet", {}, "")
     kinds = {
@@ -117,6 +131,13 @@ def test_numbers_as_they_are_printed(project: Path) -> None:
         "offline.worst": "4.5 %",
         "offline.petals_9": "36 to 50 %",
         "offline.petals_26": "1 %",
+        "loaded.cases": "3",
+        "loaded.sessions": "108",
+        "loaded.serial.per_token": "2.1 %",
+        "loaded.serial.per_token.worst": "4 %",
+        "loaded.paper.per_token": "39.0 %",
+        "loaded.paper.ttft.worst": "90 %",
+        "loaded.batched.ttft": "34.0 %",
         "claims.all": "7",
         "claims.printed_simulator": "2 reproduced, 1 not reproduced",
         "claims.claims_in": "4 reproduced",
@@ -169,7 +190,7 @@ def test_pages_are_filled_and_what_changed_is_said(
     assert "Gain <!--=light.abovenet-->60 %<!--=-->, proven" in page.read_text(encoding="utf-8")
     assert json.loads(kept.read_text(encoding="utf-8")) == numbers(project)
     assert capsys.readouterr().out.splitlines() == [str(kept), str(page)]
-    for name in ("headline", "offline_optimality"):
+    for name in FIGURES:
         assert (project / KEPT / f"{name}.png").read_bytes() == name.encode()
     dates = [path.stat().st_mtime_ns for path in (page, kept)]
     assert main(["readme", "--root", str(project)]) == 0
