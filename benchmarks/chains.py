@@ -13,7 +13,7 @@ from bprr.ground.caches import Caches
 from bprr.ground.registry import PLACEMENT, ROUTING, SERVICE
 from bprr.routing.base import RoutingContext
 
-BUDGET_S = 60
+BUDGET_S = 40
 DECISIONS = 1_000
 TARGETS_US = {26: 30.0, 10_000: 500.0}
 # By the name of placement and routing. 2R's pace is given: to derive it takes linear programmes.

@@ -40,7 +40,7 @@ from bprr.study.method import MethodRunner
 from bprr.study.points import catalogue, sweep_points
 from bprr.study.sweep import simulate_point
 
-BUDGET_S = 60
+BUDGET_S = 40
 REQUESTS = 20_000
 REPEATS = 3
 NOTED = 100  # events in the bare heap

@@ -22,7 +22,7 @@ from bprr.figures import style
 from bprr.scenario.workload import Workload, poisson_arrivals_ms
 from bprr.simulation.engine import simulate
 
-BUDGET_S = 60
+BUDGET_S = 30
 SERVERS = (30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
 REQUESTS = (100, 1_000, 10_000, 100_000)
 MANY = 1_000  # requests, from which on a run is no longer its start

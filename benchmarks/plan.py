@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.measure import Row, row
 from benchmarks.swarms import ROOT, SEED
 
-BUDGET_S = 40
+BUDGET_S = 60
 TARGETS_S = {12: 3.0, 200: 20.0, 2000: 120.0}
 MODELS = {12: "meta-llama/Llama-3.1-70B", 200: "meta-llama/Llama-3.1-405B"}
 GPUS = (

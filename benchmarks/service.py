@@ -16,7 +16,7 @@ from bprr.settings.configuration import load_settings
 from bprr.study.method import MethodRunner
 from bprr.study.points import catalogue
 
-BUDGET_S = 80
+BUDGET_S = 50
 SESSIONS = 400  # at once, in the loop alone
 HOPS = 10
 TOKENS = 128

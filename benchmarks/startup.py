@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from benchmarks.measure import Row, row
 from benchmarks.swarms import ROOT
 
-BUDGET_S = 50
+BUDGET_S = 40
 REPEATS = 2
 TARGET_COLD_S = 20.0
 

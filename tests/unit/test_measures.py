@@ -273,3 +273,16 @@ def test_others_measurements(results: Results) -> None:
     assert 0.1 - 1e-9 <= low <= 0.2 <= high <= 0.3 + 1e-9
     assert taken(results, "right_directions")[0] == pytest.approx(2 / 3)
     assert MEASURES["others_error"](results, [FILE], group="none", model="hub") == {}
+
+
+def test_slowed_by_others(results: Results) -> None:
+    rows = [
+        (case, arm, model, 24, 600.0, predicted)
+        for case, arm, model, predicted in [
+            ("one_chain", "fifo", "independent", 150.0), ("one_chain", "fifo", "serial", 590.0),
+            ("one_chain", "oldest", "independent", 100.0), ("other", "fifo", "independent", 50.0),
+        ]
+    ]  # fmt: skip
+    columns = ["case", "arm", "model", "sessions", "per_token_ms", "predicted_per_token_ms"]
+    write_table(pd.DataFrame(rows, columns=columns), results.path(FILE), {}, "")
+    assert taken(results, "slowed_by_others", case="one_chain", arm="fifo")[0] == 4.0

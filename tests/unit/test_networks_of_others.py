@@ -11,7 +11,9 @@ from bprr.ground.performance import chain_times_ms
 from bprr.ground.swarm import Device, LanguageModel, Overheads, Swarm
 from bprr.scenario.draw import draw
 from bprr.scenario.measured import read_rtt
+from bprr.scenario.places import RttNetwork
 from bprr.scenario.scenario import load_scenario, scenario_of
+from bprr.scenario.streams import Streams
 from bprr.scenario.topologies import read_repetita
 
 
@@ -268,3 +270,15 @@ def test_bandwidth_refused(tmp_path: Path, bandwidth: str) -> None:
     path.write_text(f"from,to,rtt_ms,mbps\nhere,box,20,{bandwidth}\nbox,here,20,5\n")
     with pytest.raises(InputError, match="line 2"):
         read_rtt(path, None, "refuse")
+
+
+def test_a_file_that_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = []
+    for folder, rtt_ms in (("one", 10), ("two", 20)):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        for factor in (1, 30):
+            Path("rtt.csv").write_text(f"from,to,rtt_ms\na,b,{rtt_ms * factor}\nb,a,9\n")
+            network = RttNetwork(kind="rtt", file=Path("rtt.csv"))
+            networks.append(network.build(Streams(1, 0), tmp_path).rtt_ms([0], [1])[0, 0])
+    assert networks == [10, 300, 20, 600]

@@ -127,7 +127,7 @@ CASES: dict[str, tuple[Change, str]] = {
         "sweep *, !sweep switch_length *, !sweep tables_found *, !sweep orders *,"
         "!sweep tables_sensitivity *, !sweep servers_and_rate *, !sweep planned_rate *,"
         "!sweep design_load *, !sweep fig9_retry *, theory"),
-    "the runs of a job": (setting(runs_per_job=7), ""),
+    "the runs of a job": (setting(runs_per_job=11), ""),
     "the runs of a timed sweep": (
         setting(sweeps={"table3": {"runs": 5}}), "sweep table3 *, theory"),
     "the runs of one sweep": (setting(sweeps={"fig7": {"runs": 5}}), "sweep fig7 *"),

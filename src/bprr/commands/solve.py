@@ -182,14 +182,15 @@ def _solve(arguments: argparse.Namespace) -> int:
     from bprr.study.slices import settings_at
 
     settings = with_own_files(chosen(arguments, settings_at(arguments.config)), arguments)
+    solver = SolverSettings.of(settings.offline, settings.solver, arguments.log_dir)
+    if arguments.objective == "latency":
+        check_solver(solver)
     scenario = load_scenario(
         arguments.scenario, dict(parse_override(text) for text in arguments.set)
     )
     drawn = draw(scenario, catalogue(settings), settings.seed, arguments.draw)
     if arguments.objective == "throughput":
         return _solve_throughput(drawn, arguments.json)
-    solver = SolverSettings.of(settings.offline, settings.solver, arguments.log_dir)
-    check_solver(solver)
     given = arguments.requests
     counts = None if given is None else read_requests(given, drawn.swarm.clients)
     instance = offline_instance(drawn, counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -287,7 +288,23 @@ class ClusteredNetwork(Strict):
         return Places(network, servers, homes_at, devices, [])
 
 
-_once = cache(lambda read, *arguments: read(*arguments))
+def _once(read: Callable[..., LinkNetwork], source: Path | str, *arguments: Any) -> LinkNetwork:
+    """What a reader makes of a file or name, read again only when the file has changed."""
+    if not isinstance(source, Path) or not source.exists():
+        return _read(read, source, *arguments)
+    stat = source.stat()
+    state = (source.absolute(), stat.st_mtime_ns, stat.st_size)
+    return _read(read, source, *arguments, state=state)
+
+
+@cache
+def _read(
+    read: Callable[..., LinkNetwork],
+    *arguments: Any,
+    state: tuple[Path, int, int] | None = None,
+) -> LinkNetwork:
+    return read(*arguments)
+
 
 ScenarioNetwork = Annotated[
     TopologyNetwork
