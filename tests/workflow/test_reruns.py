@@ -297,3 +297,6 @@ def test_more_runs_need_only_the_new_parts(house: House) -> None:
     planned = {name for name, job in jobs.items() if job["planned"]}
     new = {"sweep_part fig7 abovenet 4 5", "sweep_part fig7 abovenet 6 6", "merge fig7 abovenet"}
     assert (planned, set(jobs) - planned) == (new, parts)
+    # What Snakemake has noted of the table by then would make it anew for the tests that follow.
+    house.put_back()
+    house.plan("--touch", "--forceall")
