@@ -44,16 +44,16 @@ def _time(arguments: argparse.Namespace) -> int:
     settings = settings_at(arguments.config)
     if unknown := set(arguments.sweeps or ()) - set(settings.sweeps):
         raise InputError("bprr time", "sweeps", ", ".join(unknown), ", ".join(settings.sweeps))
-    planned = planned_times(settings)
     repeats = arguments.repeats or (3 if arguments.sweeps else REPEATS)
     if arguments.sweeps:
         times = running_times_of_sweeps(settings, arguments.sweeps, repeats)
-        output = arguments.output or planned.path.with_name("sweeps.parquet")
+        path = Path(settings.results_dir, "timing", "sweeps.parquet")
         made, source = {"seed": settings.seed}, source_hash("bprr.study.timing")
     else:
-        times = running_times(settings, repeats)
-        output = arguments.output or planned.path
+        planned = planned_times(settings)
+        times, path = running_times(settings, repeats), planned.path
         made, source = planned.provenance(), planned.source
+    output = arguments.output or path
     # Times alone depend on the machine and the hour; all other results are the same everywhere.
     about = {
         **made,
