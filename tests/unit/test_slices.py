@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bprr.commands.main import main
 from bprr.ground.errors import InputError, InputErrors
+from bprr.ground.storage import read_table
 from bprr.settings.configuration import load_settings, settings_of
 from bprr.study.points import sweep_points
 from bprr.study.slices import Slice, settings_at, sweep_slice, sweeps_slice
@@ -224,3 +226,16 @@ def test_a_copy_of_settings_forgets_what_was_derived(configuration):
     )
     assert sweep_points(changed, "fig7", "abovenet") != before
     assert changed.derived is not configuration.derived
+
+
+def test_sweeps_are_timed_by_a_slice_of_theirs_alone(at_root, tmp_path, capsys):
+    few = {"sweeps.fig7.axes": {"fleet.servers": {"default": [10]}}}
+    pair = ("fig7", "abovenet")
+    part = sweeps_slice(load_settings(overrides=few), "timed", [pair], ["petals", "proposed"])
+    path, output = tmp_path / f"timed.{part.digest}.json", tmp_path / "sweeps.parquet"
+    path.write_text(part.text, encoding="utf-8")
+    command = ["time", "--sweeps", "fig7", "--repeats", "1", "--config", str(path)]
+    assert main([*command, "-o", str(output)]) == 0
+    assert set(read_table(output)["method"]) == {"petals", "proposed"}
+    assert main([*command[:2], "table3", *command[3:]]) == 2
+    assert "table3" in capsys.readouterr().err

@@ -67,6 +67,7 @@ def _time(arguments: argparse.Namespace) -> int:
     else:
         print(f"{len(times)} timings in {output}")
     if arguments.growth is not None:
+        planned = planned_times(settings)
         steps = growth(settings.seed)
         write_table(steps, arguments.growth, about | planned.provenance(), planned.source)
         if not arguments.json:
