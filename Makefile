@@ -58,7 +58,7 @@ reproduce: $(READY) ## every result, figure and the scorecard (25 min on two cor
 	fi
 	@$(call made,$(RESULTS) $(subst results,figures,$(RESULTS)))
 
-study: $(READY) ## the longer studies, servers that have queues (half an hour); resumable
+study: $(READY) ## the longer studies, servers that have queues (an hour or two); resumable
 	$(QUIETLY) study $(ARGS)
 	@$(call made,results figures)
 
