@@ -85,5 +85,6 @@ def test_the_steps_make_an_image_that_works(tmp_path: Path) -> None:
     there = make(".venv/bin/python -m bprr --version && make --no-print-directory dry-run")
     assert there.returncode == 0, there.stdout + there.stderr
     assert there.stdout.startswith("bprr ")
-    assert "report_page" in there.stdout + there.stderr
-    assert str(ROOT) not in there.stdout + there.stderr
+    said = (there.stdout + there.stderr).replace(sysconfig.get_paths()["purelib"], "packages")
+    assert "report_page" in said
+    assert str(ROOT) not in said
