@@ -54,7 +54,7 @@ def test_the_steps_make_an_image_that_works(tmp_path: Path) -> None:
     python.write_text(PYTHON.format(python=shlex.quote(sys.executable), packages=packages))
     python.chmod(python.stat().st_mode | stat.S_IXUSR)
     environment = {
-        **{key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        **{key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "ARGS")},
         **{"PIP_NO_INDEX": "1", "HOME": str(tmp_path), "MAKEFLAGS": f"PYTHON={python}"},
     }
 

@@ -317,6 +317,8 @@ rule bounds:
         lambda wildcards: SWEEP_INPUTS[wildcards.sweep, wildcards.topology],
     output:
         ensure(f"{RESULTS}/bounds/{{sweep}}_{{topology}}.parquet", non_empty=True),
+    log:
+        f"{LOGS}/bounds_{{sweep}}_{{topology}}.log",
     params:
         settings=lambda wildcards: SWEEP_SLICES[wildcards.sweep, wildcards.topology],
         data=lambda wildcards: files_hash(SWEEP_INPUTS[wildcards.sweep, wildcards.topology]),
@@ -325,8 +327,6 @@ rule bounds:
             "bprr.study.beyond",
             "bprr.commands.bounds",
         ),
-    log:
-        f"{LOGS}/bounds_{{sweep}}_{{topology}}.log",
     shell:
         "bprr bounds {wildcards.sweep:q} {wildcards.topology:q} --config {params.settings:q}"
         " -o {output:q} > {log:q} 2>&1"
@@ -344,11 +344,11 @@ rule beyond:
             labels={"figure": "beyond"},
         ),
         others=multiext(f"{FIGURES}/beyond", ".png", ".csv"),
+    log:
+        f"{LOGS}/figure_beyond.log",
     params:
         caption=lambda wildcards: BEYOND_CAPTION,
         source=lambda wildcards: source_hash("bprr.figures.beyond"),
-    log:
-        f"{LOGS}/figure_beyond.log",
     shell:
         "bprr plot beyond {input.results:q} --bounds {input.bounds:q} --caption {params.caption:q}"
         " -o {output.pdf:q} > {log:q} 2>&1"
