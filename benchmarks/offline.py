@@ -22,7 +22,7 @@ from bprr.scenario.draw import Catalogue
 from bprr.settings.configuration import load_settings
 from bprr.study.points import catalogue
 
-BUDGET_S = 120
+BUDGET_S = 110
 KNOWN_MS = {1: 508.55, 2: 1017.11, 3: 1525.66, 5: 2593.24, 8: 4186.21}
 ROUNDED_MS = 0.005
 SOLVERS = ("highs", "cbc")

@@ -9,7 +9,7 @@ from benchmarks.measure import Row, row
 from benchmarks.swarms import earth, problem
 from bprr.ground.registry import PLACEMENT
 
-BUDGET_S = 20
+BUDGET_S = 50
 SERVERS = 100_000
 REPEATS = 5
 TARGET_S = 60.0

@@ -27,7 +27,7 @@ from bprr.placement.base import Placement
 from bprr.routing.base import RoutingContext, RoutingPolicy
 from bprr.simulation.admission.back_off import BackOff, Gaps, instant_ms
 
-BUDGET_S = 90
+BUDGET_S = 80
 DECISIONS = 1_000
 FULL_SHARE = 0.8  # of the servers, before measuring starts
 OVERLOAD = 2.0  # arrivals over what the caches can serve

@@ -21,7 +21,7 @@ from bprr.placement.cg_bp import cg_bp
 from bprr.simulation.engine import Delays, simulate
 from bprr.study.design_load import choose_design_load
 
-BUDGET_S = 110
+BUDGET_S = 100
 SERVERS = 10_000
 REQUESTS = {"earth": 1_000_000, "all hosting": 100_000}
 TARGET_S, TARGET_GB = 120.0, 1.0
