@@ -110,3 +110,20 @@ def test_table_of_them(study, tmp_path: Path) -> None:
     csv, _, _, markdown = render_two_modes([path], study, tmp_path / "none")
     assert table_of(markdown)["groups"] == {}
     assert finding("two_modes", pd.read_csv(csv), study).endswith(": 0.")
+
+
+def test_runs_that_were_not_feasible_are_in_neither_group() -> None:
+    point = {"figure": "f", "topology": "t", "x": 1.0, "allocation_delays": "none", "method": "m"}
+    values = np.append(GROUPS, [np.nan] * 20)
+    means = pd.DataFrame({**point, "per_token_ms": values})
+    means = pd.concat([means, means.assign(method="one", per_token_ms=1.0)])
+    (row,) = modes_of_points(means, "per_token_ms").to_dict("records")
+    assert row == {
+        **point, "metric": "per_token_ms", "mean": pytest.approx(2.2), "runs": 20,
+        "low": 1.0, "high": 4.0, "low_share": 0.6,
+    }  # fmt: skip
+    assert modes_of_points(means[means["method"] == "one"], "per_token_ms").empty
+    # Points come in the order of the table, as sweeps and figures have them.
+    runs = means[means["method"] == "m"]
+    both = pd.concat([runs.assign(method=name) for name in ("z", "a")])
+    assert modes_of_points(both, "per_token_ms")["method"].tolist() == ["z", "a"]
