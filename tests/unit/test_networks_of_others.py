@@ -11,7 +11,7 @@ from bprr.ground.performance import chain_times_ms
 from bprr.ground.swarm import Device, LanguageModel, Overheads, Swarm
 from bprr.scenario.draw import draw
 from bprr.scenario.measured import read_rtt
-from bprr.scenario.places import RttNetwork
+from bprr.scenario.places import RttNetwork, TopologyNetwork
 from bprr.scenario.scenario import load_scenario, scenario_of
 from bprr.scenario.streams import Streams
 from bprr.scenario.topologies import read_repetita
@@ -282,3 +282,15 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.M
             network = RttNetwork(kind="rtt", file=Path("rtt.csv"))
             networks.append(network.build(Streams(1, 0), tmp_path).rtt_ms([0], [1])[0, 0])
     assert networks == [10, 300, 20, 600]
+
+
+def test_a_table_of_a_topology_that_changed_is_read_again(tmp_path: Path) -> None:
+    nodes = "node,city,longitude_deg,latitude_deg\na,A,0,0\nb,B,1,1\n"
+    (tmp_path / "small.nodes.csv").write_text(nodes)
+    rtt_ms = []
+    for delay_us in (1000, 20000):
+        links = f"node_a,node_b,delay_us\na,b,{delay_us}\n"
+        (tmp_path / "small.links.csv").write_text(links)
+        network = TopologyNetwork(kind="topology", name="small")
+        rtt_ms.append(network.build(Streams(1, 0), tmp_path).rtt_ms([0], [1])[0, 0])
+    assert rtt_ms == [2, 40]

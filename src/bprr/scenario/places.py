@@ -55,6 +55,15 @@ class NodeNetwork(Strict):
         """Files that it is read from."""
         return []
 
+    def _once(
+        self, topology_dir: Path, read: Callable[..., LinkNetwork], *arguments: Any
+    ) -> LinkNetwork:
+        """What a reader makes of its arguments, read again only when a file has changed."""
+        there = [path for path in self.files(topology_dir) if path.exists()]
+        stats = [path.stat() for path in there]
+        state = [(stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats]
+        return _read(read, arguments, tuple(state))
+
     def places(
         self,
         fleet: Fleet,
@@ -141,7 +150,7 @@ class TopologyNetwork(NodeNetwork):
 
     def build(self, streams: Streams, topology_dir: Path) -> Network:
         """Network of two tables."""
-        network: LinkNetwork = _once(read_tables, topology_dir, self.name)
+        network: LinkNetwork = self._once(topology_dir, read_tables, topology_dir, self.name)
         if self.delay_factor == 1:
             return network
         return replace(network, rtt=network.rtt * self.delay_factor)
@@ -160,7 +169,7 @@ class RepetitaNetwork(NodeNetwork):
 
     def build(self, streams: Streams, topology_dir: Path) -> Network:
         """Network of the file."""
-        return _once(read_repetita, self.file, self.delay_unit)
+        return self._once(topology_dir, read_repetita, self.file, self.delay_unit)
 
     def files(self, topology_dir: Path) -> list[Path]:
         """The file."""
@@ -188,7 +197,9 @@ class GraphNetwork(NodeNetwork):
 
     def build(self, streams: Streams, topology_dir: Path) -> Network:
         """Network of the file."""
-        return _once(read_graph_file, self.file, self.delay, self.delay_unit, self.us_per_km)
+        return self._once(
+            topology_dir, read_graph_file, self.file, self.delay, self.delay_unit, self.us_per_km
+        )
 
     def files(self, topology_dir: Path) -> list[Path]:
         """The file."""
@@ -208,7 +219,7 @@ class RttNetwork(NodeNetwork):
 
     def build(self, streams: Streams, topology_dir: Path) -> Network:
         """Network of the table."""
-        return _once(read_rtt, self.file, self.unit, self.missing)
+        return self._once(topology_dir, read_rtt, self.file, self.unit, self.missing)
 
     def files(self, topology_dir: Path) -> list[Path]:
         """The table."""
@@ -227,7 +238,7 @@ class TopohubNetwork(NodeNetwork):
 
     def build(self, streams: Streams, topology_dir: Path) -> Network:
         """Network of the package."""
-        return _once(read_topohub, self.name, self.us_per_km)
+        return self._once(topology_dir, read_topohub, self.name, self.us_per_km)
 
 
 class GeoNetwork(NodeNetwork):
@@ -288,20 +299,9 @@ class ClusteredNetwork(Strict):
         return Places(network, servers, homes_at, devices, [])
 
 
-def _once(read: Callable[..., LinkNetwork], source: Path | str, *arguments: Any) -> LinkNetwork:
-    """What a reader makes of a file or name, read again only when the file has changed."""
-    if not isinstance(source, Path) or not source.exists():
-        return _read(read, source, *arguments)
-    stat = source.stat()
-    state = (source.absolute(), stat.st_mtime_ns, stat.st_size)
-    return _read(read, source, *arguments, state=state)
-
-
 @cache
 def _read(
-    read: Callable[..., LinkNetwork],
-    *arguments: Any,
-    state: tuple[Path, int, int] | None = None,
+    read: Callable[..., LinkNetwork], arguments: tuple[Any, ...], state: tuple[Any, ...]
 ) -> LinkNetwork:
     return read(*arguments)
 
