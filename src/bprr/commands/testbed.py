@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from bprr.commands.arguments import add_config, add_json, print_json
 
 __all__ = ["add_command"]
 
+R = TypeVar("R")
 SKIPPED = 3  # exit status of a run that this machine cannot do
 
 
@@ -53,22 +56,13 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    import signal
-    import sys
-
-    from bprr.settings.configuration import load_settings
-    from bprr.study.points import catalogue
-    from bprr.testbed.experiment import CannotRun, run_testbed
+    from bprr.testbed.experiment import run_testbed
     from bprr.testbed.records import write_run
     from bprr.testbed.report import layout, summary_text
     from bprr.testbed.settings import load_testbed
 
-    settings, known = load_testbed(arguments.settings), catalogue(load_settings(arguments.config))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave the swarm in order
-    try:
-        run = run_testbed(settings, known, arguments.logs, lambda line: print(line, flush=True))
-    except CannotRun as error:
-        print(error)
+    run = _measured(run_testbed, load_testbed(arguments.settings), arguments)
+    if run is None:
         return SKIPPED
     write_run(run, arguments.output)
     print(layout(run).markdown())
@@ -77,25 +71,35 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _load(arguments: argparse.Namespace) -> int:
+    from bprr.testbed.loaded import run_loaded
+    from bprr.testbed.loaded_records import write_loaded
+    from bprr.testbed.loaded_settings import load_loaded
+
+    run = _measured(run_loaded, load_loaded(arguments.settings), arguments)
+    if run is None:
+        return SKIPPED
+    write_loaded(run, arguments.output)
+    return 0
+
+
+def _measured(
+    measure: Callable[..., R], settings: object, arguments: argparse.Namespace
+) -> R | None:
+    """What a run measures; None where this machine cannot run it, which is said."""
     import signal
     import sys
 
     from bprr.settings.configuration import load_settings
     from bprr.study.points import catalogue
     from bprr.testbed.experiment import CannotRun
-    from bprr.testbed.loaded import run_loaded
-    from bprr.testbed.loaded_records import write_loaded
-    from bprr.testbed.loaded_settings import load_loaded
 
-    settings, known = load_loaded(arguments.settings), catalogue(load_settings(arguments.config))
+    known = catalogue(load_settings(arguments.config))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave the swarm in order
     try:
-        run = run_loaded(settings, known, arguments.logs, lambda line: print(line, flush=True))
+        return measure(settings, known, arguments.logs, lambda line: print(line, flush=True))
     except CannotRun as error:
         print(error)
-        return SKIPPED
-    write_loaded(run, arguments.output)
-    return 0
+        return None
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -38,7 +38,7 @@ from bprr.testbed.records import Machine, Manifest, Range, Run, Started
 from bprr.testbed.settings import Cell, TestbedSettings
 from bprr.testbed.swarm_process import SwarmError, SwarmProcess, what_is_missing
 
-__all__ = ["CannotRun", "machine_at_start", "run_testbed"]
+__all__ = ["CannotRun", "machine_at_start", "refuse_where_it_cannot_run", "run_testbed"]
 
 START_S = 240.0
 SLACK = 4.0  # a cell may take so many times its predicted span before it is given up
@@ -245,6 +245,12 @@ def hosts_of(settings: TestbedSettings, instance: Instance) -> dict[str, Any]:
     }
 
 
+def refuse_where_it_cannot_run() -> None:
+    """Raise `CannotRun` if this machine lacks something."""
+    if lacks := what_is_missing():
+        raise CannotRun(f"testbed skipped, nothing was measured; missing: {'; '.join(lacks)}")
+
+
 def run_testbed(
     settings: TestbedSettings,
     catalogue: Catalogue,
@@ -269,9 +275,7 @@ def run_testbed(
     SwarmError
         If the swarm cannot be started or stops answering.
     """
-    lacks = what_is_missing()
-    if lacks:
-        raise CannotRun(f"testbed skipped, nothing was measured; missing: {'; '.join(lacks)}")
+    refuse_where_it_cannot_run()
     predictor = Predictor(settings, catalogue)
     nominal = predictor.nominal()
     machine, start_s = machine_at_start(), time.monotonic()

@@ -15,7 +15,7 @@ from bprr.ground.swarm import FloatArray, Swarm
 from bprr.scenario.draw import Catalogue
 from bprr.scenario.workload import Workload
 from bprr.testbed.calibration import random_chain
-from bprr.testbed.experiment import CannotRun, machine_at_start
+from bprr.testbed.experiment import machine_at_start, refuse_where_it_cannot_run
 from bprr.testbed.hosts import PORT, address_of, server_host
 from bprr.testbed.loaded_records import (
     CALIBRATION,
@@ -30,7 +30,7 @@ from bprr.testbed.loaded_records import (
 from bprr.testbed.loaded_settings import Arm, LoadedSettings
 from bprr.testbed.prediction import Chain
 from bprr.testbed.records import Machine
-from bprr.testbed.swarm_process import SwarmError, SwarmProcess, what_is_missing
+from bprr.testbed.swarm_process import SwarmError, SwarmProcess
 
 __all__ = ["run_loaded"]
 
@@ -290,8 +290,7 @@ def run_loaded(
     SwarmError
         If a swarm cannot be started.
     """
-    if lacks := what_is_missing():
-        raise CannotRun(f"testbed skipped, nothing was measured; missing: {'; '.join(lacks)}")
+    refuse_where_it_cannot_run()
     machine, began_s = machine_at_start(), time.monotonic()
     tables: list[Tables] = []
     business: dict[str, Business] = {}

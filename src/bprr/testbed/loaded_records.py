@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from bprr.ground.storage import replacing
 from bprr.ground.tables import NUMBER, TEXT, TRUTH, WHOLE, Schema, read_csv, read_table
 from bprr.settings.messages import validated
 from bprr.testbed.loaded_settings import LoadedSettings
-from bprr.testbed.records import Machine
+from bprr.testbed.records import LARGEST_MANIFEST, MANIFEST, Machine, write_manifest
 
 __all__ = [
     "CALIBRATION",
@@ -29,7 +28,6 @@ __all__ = [
     "write_loaded",
 ]
 
-LARGEST_MANIFEST = 4_000_000  # bytes
 CALIBRATION = "calibration"  # instead of a case; there the arm says how many were there at once
 KEY = {"case": TEXT, "arm": TEXT, "session": WHOLE}
 SESSIONS = {
@@ -65,7 +63,7 @@ TASKS = {
 }
 WRITTEN = {name: WHOLE if name in TIMES else column for name, column in TASKS.items()}  # in μs
 FILES = {"sessions": SESSIONS, "hops": HOPS}
-TASKS_FILE, MANIFEST = "tasks.parquet", "manifest.json"
+TASKS_FILE = "tasks.parquet"
 
 
 class Business(Strict):
@@ -112,10 +110,7 @@ def write_loaded(run: LoadedRun, folder: Path) -> None:
             tasks, unfinished, compression="zstd", compression_level=19, use_dictionary=texts,
             column_encoding=encoding,
         )  # fmt: skip
-    with replacing(folder / MANIFEST) as unfinished:
-        content = run.manifest.model_dump(mode="json", exclude_unset=True)
-        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        unfinished.write_text(text, encoding="utf-8")
+    write_manifest(run.manifest, folder)
 
 
 def read_loaded(folder: Path) -> LoadedRun:

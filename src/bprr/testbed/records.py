@@ -112,8 +112,13 @@ def write_run(run: Run, folder: Path) -> None:
     """Write the table of requests and the manifest of a run."""
     with replacing(folder / REQUESTS) as unfinished:
         run.requests.to_csv(unfinished, index=False, float_format="%.6g", lineterminator="\n")
-    content = run.manifest.model_dump(mode="json", exclude_unset=True)
+    write_manifest(run.manifest, folder)
+
+
+def write_manifest(manifest: Strict, folder: Path) -> None:
+    """Write what a run of either kind says of itself."""
     with replacing(folder / MANIFEST) as unfinished:
+        content = manifest.model_dump(mode="json", exclude_unset=True)
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         unfinished.write_text(text, encoding="utf-8")
 
