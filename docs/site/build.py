@@ -20,8 +20,10 @@ from bprr.report.readme import MARK
 ROOT = Path(__file__).parents[2]
 FIRST = ("README.md", "docs/tutorial.md")
 HOW_TO = ("docs/bring-your-own.md", "docs/add-a-*.md", "docs/plan.md", "docs/clusters.md")
-PROJECT = ("CHANGELOG.md", "CONTRIBUTING.md", "docs/structure.md", "data/**/*.md", "c*/*.md")
-PROJECT = (*PROJECT, "p*/*.md", "figures/*.md", "tests/golden/*.md", "examples/*.md")
+PROJECT = (
+    *("CHANGELOG.md", "CONTRIBUTING.md", "docs/structure.md", "data/**/*.md", "c*/*.md"),
+    *("p*/*.md", "figures/*.md", "tests/golden/*.md", "examples/*.md"),
+)
 OVERVIEW = "docs/README.md"
 ALL = ("docs/*.md",)
 REFERENCE = {

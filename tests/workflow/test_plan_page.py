@@ -1,12 +1,11 @@
 """The page of a plan in a browser: as wide as its window, and nothing from outside."""
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.workflow.test_report import CHROMIUM, WIDTHS, dumped, script, watched
+from tests.workflow.test_report import CHROMIUM, wider_than_the_window
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -20,12 +19,5 @@ def test_pages_stand_alone(name: str) -> None:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the page in")
 def test_pages_are_as_wide_as_the_window(tmp_path: Path) -> None:
-    watched(EXAMPLES / "four-cities/plan/plan.html", tmp_path)
-    frames = tmp_path / "frames.html"
-    text = script("frames.js").replace("WIDTHS", str(list(WIDTHS)))
-    frames.write_text(f"<!DOCTYPE html><body>{text}", encoding="utf-8")
-    found = re.search(r"<title>REACHED (.*?)</title>", dumped(frames))
-    assert found
-    reached = json.loads(found[1])
-    assert sorted(width for width, _, _ in reached) == sorted(WIDTHS)
-    assert [row for row in reached if row[1] > row[0]] == []
+    page = EXAMPLES / "four-cities/plan/plan.html"
+    assert wider_than_the_window(page, tmp_path) == []
