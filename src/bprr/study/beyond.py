@@ -48,6 +48,7 @@ def bounds_of_sweep(
         for run in range(settings.runs_of(name)):
             drawn = draw(point.scenario, profiles, settings.seed, run)
             request = drawn.design_request
+            any_placement_per_s = capacity_of_any_placement(drawn.swarm, request)
             known: dict[str, tuple[float, str]] = {}
             for method, entry in point.methods.items():
                 choice = entry.service or point.scenario.service
@@ -74,7 +75,7 @@ def bounds_of_sweep(
                         "charging": charging.name,
                         "bound_ms": known[key][0],
                         "bound_kind": known[key][1],
-                        "any_placement_per_s": capacity_of_any_placement(drawn.swarm, request),
+                        "any_placement_per_s": any_placement_per_s,
                     }
                 )
             if progress is not None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bprr.ground.swarm import FloatArray, IntArray
 
-__all__ = ["Regime", "joint_regime", "regime_of"]
+__all__ = ["WARM_UP", "Regime", "batch_means", "joint_regime", "regime_of"]
 
 WARM_UP = 0.2  # share of the requests that is left out
 BATCHES = 10  # of the others, by arrival
@@ -79,11 +79,16 @@ def _rate_per_s(arrival_ms: FloatArray) -> float:
     return 1000.0 * (arrival_ms.size - 1) / span_ms if span_ms > 0 else np.inf
 
 
+def batch_means(values: FloatArray, batches: int) -> FloatArray:
+    """Means of so many batches of neighbours, shape (batches,)."""
+    return np.array([batch.mean() for batch in np.array_split(values, batches)])
+
+
 def _growth(values: FloatArray) -> tuple[float, float]:
     """Growth along a line through the means of the batches, over their mean; its error."""
     if values.size < 2 * BATCHES:
         return 0.0, np.inf
-    means = np.array([batch.mean() for batch in np.array_split(values, BATCHES)])
+    means = batch_means(values, BATCHES)
     x = np.arange(BATCHES) - (BATCHES - 1) / 2
     slope = (x * means).sum() / (x**2).sum()
     rest = means - means.mean() - slope * x

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from bprr.ground.errors import InputError
 from bprr.ground.swarm import FloatArray
@@ -21,7 +21,7 @@ from bprr.scenario.draw import Catalogue, Instance, draw
 from bprr.scenario.workload import Workload
 from bprr.settings.configuration import Method
 from bprr.study.method import MethodRunner
-from bprr.study.regime import WARM_UP, regime_of
+from bprr.study.regime import WARM_UP, batch_means, regime_of
 
 __all__ = ["Carried", "Steady", "SteadyStates", "batch_interval", "carried_per_s"]
 
@@ -66,12 +66,12 @@ def batch_interval(values: FloatArray) -> tuple[float, float]:
     kept = values[int(WARM_UP * values.size) :]
     if kept.size < 2 * BATCHES:
         return float(kept.mean()) if kept.size else np.nan, np.inf
-    means = np.array([batch.mean() for batch in np.array_split(kept, BATCHES)])
+    means = batch_means(kept, BATCHES)
     off = means - means.mean()
     spread = (off**2).sum()
     correlation = max((off[1:] * off[:-1]).sum() / spread, 0.0) if spread > 0 else 0.0
     error = np.sqrt(spread / (BATCHES - 1) / BATCHES * (1 + correlation) / (1 - correlation))
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, BATCHES - 1) * error
+    half = stdtrit(BATCHES - 1, (1 + CONFIDENCE) / 2) * error  # Student's t
     return float(kept.mean()), float(half / kept.mean())
 
 
