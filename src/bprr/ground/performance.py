@@ -25,6 +25,7 @@ __all__ = [
     "decode_ms_per_token",
     "design_load",
     "free_cache_tokens",
+    "hosts_of_blocks",
     "longest_session_tokens",
     "max_design_load",
     "session_capacity",
@@ -153,6 +154,16 @@ def decode_ms_per_token(
     """Per-token time of a chain as in objective (13a): Σ_j t_cj + τ_j k_j (ms)."""
     servers, counts = np.asarray(chain), np.asarray(processed)
     return float((swarm.token_rtt_ms[client, servers] + counts * swarm.tau_ms[servers]).sum())
+
+
+def hosts_of_blocks(
+    first_block: NDArray[np.integer], blocks: NDArray[np.integer], total: int
+) -> IntArray:
+    """How many servers host each of the model's blocks, shape (total,)."""
+    changes, used = np.zeros(total + 1, dtype=np.int64), blocks > 0
+    np.add.at(changes, first_block[used] - 1, 1)
+    np.add.at(changes, first_block[used] - 1 + blocks[used], -1)
+    return np.cumsum(changes)[:-1]
 
 
 def free_cache_tokens(swarm: Swarm, blocks: NDArray[np.integer]) -> IntArray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from bprr.ground.errors import InfeasibleError, InputError
 from bprr.ground.files import read_text
-from bprr.ground.performance import free_cache_tokens
+from bprr.ground.performance import free_cache_tokens, hosts_of_blocks
 from bprr.ground.schema import Strict
 from bprr.placement.base import Placement, PlacementPolicy, PlacementProblem
 
@@ -140,10 +140,8 @@ class Given(PlacementPolicy, name="given"):
                 first_block[server], blocks[server] = first, count
             if cache is not None:
                 limit[server] = min(cache, limit[server])
-        hosted = np.zeros(swarm.model.blocks + 2, dtype=np.int64)
-        np.add.at(hosted, first_block[blocks > 0], 1)
-        np.add.at(hosted, (first_block + blocks)[blocks > 0], -1)
-        nowhere = np.flatnonzero(np.cumsum(hosted)[1:-1] == 0) + 1
+        hosts = hosts_of_blocks(first_block, blocks, swarm.model.blocks)
+        nowhere = np.flatnonzero(hosts == 0) + 1
         if nowhere.size:
             listed = ", ".join(map(str, nowhere[:8]))
             missing = f"{nowhere.size} of {swarm.model.blocks} blocks"

@@ -12,7 +12,7 @@ import numpy as np
 
 from bprr.ground.caches import Caches
 from bprr.ground.errors import InfeasibleError, InputError
-from bprr.ground.performance import chain_times_ms
+from bprr.ground.performance import chain_times_ms, hosts_of_blocks
 from bprr.ground.swarm import Swarm
 from bprr.placement.base import Placement
 from bprr.plan.arms import Arm, arms_of, best_of
@@ -136,7 +136,7 @@ def halved_distances(swarm: Swarm) -> Swarm:
 def losses(arm: Arm) -> list[Loss]:
     """Each server that hosts something lost in turn, the others as they are."""
     placement, request = arm.placement, arm.problem.request
-    hosts = _hosts(placement)
+    hosts = hosts_of_blocks(placement.first_block, placement.blocks, placement.swarm.model.blocks)
     found = []
     for server in np.flatnonzero(placement.blocks > 0).tolist():
         own = slice(int(placement.first_block[server]) - 1, int(placement.last_block[server]))
@@ -169,18 +169,10 @@ def losses(arm: Arm) -> list[Loss]:
     return found
 
 
-def _hosts(placement: Placement) -> np.ndarray:
-    """How many servers host each block."""
-    changes = np.zeros(placement.swarm.model.blocks + 1, dtype=np.int64)
-    used = placement.blocks > 0
-    np.add.at(changes, placement.first_block[used] - 1, 1)
-    np.add.at(changes, placement.last_block[used], -1)
-    return np.cumsum(changes)[:-1]
-
-
 def spares(placement: Placement) -> list[Spare]:
     """Blocks with one host alone, by their host."""
-    hosts, model = _hosts(placement), placement.swarm.model
+    model = placement.swarm.model
+    hosts = hosts_of_blocks(placement.first_block, placement.blocks, model.blocks)
     found = []
     for server in np.flatnonzero(placement.blocks > 0).tolist():
         first = int(placement.first_block[server])

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bprr.ground.errors import InfeasibleError
-from bprr.ground.performance import conservative_blocks, free_cache_tokens
+from bprr.ground.performance import conservative_blocks, free_cache_tokens, hosts_of_blocks
 from bprr.ground.swarm import IntArray
 from bprr.placement.base import Placement
 from bprr.plan.arms import Arm, own_arm
@@ -96,7 +96,7 @@ def kept_placement(problem: Problem, old: PlanRecord) -> Placement | None:
         if most[server]:
             _place(server, int(most[server]), first, count, model.blocks)
     for _ in range(swarm.servers):
-        hosts = _hosts(first, count, model.blocks)
+        hosts = hosts_of_blocks(first, count, model.blocks)
         if (hosts > 0).all():
             break
         spare = [
@@ -108,22 +108,14 @@ def kept_placement(problem: Problem, old: PlanRecord) -> Placement | None:
         chosen = max(spare, key=lambda server: (int(most[server]), -server))
         count[chosen], cache[chosen] = 0, np.iinfo(np.int64).max
         _place(chosen, int(most[chosen]), first, count, model.blocks)
-    if not (_hosts(first, count, model.blocks) > 0).all():
+    if not (hosts_of_blocks(first, count, model.blocks) > 0).all():
         return None
     return Placement(swarm, first, count, np.minimum(free_cache_tokens(swarm, count), cache))
 
 
-def _hosts(first: IntArray, count: IntArray, blocks: int) -> IntArray:
-    changes = np.zeros(blocks + 1, dtype=np.int64)
-    used = count > 0
-    np.add.at(changes, first[used] - 1, 1)
-    np.add.at(changes, first[used] - 1 + count[used], -1)
-    return np.cumsum(changes)[:-1]
-
-
 def _place(server: int, most: int, first: IntArray, count: IntArray, blocks: int) -> None:
     """Window with the most blocks that nobody hosts, then the one that is hosted least."""
-    hosts = _hosts(first, count, blocks)
+    hosts = hosts_of_blocks(first, count, blocks)
     width = min(most, blocks)
     starts = range(blocks - width + 1)
     best = max(
