@@ -8,7 +8,7 @@ import pandas as pd
 
 from bprr.figures.caption import Caption
 
-__all__ = ["answer", "found_tables"]
+__all__ = ["answer", "found_tables", "percent", "percents"]
 
 
 def found_tables(csv: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -73,18 +73,20 @@ def _small(caption: Caption, name: str) -> str:
     return f"the {label[:1].lower()}{label[1:]} one" if name == caption.compared.method else label
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share, to the percent."""
     return f"{100 * share:.0f} %"
 
 
-def _span(shares: pd.Series) -> str:
+def percents(shares: pd.Series) -> str:
+    """The least and the largest of some shares."""
     low, high = f"{100 * shares.min():.0f}", f"{100 * shares.max():.0f}"
     return f"{low} %" if low == high else f"{low} to {high} %"
 
 
 def _ratios(headline: pd.DataFrame, variant: str | None) -> str:
     ratios = headline.loc[headline["allocation_delays"] == variant, "ratio"].dropna()
-    return f"{_span(ratios)} (median {_percent(ratios.median())})"
+    return f"{percents(ratios)} (median {percent(ratios.median())})"
 
 
 def _light(headline: pd.DataFrame, caption: Caption) -> str:
@@ -93,7 +95,7 @@ def _light(headline: pd.DataFrame, caption: Caption) -> str:
     rows = rows[rows["allocation_delays"] == caption.undelayed]
     lowest = rows[rows["x"] == rows["x"].min()]
     parts = [
-        f"{_percent(row['ratio'])} on {caption.topology(row['topology'])}"
+        f"{percent(row['ratio'])} on {caption.topology(row['topology'])}"
         for row in lowest.to_dict("records")
     ]
     return (
@@ -106,8 +108,8 @@ def _light(headline: pd.DataFrame, caption: Caption) -> str:
 def _saved(found: pd.DataFrame, caption: Caption) -> str:
     place = ["table", "setting", "rate_per_s", "output_tokens"]
     wide = found.pivot(index=place, columns="method", values="measured_gpu_s")
-    return _span(1 - wide[caption.compared.method] / wide[caption.compared.baseline])
+    return percents(1 - wide[caption.compared.method] / wide[caption.compared.baseline])
 
 
 def _off(gpus: pd.DataFrame, source: str) -> str:
-    return _percent(gpus.loc[gpus["source"] == source, "deviation"].abs().median())
+    return percent(gpus.loc[gpus["source"] == source, "deviation"].abs().median())

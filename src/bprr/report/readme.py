@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bprr.figures.answer import answer, found_tables
+from bprr.figures.answer import answer, found_tables, percent, percents
 from bprr.figures.from_settings import study_caption
 from bprr.ground.errors import InputError
 from bprr.ground.storage import read_table, replacing
@@ -31,15 +31,6 @@ PAGES = ("*.md", "docs/*.md", "data/*.md", "tests/golden/*.md")
 MARK = re.compile(r"(<!--=([\w.]+)-->).*?(<!--=-->)", re.DOTALL)
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def _span(shares: pd.Series) -> str:
-    low, high = f"{100 * shares.min():.0f}", f"{100 * shares.max():.0f}"
-    return f"{low} %" if low == high else f"{low} to {high} %"
-
-
 def _delays(path: Path) -> dict[str, str]:
     caption = study_caption(load_settings(path), [])
     paid_s = caption.variants[caption.delayed or ""].delays_s
@@ -51,7 +42,7 @@ def _headline(path: Path) -> dict[str, str]:
     table = pd.read_csv(path)
     load = table[(table["figure"] == "fig9") & (table["allocation_delays"] == caption.undelayed)]
     lowest = load[load["x"] == load["x"].min()]
-    return {f"light.{row['topology']}": _percent(row["ratio"]) for row in lowest.to_dict("records")}
+    return {f"light.{row['topology']}": percent(row["ratio"]) for row in lowest.to_dict("records")}
 
 
 def _answer(path: Path) -> dict[str, str]:
@@ -67,15 +58,15 @@ def _offline(path: Path) -> dict[str, str]:
     means = petals["above_optimum_percent"].mean() / 100
     texts = {
         "offline.instances": str(len(excess)),
-        "offline.proven": _percent(
+        "offline.proven": percent(
             (table["status"][table["method"] == "optimum"] == "optimal").mean()
         ),
-        "offline.hit": _percent((excess < 1e-9).mean()),
+        "offline.hit": percent((excess < 1e-9).mean()),
         "offline.mean": f"{100 * excess.mean():.1f} %",
         "offline.worst": f"{100 * excess.max():.1f} %",
     }
     for servers, rows in means.groupby("servers"):
-        texts[f"offline.petals_{servers}"] = _span(rows)
+        texts[f"offline.petals_{servers}"] = percents(rows)
     return texts
 
 
@@ -87,8 +78,8 @@ def _testbed(path: Path) -> dict[str, str]:
     texts = {
         "testbed.cases": str(len(table)),
         "testbed.sessions": str(table["requests"].sum()),
-        "testbed.crowded_most": _percent(crowded.iloc[-2]),
-        "testbed.crowded_worst": _percent(crowded.iloc[-1]),
+        "testbed.crowded_most": percent(crowded.iloc[-2]),
+        "testbed.crowded_worst": percent(crowded.iloc[-1]),
     }
     for name, error in errors.items():
         texts[f"testbed.{name}"] = f"{100 * error.median():.1f} %"
