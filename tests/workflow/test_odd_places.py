@@ -35,7 +35,11 @@ def test_the_cost_of_a_sweep_grows_with_what_it_simulates(configuration: Setting
     sweep = configuration.sweeps["table3"]
     small = configuration.model_copy(update={"runs": 2})
     table = run_sweep(small, "table3", "cluster0")
-    assert requests_of(small, "table3", "cluster0") == len(table)
+    requests, seconds = requests_of(small, "table3", "cluster0")
+    assert (requests, seconds) == (len(table), pytest.approx(len(table) * 50e-6))
+    queues = configuration.model_copy(update={"runs": 1})
+    requests, seconds = requests_of(queues, "fig10_service", "abovenet")
+    assert seconds > 5 * requests * 50e-6  # 50 µs a request and 5 a token of those that queue
     pairs = [("table3", topology) for topology in sweep.topologies]
     # 9 million requests of 50 µs and 4 experiments of 130 s on four cores
     many = small.model_copy(update={"runs": round(9e6 / len(table) * 2 / len(pairs))})

@@ -12,19 +12,27 @@ __all__ = ["about", "length_of", "requests_of"]
 
 # Of a run of everything on two cores of 2.6 GHz.
 START_S, REQUEST_S = 5.0, 5e-5  # of a job: Python and its libraries; every request
+TOKEN_S = 5e-6  # every token of a request whose servers have queues
 EXPERIMENT_S = {"smoke": 30.0, "main": 130.0, "study": 3600.0}  # of the offline optimum
 JOB_BYTES, REQUEST_BYTES = 150e3, 2.3
 
 
-def requests_of(settings: Settings, name: str, topology: str) -> float:
-    """Requests that a sweep simulates on a topology: over points, runs, methods and delays."""
-    return sum(
-        (length_of(point.scenario.workload) or 1000.0)
-        * settings.runs_of(name)
-        * len(point.methods)
-        * len(point.delays)
-        for point in sweep_points(settings, name, topology)
-    )
+def requests_of(settings: Settings, name: str, topology: str) -> tuple[float, float]:
+    """Requests that a sweep simulates on a topology, and the seconds that they cost, about.
+
+    Over points, runs, methods and delays.
+    """
+    requests = seconds = 0.0
+    for point in sweep_points(settings, name, topology):
+        demand = point.scenario.workload
+        simulated = (length_of(demand) or 1000.0) * len(point.methods) * len(point.delays)
+        simulated *= settings.runs_of(name)
+        requests += simulated
+        tokens = getattr(demand, "output_tokens", None)
+        queued = point.scenario.service.name != "independent"
+        tokens = (tokens if isinstance(tokens, int) else 128) if queued else 0
+        seconds += simulated * (REQUEST_S + TOKEN_S * tokens)
+    return requests, seconds
 
 
 def length_of(demand: object) -> float | None:
@@ -47,8 +55,11 @@ def about(
 
     ``swept`` are sweeps with their topologies, and which share of their runs.
     """
-    requests = sum(requests_of(settings, *pair) * share for pair, share in swept)
-    seconds = START_S * jobs + REQUEST_S * requests
+    requests, seconds = 0.0, START_S * jobs
+    for pair, share in swept:
+        simulated, spent_s = requests_of(settings, *pair)
+        requests += simulated * share
+        seconds += spent_s * share
     seconds += EXPERIMENT_S[settings.offline.scale] * experiments
     size = JOB_BYTES * jobs + REQUEST_BYTES * requests
     minutes = max(round(seconds / cores / 60), 1)
