@@ -16,12 +16,14 @@ import re
 import resource
 import select
 import signal
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any, NamedTuple
@@ -32,6 +34,8 @@ COMPUTES_S = 60  # a test at most
 STUCK_S = 200.0  # without a word, on a busy machine
 KERNELS = "tests/golden/test_golden.py"  # runs most of them
 FOR_NUMBA = {"compiled", "overload"}  # decorators of what is not run as Python
+STARTS_PROCESSES = {subprocess.Popen.__init__.__code__, BaseProcess.start.__code__}
+Tracer = Callable[[FrameType, str, Any], Any]
 
 
 class Asked(NamedTuple):
@@ -109,15 +113,22 @@ class Recorder:
         self.depth = 0  # above 0 in what is computed for several tests
         self.processes = False
 
-    def note(self, frame: FrameType, event: str, argument: Any) -> None:
-        if event == "call":
-            if (number := self.numbers.get(frame.f_code)) is not None:
-                (self.shared if self.depth else self.own).add(number)
-                self.depth += frame.f_code in self.cached
-        elif event == "return":
-            self.depth -= frame.f_code in self.cached
-        elif event == "c_call" and argument.__name__ in ("fork", "fork_exec", "posix_spawn"):
-            self.processes = True
+    def note(self, frame: FrameType, event: str, _: Any) -> Tracer | None:
+        if event != "call":
+            self.depth -= event == "return"
+            return self.note
+        if (number := self.numbers.get(frame.f_code)) is not None:
+            (self.shared if self.depth else self.own).add(number)
+            if frame.f_code in self.cached:
+                self.depth += 1
+                frame.f_trace_lines = False
+                return self.note
+        elif frame.f_code in STARTS_PROCESSES:
+            self.started_process()
+        return None
+
+    def started_process(self) -> None:
+        self.processes = True
 
 
 class Plugin:
@@ -156,13 +167,14 @@ class Plugin:
         """What fixtures and cached functions call serves several tests: it is of none alone."""
         if self.recorder is not None:
             self.recorder.depth = int(shared)
-            threading.setprofile(self.recorder.note)
-            sys.setprofile(self.recorder.note)
+            os.register_at_fork(before=self.recorder.started_process)
+            threading.settrace(self.recorder.note)
+            sys.settrace(self.recorder.note)
         try:
             yield
         finally:
-            threading.setprofile(None)
-            sys.setprofile(None)
+            threading.settrace(None)  # type: ignore[arg-type]
+            sys.settrace(None)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
