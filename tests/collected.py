@@ -29,6 +29,7 @@ from types import CodeType, FrameType, FunctionType
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import settings
 
 COMPUTES_S = 60  # a test at most
 STUCK_S = 200.0  # without a word, on a busy machine
@@ -131,7 +132,18 @@ class Recorder:
         self.processes = True
 
 
-class Plugin:
+class AsItFails:
+    """Hypothesis looks for no simpler example of a failure, and for no second one."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        usual = settings.get_profile("default")
+        phases = [phase for phase in usual.phases if phase.name in ("explicit", "generate")]
+        settings.register_profile("as it fails", usual, phases=phases, report_multiple_bugs=False)
+        settings.load_profile("as it fails")
+
+
+class Plugin(AsItFails):
     """Runs, instead of all tests, those that are asked for through a pipe."""
 
     def __init__(self, pipe: Connection, package: Path) -> None:

@@ -70,8 +70,8 @@ TESTS = {
     " unit/beyond unit/outside_policies unit/orders",
     "service": "golden/service_models unit/service_models property/service unit/engines"
     " unit/runs property/simulation unit/policy_options golden/golden unit/beyond unit/modes",
-    "offline": "unit/offline_verify unit/offline_slices unit/offline_backends"
-    " unit/offline_figures golden/pictures unit/offline_optimum property/offline_agreement"
+    "offline": "unit/offline_experiments unit/offline_verify unit/offline_slices"
+    " unit/offline_backends unit/offline_figures golden/pictures unit/offline_optimum property/offline_agreement"
     " property/offline_bounds",
     "fit": "unit/fit unit/fit_command",
     "study": "unit/status unit/told unit/capacity unit/summary unit/runs unit/slices"
@@ -268,7 +268,7 @@ def notes_of(mutant: Mutant) -> tuple[str, str]:
     return place, f"{place} {digest(*(f'{test} {texts()[test]}' for test in tests))}"
 
 
-class Teller:
+class Teller(collected.AsItFails):
     """Tells another process which test runs, and which one fails."""
 
     def __init__(self, pipe: int) -> None:
