@@ -71,8 +71,8 @@ TESTS = {
     "service": "golden/service_models unit/service_models property/service unit/engines"
     " unit/runs property/simulation unit/policy_options golden/golden unit/beyond unit/modes",
     "offline": "unit/offline_experiments unit/offline_verify unit/offline_slices"
-    " unit/offline_backends unit/offline_figures golden/pictures unit/offline_optimum property/offline_agreement"
-    " property/offline_bounds",
+    " unit/offline_backends unit/offline_figures golden/pictures unit/offline_optimum"
+    " property/offline_agreement property/offline_bounds",
     "fit": "unit/fit unit/fit_command",
     "study": "unit/status unit/told unit/capacity unit/summary unit/runs unit/slices"
     " unit/measures property/sweeps golden/golden unit/policy_options workflow/odd_places"
