@@ -217,7 +217,7 @@ class Plugin(AsItFails):
                 asked = self.pipe.recv()
             except EOFError:
                 return True
-            self.pipe.send(self.answer(asked))
+            self.pipe.send(self.is_sound(asked) if isinstance(asked, str) else self.answer(asked))
 
     def warm_up(self) -> None:
         """Load compiled kernels once for all forks."""
@@ -234,12 +234,16 @@ class Plugin(AsItFails):
         while True:
             items = [item for item in items if self.may_notice(item, known)]
             told = self.tried(items, {code: codes[code] for code in known})
-            if told.word == "failed" and told.test not in self.sound:
-                alone = [item for item in items if item.nodeid == told.test]
-                self.sound[told.test] = self.tried(alone, {}).word == "passed"
-                if not self.sound[told.test]:
-                    continue
-            return told
+            if told.word != "failed" or self.is_sound(told.test):
+                return told
+
+    def is_sound(self, test: str) -> bool:
+        """Whether a test passes without a change; so does a file that could be collected."""
+        if test not in self.sound:
+            items = self.items.get(test.partition("::")[0], [])
+            alone = [item for item in items if item.nodeid == test]
+            self.sound[test] = bool(items) and self.tried(alone, {}).word == "passed"
+        return self.sound[test]
 
     def in_order(self, names: set[str], files: Sequence[str]) -> list[pytest.Item]:
         """Tests that name what is changed as few others do; then by file, the short ones first."""
