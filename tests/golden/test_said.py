@@ -109,9 +109,14 @@ def provenance(folder: Path) -> list[list[str]]:
     return [["provenance", str(path)], ["provenance", f"{folder}/none.parquet"]]
 
 
+def fit(folder: Path) -> list[list[str]]:
+    trace = "data/traces/cpu-amd-epyc/trace.csv"
+    return [["fit", trace, "-o", str(folder), *named] for named in ([], ["--name", "mine"])]
+
+
 SAID: dict[str, Callable[[Path], list[list[str]]]] = {
     each.__name__: each
-    for each in (explain, wan, simulate, solve, check, sweep, verify, manifest, provenance)
+    for each in (explain, wan, simulate, solve, check, sweep, verify, manifest, provenance, fit)
 }
 
 
