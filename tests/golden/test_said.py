@@ -114,9 +114,41 @@ def fit(folder: Path) -> list[list[str]]:
     return [["fit", trace, "-o", str(folder), *named] for named in ([], ["--name", "mine"])]
 
 
+def model(folder: Path) -> list[list[str]]:
+    path = "tests/cases/example/Qwen3-32B/config.json"
+    return [["model", path], ["model", path, "--name", "My Own", "-o", f"{folder}/own.yaml"]]
+
+
+def capacity(folder: Path) -> list[list[str]]:
+    few = ["--least-requests", "2000", "--most-requests", "4000", "--within", "0.5"]
+    chosen = ["--method", "proposed", *few]
+    tiny = ["config/scenarios/scattered.yaml", "--set", "fleet.servers=2"]
+    return [["capacity", SCENARIO, *chosen], ["capacity", *tiny, *chosen]]
+
+
+def bounds(folder: Path) -> list[list[str]]:
+    (folder / "mine.yaml").write_text(SWEEP, encoding="utf-8")
+    command = ["bounds", "mine", "cluster0", "--config", f"{folder}/mine.yaml"]
+    return [[*command, "-o", f"{folder}/bounds.parquet"]]
+
+
 SAID: dict[str, Callable[[Path], list[list[str]]]] = {
     each.__name__: each
-    for each in (explain, wan, simulate, solve, check, sweep, verify, manifest, provenance, fit)
+    for each in (
+        explain,
+        wan,
+        simulate,
+        solve,
+        check,
+        sweep,
+        verify,
+        manifest,
+        provenance,
+        fit,
+        model,
+        capacity,
+        bounds,
+    )
 }
 
 
