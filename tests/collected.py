@@ -231,11 +231,13 @@ class Plugin(AsItFails):
         if not is_python(scope) or not known or codes.keys() & self.ran:
             return Told("impossible")
         items = self.in_order({asked.path.stem, *(node.name for node in scope)}, asked.files)
+        items = [item for item in items if self.may_notice(item, known)]
         while True:
-            items = [item for item in items if self.may_notice(item, known)]
             told = self.tried(items, {code: codes[code] for code in known})
             if told.word != "failed" or self.is_sound(told.test):
                 return told
+            names = [item.nodeid for item in items]
+            items = items[names.index(told.test) + 1 :]
 
     def is_sound(self, test: str) -> bool:
         """Whether a test passes without a change; so does a file that could be collected."""
