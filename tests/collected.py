@@ -155,10 +155,10 @@ class Plugin(AsItFails):
         self.recorder: Recorder | None = None
         self.called: dict[str, set[int]] = {}  # by tests: which functions, if nothing else
         self.shared: set[int] = set()  # functions that serve several tests
-        sys.setprofile(self.note)
+        sys.settrace(self.note)
 
     def note(self, frame: FrameType, event: str, _: Any) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(self.package):
+        if frame.f_code.co_filename.startswith(self.package):
             self.ran.add(frame.f_code)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -190,7 +190,7 @@ class Plugin(AsItFails):
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        sys.setprofile(None)
+        sys.settrace(None)
         self.items: dict[str, list[pytest.Item]] = {}
         self.words: dict[str, set[str]] = {}
         self.sound: dict[str, bool] = {}
