@@ -3,10 +3,11 @@
     make mutants ARGS="--seed 2 --number 30 --below figures"
 
 Survivors are shown as changes; some are equivalent to the source, the others are holes. Changes are
-drawn uniformly over all places, by a seed. Tests run in a copy of the project, in processes forked
-from one that has the libraries loaded: first those that name the changed module, then the others of
-its room. What was found is kept in `.mutants/`: a run that was broken off goes
-on where it was, and a survivor is tried again once there are other tests.
+drawn uniformly over all places, by a seed. Tests run in a copy of the project: first those that
+name what is changed, then the others of its room, but none that is known not to call it
+(`tests/collected.py`); changes of what numba compiles or what runs while modules are imported are
+tried in processes that import everything anew. What was found is kept in `.mutants/`: a run that
+was broken off goes on where it was, and a survivor is tried again once there are other tests.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import importlib
 import json
 import os
 import random
+import re
 import select
 import shutil
 import signal
@@ -30,15 +32,18 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
+import collected
 import pytest
 
 ROOT = Path(__file__).parents[1]
 NOTES = ROOT / ".mutants/notes.jsonl"
 COPIED = ("src", "tests", "config", "data", "docs", "workflow", "profiles", "benchmarks",
-          "Snakefile", "Makefile", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "claims.yaml",
-          "discrepancies.yaml", "pyproject.toml", "requirements.lock")  # fmt: skip
+          "examples", "Snakefile", "Makefile", "Containerfile", "README.md", "CONTRIBUTING.md",
+          "CHANGELOG.md", "CITATION.cff", "claims.yaml", "discrepancies.yaml", "pyproject.toml",
+          "requirements.lock")  # fmt: skip
 LOADED = ("numba", "pandas", "pyarrow.parquet", "pydantic", "scipy.optimize", "scipy.stats",
           "yaml", "matplotlib.figure", "seaborn", "hypothesis", "simpy", "pytest",
           "jsonschema")  # fmt: skip
@@ -47,38 +52,45 @@ LOADED = ("numba", "pandas", "pyarrow.parquet", "pydantic", "scipy.optimize", "s
 # need machines of their own.
 TESTS = {
     "ground": "unit/performance unit/records property/caches unit/reading unit/source"
-    " unit/bad_input unit/measures unit/policy_options golden/golden"
-    " property/routing property/simulation unit/engines property/mutations",
+    " unit/bad_input unit/measures unit/policy_options golden/golden property/routing"
+    " property/simulation unit/engines property/mutations unit/storage unit/orders"
+    " property/graphs",
     "settings": "unit/models unit/overlays unit/policy_options unit/bad_input unit/reading"
     " unit/slices",
     "scenario": "unit/scenario unit/network unit/workload unit/traces unit/networks_of_others"
-    " unit/bad_input golden/golden unit/reading property/mutations",
+    " unit/bad_input golden/golden unit/reading property/mutations unit/graph_files"
+    " property/graphs",
     "placement": "unit/placements property/placement golden/golden unit/policy_options"
-    " unit/performance unit/new_policies unit/petals_shipped unit/docs",
-    "routing": "property/routing golden/golden property/simulation unit/engines unit/new_policies"
-    " unit/petals_shipped unit/docs",
+    " unit/performance unit/new_policies unit/petals_shipped unit/docs unit/beyond"
+    " property/composed_chains unit/theory unit/outside_policies unit/orders",
+    "routing": "property/routing golden/golden property/simulation unit/engines"
+    " unit/new_policies unit/petals_shipped unit/docs unit/beyond property/composed_chains"
+    " unit/outside_policies unit/orders",
     "simulation": "unit/records unit/back_off unit/runs property/simulation golden/golden"
-    " unit/engines unit/summary property/caches unit/petals_shipped unit/new_policies",
-    "service": "golden/service_models unit/service_models property/service unit/engines unit/runs"
-    " property/simulation unit/policy_options golden/golden",
-    "offline": "unit/offline_verify unit/offline_slices unit/offline_backends unit/offline_figures"
-    " golden/pictures unit/offline_optimum property/offline_agreement property/offline_bounds",
+    " unit/engines unit/summary property/caches unit/petals_shipped unit/new_policies"
+    " unit/beyond unit/outside_policies unit/orders",
+    "service": "golden/service_models unit/service_models property/service unit/engines"
+    " unit/runs property/simulation unit/policy_options golden/golden unit/beyond unit/modes",
+    "offline": "unit/offline_experiments unit/offline_verify unit/offline_slices"
+    " unit/offline_backends unit/offline_figures golden/pictures unit/offline_optimum"
+    " property/offline_agreement property/offline_bounds",
     "fit": "unit/fit unit/fit_command",
     "study": "unit/status unit/told unit/capacity unit/summary unit/runs unit/slices"
-    " unit/measures property/sweeps golden/golden unit/policy_options workflow/odd_places unit/door"
-    " golden/artefact_sweeps unit/api",
-    "figures": "golden/pictures unit/figures unit/offline_figures unit/fit unit/tables_found",
+    " unit/measures property/sweeps golden/golden unit/policy_options workflow/odd_places"
+    " unit/door golden/artefact_sweeps unit/api unit/beyond unit/modes unit/steady unit/theory"
+    " unit/parts unit/orders unit/storage",
+    "figures": "golden/pictures unit/figures unit/offline_figures unit/fit unit/tables_found"
+    " unit/beyond unit/orders unit/modes",
     "report": "unit/texts unit/measures unit/scorecard unit/status golden/pictures unit/readme"
-    " unit/tables_found unit/docs workflow/report property/mutations",
-    "commands": "golden/said unit/status unit/door unit/fit_command unit/offline_slices unit/told"
-    " unit/policy_options unit/reading workflow/odd_places unit/bad_input unit/api"
-    " unit/offline_optimum",
+    " unit/tables_found unit/docs workflow/report property/mutations unit/console",
+    "commands": "golden/said unit/status unit/door unit/fit_command unit/offline_slices"
+    " unit/told unit/policy_options unit/reading workflow/odd_places unit/bad_input unit/api"
+    " unit/offline_optimum unit/console unit/beyond",
     "wan": "unit/wan",
     "forwarding": "unit/wan unit/docs",
     "window": "unit/wan unit/docs",
     "speculation": "unit/wan unit/docs",
 }
-SLOW = ("ground", "offline", "placement", "routing", "service", "simulation")  # these come last
 LONGEST_S = 200.0  # that a test may take, on a busy machine
 
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
@@ -203,7 +215,12 @@ def tests_of(mutant: Mutant) -> tuple[set[str], set[str]]:
     named = f"bprr.{'.'.join(mutant.path.with_suffix('').parts)} "
     if mutant.room == "commands":
         named = f'"{stem.replace("_", "-")}"'
-    narrow = {test for test, text in texts().items() if named in text}
+    spoken = re.compile(stem.replace("_", "[-_ ]")) if "_" in stem else None  # of a policy
+    narrow = {
+        test
+        for test, text in texts().items()
+        if named in text or (spoken is not None and spoken.search(text))
+    }
     room = {f"tests/{name.replace('/', '/test_')}.py" for name in TESTS[mutant.room].split()}
     return narrow, room - narrow
 
@@ -252,7 +269,7 @@ def notes_of(mutant: Mutant) -> tuple[str, str]:
     return place, f"{place} {digest(*(f'{test} {texts()[test]}' for test in tests))}"
 
 
-class Teller:
+class Teller(collected.AsItFails):
     """Tells another process which test runs, and which one fails."""
 
     def __init__(self, pipe: int) -> None:
@@ -307,15 +324,21 @@ def copied(folder: Path) -> Path:
 
 
 FOLDER: Path
+COLLECTED: Connection
 
 
 def start_worker(parent: str) -> None:
-    global FOLDER
+    global FOLDER, COLLECTED
     FOLDER = copied(Path(tempfile.mkdtemp(dir=parent)))
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # two changes in one second pass for one
     for module in LOADED:
         importlib.import_module(module)
+    COLLECTED, theirs = get_context("fork").Pipe()
+    arguments = (FOLDER, sorted(texts()), theirs)
+    get_context("fork").Process(target=collected.collect, args=arguments, daemon=True).start()
+    theirs.close()
+    COLLECTED.recv()
 
 
 # Tests that failed of a change: whether they pass without any.
@@ -330,6 +353,15 @@ def outcome(mutant: Mutant, stages: list[list[str]]) -> tuple[Mutant, str]:
         path.write_bytes(source)
         os.utime(path, ns=(dates.st_atime_ns, dates.st_mtime_ns))
 
+    changed = mutant.of(source)
+    if b"compiled" not in source:  # kernels would be compiled anew
+        path.write_bytes(changed)
+    files = [test for tests in stages for test in tests]
+    COLLECTED.send(collected.Asked(path, source, changed, mutant.line, files))
+    told = COLLECTED.recv()
+    put_back()
+    if told.word != "impossible":
+        return mutant, told.word
     for tests in stages:
         while True:
             broken = [f"--deselect={test}" for test, sound in SOUND.items() if not sound]
@@ -348,8 +380,8 @@ def outcome(mutant: Mutant, stages: list[list[str]]) -> tuple[Mutant, str]:
 
 def is_sound(test: str) -> bool:
     if test not in SOUND:
-        whole = [] if "::" in test else ["--collect-only"]  # a file that cannot be imported
-        SOUND[test] = tried(FOLDER, *whole, test)[0] == "passed"
+        COLLECTED.send(test)
+        SOUND[test] = COLLECTED.recv()
         if not SOUND[test]:
             print(f"left out, for it fails without a change: {test}", flush=True)
     return SOUND[test]
@@ -374,7 +406,6 @@ def main() -> int:
 
     known = [m for m in all_mutants() if str(m.path).startswith(arguments.below)]
     chosen = random.Random(arguments.seed).sample(known, min(arguments.number, len(known)))
-    chosen.sort(key=lambda mutant: mutant.room in SLOW)
     print(f"{len(chosen)} of {len(known)} changes, seed {arguments.seed}", flush=True)
     notes = Notes(NOTES)
     rooms: dict[str, list[bool]] = defaultdict(list)

@@ -5,6 +5,7 @@ After a change that is meant: `python tests/golden/test_said.py && git diff test
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import difflib
 import io
@@ -12,13 +13,13 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from bprr.commands.main import main
+from bprr.commands.main import main, parser
 from bprr.ground.storage import write_table
 
 ROOT = Path(__file__).parents[2]
@@ -108,10 +109,84 @@ def provenance(folder: Path) -> list[list[str]]:
     return [["provenance", str(path)], ["provenance", f"{folder}/none.parquet"]]
 
 
+def fit(folder: Path) -> list[list[str]]:
+    trace = "data/traces/cpu-amd-epyc/trace.csv"
+    return [["fit", trace, "-o", str(folder), *named] for named in ([], ["--name", "mine"])]
+
+
+def model(folder: Path) -> list[list[str]]:
+    path = "tests/cases/example/Qwen3-32B/config.json"
+    return [["model", path], ["model", path, "--name", "My Own", "-o", f"{folder}/own.yaml"]]
+
+
+def capacity(folder: Path) -> list[list[str]]:
+    few = ["--least-requests", "2000", "--most-requests", "4000", "--within", "0.5"]
+    chosen = ["--method", "proposed", *few]
+    tiny = ["config/scenarios/scattered.yaml", "--set", "fleet.servers=2"]
+    return [["capacity", SCENARIO, *chosen], ["capacity", *tiny, *chosen]]
+
+
+def bounds(folder: Path) -> list[list[str]]:
+    (folder / "mine.yaml").write_text(SWEEP, encoding="utf-8")
+    command = ["bounds", "mine", "cluster0", "--config", f"{folder}/mine.yaml"]
+    return [[*command, "-o", f"{folder}/bounds.parquet"]]
+
+
 SAID: dict[str, Callable[[Path], list[list[str]]]] = {
     each.__name__: each
-    for each in (explain, wan, simulate, solve, check, sweep, verify, manifest, provenance)
+    for each in (
+        explain,
+        wan,
+        simulate,
+        solve,
+        check,
+        sweep,
+        verify,
+        manifest,
+        provenance,
+        fit,
+        model,
+        capacity,
+        bounds,
+    )
 }
+
+
+def arguments_of(command: argparse.ArgumentParser) -> Iterator[str]:
+    """Every command, and under it what it takes: how it is given, what it means, its default."""
+    run = command.get_default("run")
+    yield f"{command.prog}: {run.__module__}.{run.__name__}" if run else command.prog
+    inner: list[argparse.ArgumentParser] = []
+    for action in command._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            inner += action.choices.values()
+            continue
+        about = {
+            "kind": type(action).__name__.strip("_").removesuffix("Action"),
+            "type": getattr(action.type, "__name__", action.type),
+            "nargs": action.nargs,
+            "const": action.const,
+            "default": "" if action.default is argparse.SUPPRESS else action.default,
+            "required": action.required,
+            "choices": action.choices and sorted(action.choices),
+            "metavar": action.metavar,
+        }
+        given = [f"{key} {value}" for key, value in about.items() if value not in (None, False, "")]
+        name = " ".join(action.option_strings) or action.dest
+        text = " ".join((action.help or "").split())
+        yield f"    {name}: {', '.join(given)}: {text}"
+    for each in inner:
+        yield from arguments_of(each)
+
+
+def arguments() -> str:
+    return "\n".join([*arguments_of(parser()), ""]).replace(str(ROOT), "HERE")
+
+
+def test_arguments_are_as_recorded() -> None:
+    kept = (RECORDS / "arguments.txt").read_text(encoding="utf-8")
+    changes = difflib.unified_diff(kept.splitlines(), arguments().splitlines(), n=0, lineterm="")
+    assert not list(changes)
 
 
 def record(name: str, folder: Path) -> str:
@@ -141,6 +216,7 @@ def test_what_is_said_is_as_recorded(name: str, tmp_path: Path) -> None:
 if __name__ == "__main__":
     os.chdir(ROOT)
     RECORDS.mkdir(exist_ok=True)
+    (RECORDS / "arguments.txt").write_text(arguments(), encoding="utf-8")
     for one in SAID:
         with tempfile.TemporaryDirectory() as room:
             RECORDS.joinpath(f"{one}.txt").write_text(record(one, Path(room)), encoding="utf-8")

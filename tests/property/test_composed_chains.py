@@ -11,15 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from swarms import swarms
 
+from bprr.ground.caches import Caches
 from bprr.ground.chains import ChainSearch, best_chain_ms
+from bprr.ground.errors import InfeasibleError
 from bprr.ground.performance import conservative_blocks, free_cache_tokens, session_terms_ms
-from bprr.ground.registry import SERVICE, ChoiceOf
+from bprr.ground.registry import ROUTING, SERVICE, ChoiceOf
 from bprr.ground.request import Request, Route
 from bprr.ground.swarm import LanguageModel, Swarm
 from bprr.placement.base import Placement
 from bprr.placement.gbp_cr import least_response_ms
 from bprr.placement.gca import greedy_chains
 from bprr.placement.pipe import Composition, Terms, compose, simulated_ms
+from bprr.routing.base import RoutingContext
 from bprr.service.token_loop import Discipline, TokenLoop
 
 REQUEST = Request(0, 4, 6, 10)
@@ -232,3 +235,50 @@ def test_services_say_what_a_block_takes(choice, small_swarm):
     alone = hop_ms[1, [0, 1]].sum() + 3 * block_ms[0] + block_ms[1]
     times = service.times(REQUEST._replace(client=1), route)
     assert times.total_ms == pytest.approx(5.0 + alone)
+
+
+@given(swarm=swarms(max_servers=6), data=st.data())
+def test_jffc_joins_the_fastest_chain_with_a_free_place(swarm, data):
+    blocks = conservative_blocks(swarm, 1, REQUEST.cache_tokens)
+    last = swarm.model.blocks - blocks + 1
+    first = np.array([data.draw(st.integers(1, int(b))) if b else 0 for b in last])
+    placement = Placement(swarm, np.where(blocks > 0, first, 0), blocks)
+    independent = SERVICE.build("independent", swarm, 0.0)
+    caches = Caches(placement.cache_tokens)
+    router = ROUTING.build("jffc", RoutingContext(placement, caches, independent))
+    table = greedy_chains(placement, REQUEST, independent)
+    if not table.places.size:
+        with pytest.raises(InfeasibleError):
+            router.route(REQUEST, 0.0)
+        return
+    entries = [slice(*ends) for ends in itertools.pairwise(table.first.tolist())]
+    taken = caches.state.capacity - data.draw(st.integers(0, 40)) * REQUEST.cache_tokens
+    full = data.draw(st.integers(0, swarm.servers - 1))  # of others, until 50 ms
+    if taken[full] > 0:
+        caches.hold(np.array([full]), np.array([taken[full]]), 50.0, 0.0)
+    present, routes = [0] * len(entries), []
+    for number in range(12):
+        now_ms = 10.0 * number
+        free = caches.state.capacity.copy()
+        free[full] -= max(taken[full], 0) if now_ms < 50.0 else 0
+        client = data.draw(st.integers(0, swarm.clients - 1))
+        times = {
+            p: table.time_ms[client, p]
+            for p, mine in enumerate(entries)
+            if present[p] < table.places[p]
+            and (free[table.server[mine]] >= table.blocks[mine] * REQUEST.cache_tokens).all()
+        }
+        request = REQUEST._replace(client=client)
+        route = router.route(request, now_ms)
+        assert route.cost_ms == min(times.values(), default=math.inf)
+        if times:
+            chosen = min(times, key=times.__getitem__)
+            assert route.servers.tolist() == table.server[entries[chosen]].tolist()
+            assert route.processed.tolist() == table.blocks[entries[chosen]].tolist()
+            router.admitted(request, route)
+            present[chosen] += 1
+            routes.append((chosen, route))
+        if routes and data.draw(st.booleans()):
+            chosen, route = routes.pop(0)
+            router.ended(request, route)
+            present[chosen] -= 1

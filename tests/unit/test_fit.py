@@ -92,6 +92,21 @@ def test_huber_passes_through_exact_points():
     assert huber_relative(design, 2.0 + 0.5 * np.arange(5.0)) == pytest.approx([2.0, 0.5])
 
 
+def test_huber_counts_an_outlier_for_as_much_as_the_bound():
+    """Where the loss is least its slope is 0: each error counts, those beyond the bound for it."""
+    rng = np.random.default_rng(7)
+    design = np.column_stack([np.ones(24), np.arange(24.0)])
+    values = design @ np.array([5.0, 2.0]) * (1 + 0.02 * rng.standard_normal(24))
+    values[[3, 17]] *= 3
+    values[9] = np.nan
+    found = huber_relative(design, values)
+    errors, slopes = 1 - design @ found / values, design / values[:, None]
+    bound = 1.345 * np.nanmedian(np.abs(errors)) / 0.6744897501960817
+    assert (np.abs(errors) > bound).sum() >= 2
+    assert np.abs(np.nansum(np.clip(errors, -bound, bound)[:, None] * slopes, axis=0)).max() < 1e-6
+    assert found == pytest.approx([5.0, 2.0], rel=0.05)
+
+
 def test_memory_link_and_overhead(tmp_path):
     fit = fitted(read_trace(write(tmp_path, Truth(), 0)))
     assert fit.block_gb is not None and fit.cache_gb_per_token is not None

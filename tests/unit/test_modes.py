@@ -51,6 +51,35 @@ def test_one_group_is_left_alone(what: str, values: list[float]) -> None:
     assert two_modes(values) is None
 
 
+def modes_by_the_rule(values: np.ndarray) -> tuple[float, float, float] | None:
+    """What the module says at its head, word by word."""
+    data, count = np.sort(values), len(values)
+    least = max(3, -(-count // 10))
+    logs = [(np.log(data[:size]), np.log(data[size:])) for size in range(least, count - least + 1)]
+    within = [sum(((each - each.mean()) ** 2).sum() for each in both) for both in logs]
+    low, high = logs[int(np.argmin(within))]
+    size = len(low)
+    spread = np.sqrt((np.mean((low - low.mean()) ** 2) + np.mean((high - high.mean()) ** 2)) / 2)
+    means = data[:size].mean(), data[size:].mean()
+    if means[1] < 1.5 * means[0] or high.mean() - low.mean() <= (3.6 + 38 / count) * spread:
+        return None
+    return *means, size / count
+
+
+@pytest.mark.parametrize("count", [10, 21, 60])
+def test_groups_are_told_apart_by_the_rule(count: int) -> None:
+    """Of groups so far apart that it is open whether they are two; their spreads differ."""
+    rng, found = np.random.default_rng(count), []
+    for _ in range(200):
+        upper = rng.permutation(count) < rng.integers(2, count - 2)
+        spread = rng.uniform(0.02, 0.6, 2)[upper.astype(int)]
+        apart = rng.choice([0.4, (3.6 + 38 / count) * spread.mean()]) * rng.uniform(0.7, 1.5)
+        values = np.exp(apart * upper + spread * rng.normal(0, 1, count))
+        found.append(two_modes(values))
+        assert found[-1] == pytest.approx(modes_by_the_rule(values))
+    assert 20 < sum(each is not None for each in found) < 180
+
+
 @pytest.mark.parametrize("count", [10, 50, 300])
 def test_single_peaks_are_rarely_split(count: int) -> None:
     rng = np.random.default_rng(count)

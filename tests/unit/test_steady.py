@@ -9,8 +9,9 @@ from bprr.commands.main import main
 from bprr.ground.errors import InputError
 from bprr.scenario.draw import draw
 from bprr.study.points import catalogue
+from bprr.study.regime import Regime
 from bprr.study.single import single_point
-from bprr.study.steady import SteadyStates, batch_interval, carried_per_s
+from bprr.study.steady import Steady, SteadyStates, batch_interval, carried_per_s
 
 
 def test_the_interval_of_independent_values_covers_their_mean():
@@ -59,6 +60,66 @@ def test_states_of_a_method_by_its_load(configuration):
     assert light.requests >= 32_000
     assert proposed.at(1.1 * proposed.bound_per_s).state == "overloaded"
     assert proposed.at(0.95 * proposed.bound_per_s).state == "backlogged"
+
+
+@pytest.mark.parametrize(
+    ("shown", "requests", "state"),
+    [
+        (["stable"], 4_000, "stable"),  # long enough as it is
+        (["undecided", "stable"], 8_000, "stable"),
+        (["undecided", "undecided", "undecided"], 16_000, "undecided"),
+        (["backlogged", "stable"], 8_000, "stable"),  # it grew by chance
+        (["backlogged", "undecided", "backlogged"], 16_000, "backlogged"),  # the longest
+        (["backlogged", "backlogged"], 8_000, "backlogged"),  # twice in a row
+        (["undecided", "overloaded"], 8_000, "overloaded"),
+    ],
+)
+def test_runs_are_doubled_until_they_show_a_state(
+    configuration, monkeypatch, shown, requests, state
+):
+    monkeypatch.setattr("bprr.study.steady.FIRST_REQUESTS", 4_000)
+    tried, asked = states(configuration, "proposed", least=4_000, most=16_000), []
+
+    def run(rate_per_s, count):
+        word = shown[len(asked)]
+        asked.append(count)
+        steady = Steady(rate_per_s, word, count, 1.0, 0.01, 1.0, 0.5)
+        return steady, word == "backlogged"
+
+    monkeypatch.setattr(tried, "_run", run)
+    found = tried.at(0.2)
+    assert (found.state, found.requests, found.rate_per_s) == (state, requests, 0.2)
+    assert asked == [4_000 * 2**rank for rank in range(len(shown))]
+
+
+def test_a_stable_run_below_the_least_length_is_not_enough(configuration, monkeypatch):
+    tried = states(configuration, "proposed", least=8_000, most=32_000)
+    monkeypatch.setattr("bprr.study.steady.FIRST_REQUESTS", 4_000)
+    monkeypatch.setattr(
+        tried, "_run", lambda rate, count: (Steady(rate, "stable", count, 1, 0, 1, 0.5), False)
+    )
+    assert tried.at(0.2).requests == 8_000
+
+
+@pytest.mark.parametrize(
+    ("of_rate", "of_run", "state"),
+    [
+        (0.9, 1.2, "stable"),  # by chance the stream was denser than its rate
+        (1.0, 1.2, "overloaded"),
+        (0.9, 0.9, "stable"),
+    ],
+)
+def test_a_load_is_that_of_the_rate(configuration, monkeypatch, of_rate, of_run, state):
+    regime = Regime(of_run, 0.0, 0.01, 1.0)
+    monkeypatch.setattr("bprr.study.steady.regime_of", lambda *_: regime)
+    tried = states(configuration, "proposed")
+    monkeypatch.setattr(tried, "_precision", 1e9)
+    found, grows = tried._run(of_rate * tried.bound_per_s, 2_000)
+    assert (found.state, found.load) == (state, pytest.approx(of_rate))
+    assert not grows
+    monkeypatch.setattr(tried, "_precision", 1e-9)
+    again, _ = tried._run(of_rate * tried.bound_per_s, 2_000)
+    assert again.state == ("undecided" if state == "stable" else state)
 
 
 def test_a_short_run_near_capacity_proves_nothing(configuration):

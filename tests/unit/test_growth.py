@@ -1,0 +1,38 @@
+"""How times grow with the size: what is timed, and what counts of it."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from bprr.study import growth as module
+from bprr.study.growth import growth
+
+
+def test_the_fastest_of_the_tries_counts(monkeypatch):
+    """By a clock of our own: the n-th try takes so long."""
+    takes_s = itertools.cycle([5.0, 3.0, 2.5, 6.0, 4.0])
+    instants = itertools.accumulate(s for takes in takes_s for s in (100.0, takes))
+    monkeypatch.setattr(module, "perf_counter", lambda: next(instants))
+    monkeypatch.setattr(module, "SERVERS", (30, 40))
+    monkeypatch.setattr(module, "BLOCKS", (35,))
+    table = growth(seed=1, repeats=2)
+    sizes = [("servers", 30), ("servers", 40), ("blocks", 35)]
+    asked = [(*size, step) for size in 2 * sizes for step in ("placement", "routing")]
+    found = table[["varied", "size", "step"]].itertuples(index=False, name=None)
+    assert list(found) == asked
+    assert table["repeat"].tolist() == [0] * 6 + [1] * 6
+    assert table["seconds"].tolist() == pytest.approx([2.5] * 12)
+
+
+def test_swarms_of_a_model_of_twice_the_blocks_have_twice_the_memory():
+    few, many = (module._swarm(np.random.default_rng(3), 50, blocks) for blocks in (70, 140))
+    assert (few.servers, few.clients, few.model.blocks, many.model.blocks) == (50, 1, 70, 140)
+    assert many.memory_gb == pytest.approx(2 * few.memory_gb)
+    for values, low, high in (
+        (few.memory_gb, 8.2, 79.13), (few.tau_ms, 3, 17), (few.token_rtt_ms, 50, 200),
+    ):  # fmt: skip
+        assert low <= values.min() < low + 0.1 * (high - low)
+        assert high - 0.1 * (high - low) < values.max() <= high
+    assert (few.token_rtt_ms == few.prompt_rtt_ms).all()
+    assert few.prefill_ms.tolist() == few.prefill_ms_per_token.tolist() == [0.0] * 50
