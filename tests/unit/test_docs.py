@@ -152,3 +152,21 @@ def test_written_pages_are_what_the_command_writes(root, command, path):
         [sys.executable, "-m", "bprr", *command], capture_output=True, text=True, check=True
     )
     assert run.stdout == (root / path).read_text(encoding="utf-8"), f"bprr {' '.join(command)}"
+
+
+def test_every_key_says_what_it_is(root):
+    """Of files and of policies' options; of what kind an entry is, is said by the kind itself."""
+
+    def keys(part, above=""):
+        if isinstance(part, dict):
+            for name, key in part.get("properties", {}).items():
+                if "const" not in key:
+                    yield f"{above}.{name}", key.get("description", "")
+        for name, below in part.items() if isinstance(part, dict) else enumerate(part):
+            if isinstance(below, dict | list):
+                yield from keys(below, f"{above}.{name}")
+
+    schema = json.loads((root / "config/schema.json").read_text(encoding="utf-8"))
+    said = dict(keys(schema))
+    assert ".scenario.$defs.Fleet.servers" in said
+    assert [key for key, text in said.items() if not text] == []
