@@ -170,3 +170,14 @@ def test_every_key_says_what_it_is(root):
     said = dict(keys(schema))
     assert ".scenario.$defs.Fleet.servers" in said
     assert [key for key, text in said.items() if not text] == []
+
+
+def test_a_door_takes_as_long_in_the_readme_as_in_the_makefile(root):
+    readme, makefile = ((root / name).read_text("utf-8") for name in ("README.md", "Makefile"))
+    doors = dict(re.findall(r"^([a-z-]+): .*## .*\(about ([\d to]+) min", makefile, re.MULTILINE))
+    row = re.compile(r"^\| ((?:`make [\w-]+`(?:, )?)+) \|[^|]*\| ([^|]+) \|", re.MULTILINE)
+    told = {}
+    for names, minutes in row.findall(readme):
+        told |= zip(re.findall(r"make ([\w-]+)", names), minutes.split(", "), strict=True)
+    assert {"reproduce", "smoke", "test"} <= set(told)
+    assert {name: doors[name] for name in told} == told
