@@ -41,9 +41,11 @@ ifneq ($(shell [ -w "$$HOME" ] && echo writable),writable)
 export HOME := $(CURDIR)/.cache
 endif
 
-# Says what lies where after a run.
+# Says at the end of a door what lies where, and how long it took.
+STARTED := $(shell date +%s)
 made = for folder in $(1); do [ ! -d $$folder ] || \
-    echo "$$(find $$folder -type f | wc -l) files, $$(du -sh $$folder | cut -f1), in $$PWD/$$folder"; done
+    echo "$$(find $$folder -type f | wc -l) files, $$(du -sh $$folder | cut -f1), in $$PWD/$$folder"; done; \
+    echo "$@: done in $$(( $$(date +%s) - $(STARTED) )) s"
 
 .PHONY: help reproduce study smoke slurm-smoke campaign dry-run readme docs test mutants bench agreement lint style types \
         workflow-lint format lock setup measure-env solvers-env other-python testbed testbed-smoke clean
@@ -51,27 +53,29 @@ made = for folder in $(1); do [ ! -d $$folder ] || \
 help: ## list the doors
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-reproduce: $(READY) ## every result, figure and the scorecard (25 min on two cores, 0.1 GB)
+reproduce: $(READY) ## every result, figure and the scorecard (about 10 min on two cores, 130 MB)
 	$(QUIETLY) $(ARGS) $(WITH_RUN)
 	@if [ -f $(RESULTS)/report.html ]; then \
 	    cat $(RESULTS)/scorecard.txt; echo "Report: $$PWD/$(RESULTS)/report.html"; \
 	fi
 	@$(call made,$(RESULTS) $(subst results,figures,$(RESULTS)))
 
-study: $(READY) ## the longer studies, servers that have queues (an hour or two); resumable
+study: $(READY) ## the longer studies, servers that have queues (about 60 to 120 min); resumable
 	$(QUIETLY) study $(ARGS)
 	@$(call made,results figures)
 
-smoke: $(READY) ## the whole workflow on small settings (2 min, 20 MB)
+smoke: $(READY) ## the whole workflow on small settings (about 2 min, 20 MB)
 	$(QUIETLY) $(ARGS) --configfile config/smoke.yaml
 	@$(call made,results/smoke figures/smoke)
 
 slurm-smoke: $(READY) ## the same through a real Slurm of this machine alone (root, Debian), disturbed
 	@tests/slurm/with_slurm.sh $(BIN)/python tests/slurm/disturbed.py \
 	    --configfile config/smoke.yaml $(ARGS) || [ $$? = 77 ]
+	@$(call made,results/smoke figures/smoke)
 
-campaign: $(READY) ## kills, mutated inputs, full disks: what is promised, tried (an hour)
+campaign: $(READY) ## kills, mutated inputs, full disks: what is promised, tried (about an hour)
 	$(BIN)/python -m tests.campaign $(ARGS)
+	@$(call made)
 
 dry-run: $(READY) ## count the jobs that `make reproduce` would run
 	$(SNAKEMAKE) --dry-run --quiet rules $(ARGS)
@@ -80,17 +84,20 @@ readme: $(READY) ## numbers and pictures of README and docs, from a whole run
 	$(SNAKEMAKE) $(ARGS)
 	$(BIN)/python -m bprr readme
 
-docs: .venv/.docs-installed ## the site, in build/docs/html: pages, and a reference made from the code (1 min)
+docs: .venv/.docs-installed ## the site, in build/docs/html: pages, and a reference made from the code (about 1 min)
 	$(BIN)/python docs/site/build.py build/docs
+	@$(call made,build/docs/html)
 
-test: $(READY) ## the test suite (4 min on two cores)
+test: $(READY) ## the test suite (about 7 min on two cores)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(call made)
 
 mutants: $(READY) ## change the source here and there: do the tests notice?
 	$(BIN)/python tests/mutants.py $(ARGS)
 
-bench: $(READY) ## time the kernels, the simulator and the solvers (at most 10 min)
+bench: $(READY) ## time the kernels, the simulator and the solvers (about 5 min)
 	$(BIN)/python -m benchmarks $(ARGS)
+	@$(call made,benchmarks/results)
 
 agreement: $(READY) ## random small instances: enumeration against both formulations, all solvers
 	PYTHONPATH=tests/property $(BIN)/python -m benchmarks.offline_agreement $(ARGS)
@@ -121,7 +128,8 @@ format: $(READY) ## put the code in the project style
 	$(BIN)/python -m ruff format
 	$(BIN)/python -m snakefmt Snakefile workflow
 
-setup: $(READY) ## create .venv from the lock, and no more (1 min, 1.7 GB)
+setup: $(READY) ## create .venv from the lock, and no more (about 1 min, 1.7 GB)
+	@$(call made,.venv)
 
 # An environment that was made elsewhere (a copied or moved checkout), or whose Python is gone, is
 # made anew.

@@ -20,6 +20,7 @@ TIMED = (
     "timing/",
     "offline/",
     "table8",
+    "sweep_times",
     "offline_",
     "scorecard",
     "report",
@@ -58,21 +59,24 @@ def checked(what: str, *, wrong: dict[str, bool], text: str = "", counts: bool =
 
 def tables(folder: Path) -> Iterator[Path]:
     """Results that do not depend on how long anything took."""
-    for path in sorted(folder.rglob("*")):
-        name = str(path.relative_to(folder))
-        if path.suffix in (".parquet", ".csv") and not any(word in name for word in TIMED):
-            yield path.relative_to(folder)
+    for made in ("results", "figures"):
+        for path in sorted((folder / made).rglob("*.*")):
+            name = path.relative_to(folder)
+            if path.suffix in (".parquet", ".csv") and not any(word in str(name) for word in TIMED):
+                yield name
 
 
-def differing(one: Path, other: Path) -> list[str]:
-    """Tables that are not the same, or stand in one place alone."""
-    made = {path for folder in (one, other) for path in tables(folder)}
-    return [
-        str(path)
-        for path in sorted(made)
-        if not all((folder / path).exists() for folder in (one, other))
-        or (one / path).read_bytes() != (other / path).read_bytes()
-    ]
+def differing(one: Path, other: Path, *, missing: bool = True) -> list[str]:
+    """Tables of two projects that are not the same, or stand in one place alone."""
+    found = []
+    for path in sorted({*tables(one), *tables(other)}):
+        both = (one / path, other / path)
+        if all(each.exists() for each in both):
+            if both[0].read_bytes() != both[1].read_bytes():
+                found.append(str(path))
+        elif missing:
+            found.append(str(path))
+    return found
 
 
 def broken(folder: Path) -> list[str]:

@@ -2,6 +2,8 @@
 
 import doctest
 import importlib
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +33,20 @@ def test_examples_say_what_happens(name, tmp_path, monkeypatch):
     found = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert found.attempted
     assert not found.failed
+
+
+def test_the_notebook_runs_and_uses_what_is_offered(root, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    notebook = root / "examples/how_many_servers.py"
+    made = runpy.run_path(str(notebook))
+    mean = made["seconds"]["mean"]
+    assert (mean["proposed"] < mean["petals"]).all()
+    assert mean["petals"].iloc[-1] < 0.5 * mean["petals"].iloc[0]  # it catches up
+    assert made["better"] < mean["proposed"][12]
+    assert capsys.readouterr().out.count(" blocks ") == 12
+    assert (tmp_path / "how_many_servers.png").stat().st_size > 5_000
+    used = set(re.findall(r"bprr\.(\w+)", notebook.read_text(encoding="utf-8")))
+    assert used <= set(bprr.__all__)
 
 
 @pytest.mark.parametrize("name", bprr.__all__)

@@ -2,10 +2,11 @@
 
 import json
 import random
+import sys
 
 import pytest
 
-from tests.campaign import inputs
+from tests.campaign import inputs, kills
 from tests.campaign.finding import Finding, Skipped
 from tests.campaign.main import FIGURES, PARTS, main, tried
 from tests.campaign.projects import broken, differing
@@ -48,18 +49,28 @@ def test_mutations_are_the_same_for_a_seed():
 
 
 def test_tables_that_differ_and_broken_ones_are_found(tmp_path):
-    for folder in ("one", "other"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "a.csv").write_text("x\n1\n")
     one, other = tmp_path / "one", tmp_path / "other"
+    for folder in (one, other):
+        (folder / "results").mkdir(parents=True)
+        (folder / "results/a.csv").write_text("x\n1\n")
     assert differing(one, other) == []
-    (other / "a.csv").write_text("x\n2\n")
-    (other / "b.parquet").write_text("no table")
-    assert differing(one, other) == ["a.csv", "b.parquet"]
+    (other / "results/a.csv").write_text("x\n2\n")
+    (other / "results/b.parquet").write_text("no table")
+    assert differing(one, other) == ["results/a.csv", "results/b.parquet"]
+    assert differing(one, other, missing=False) == ["results/a.csv"]
     assert broken(one) == []
-    assert broken(other) == [str(other / "b.parquet")]
-    (other / "table8.csv").write_text("1")
-    assert "table8.csv" not in differing(one, other)
+    assert broken(other) == [str(other / "results/b.parquet")]
+    (other / "results/table8.csv").write_text("1")
+    assert "results/table8.csv" not in differing(one, other)
+
+
+@pytest.mark.parametrize(
+    ("code", "after_s", "status"),
+    [("", 60, 0), ("raise SystemExit(3)", 60, 3), ("import time; time.sleep(60)", 0.5, None)],
+)
+def test_a_run_that_fails_by_itself_is_no_kill(tmp_path, monkeypatch, code, after_s, status):
+    monkeypatch.setattr(kills, "command", lambda arguments: [sys.executable, "-c", *arguments])
+    assert kills.killed_run(tmp_path, [code], after_s, with_jobs=True) == status
 
 
 def test_figures_are_kept_by_part(tmp_path, monkeypatch, capsys):

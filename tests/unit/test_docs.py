@@ -152,3 +152,32 @@ def test_written_pages_are_what_the_command_writes(root, command, path):
         [sys.executable, "-m", "bprr", *command], capture_output=True, text=True, check=True
     )
     assert run.stdout == (root / path).read_text(encoding="utf-8"), f"bprr {' '.join(command)}"
+
+
+def test_every_key_says_what_it_is(root):
+    """Of files and of policies' options; of what kind an entry is, is said by the kind itself."""
+
+    def keys(part, above=""):
+        if isinstance(part, dict):
+            for name, key in part.get("properties", {}).items():
+                if "const" not in key:
+                    yield f"{above}.{name}", key.get("description", "")
+        for name, below in part.items() if isinstance(part, dict) else enumerate(part):
+            if isinstance(below, dict | list):
+                yield from keys(below, f"{above}.{name}")
+
+    schema = json.loads((root / "config/schema.json").read_text(encoding="utf-8"))
+    said = dict(keys(schema))
+    assert ".scenario.$defs.Fleet.servers" in said
+    assert [key for key, text in said.items() if not text] == []
+
+
+def test_a_door_takes_as_long_in_the_readme_as_in_the_makefile(root):
+    readme, makefile = ((root / name).read_text("utf-8") for name in ("README.md", "Makefile"))
+    doors = dict(re.findall(r"^([a-z-]+): .*## .*\(about ([\d to]+) min", makefile, re.MULTILINE))
+    row = re.compile(r"^\| ((?:`make [\w-]+`(?:, )?)+) \|[^|]*\| ([^|]+) \|", re.MULTILINE)
+    told = {}
+    for names, minutes in row.findall(readme):
+        told |= zip(re.findall(r"make ([\w-]+)", names), minutes.split(", "), strict=True)
+    assert {"reproduce", "smoke", "test"} <= set(told)
+    assert {name: doors[name] for name in told} == told

@@ -63,6 +63,11 @@ def test_a_calibration_finds_what_was_planted(capsys, folder, tmp_path, as_json)
     lines = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines()[1:]}
     before, after = (float(lines[word][2].rstrip("%")) for word in ("before", "after"))
     assert before > 15 and after < 5
+    told = ["calibrate", str(log), "--plan", str(folder), "-o", str(tmp_path / "again"), "--json"]
+    assert main(told) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["before"]["median"] == pytest.approx(before / 100, abs=1e-3)
+    assert told["calibration"] == read_calibration(output).model_dump(mode="json")
     found = read_calibration(output)
     for gpu, (low, value, high) in found.devices.items():
         assert low < value < high

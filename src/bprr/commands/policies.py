@@ -45,7 +45,7 @@ def _policies(arguments: argparse.Namespace) -> int:
         for name in registry:
             policy = registry[name]
             options = "; ".join(
-                f"`{option}` ({field.default!r})"
+                f"`{option}` ({'required' if field.is_required() else repr(field.default)})"
                 + (f": {field.description}" if field.description else "")
                 for option, field in policy.Options.model_fields.items()
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from bprr.ground.registry import FORWARDING, Policy
 from bprr.ground.schema import NonNegative, Strict
@@ -34,7 +35,9 @@ class ForwardingPolicy(Policy, registry=FORWARDING):
     class Options(Strict):
         """What a leg costs besides distance."""
 
-        overhead_ms_per_leg: NonNegative = 4.0  # tunnel, codec, copies; 0 to 4 are plausible
+        overhead_ms_per_leg: NonNegative = Field(
+            4.0, description="tunnel, codec, copies; 0 to 4 are plausible"
+        )
 
     def __init__(self, options: Strict | None = None) -> None:
         self.options: Any = options or self.Options()

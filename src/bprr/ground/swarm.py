@@ -55,12 +55,16 @@ class LanguageModel(Strict):
     name: str = Field("", description="set by whoever names the model")
     blocks: Count = Field(description="L")
     d_model: Count = Field(description="width of the hidden state")
-    max_sequence_tokens: Count = 2048
-    parameters_per_block: Count | None = None
-    bits_per_parameter: Positive | None = None
-    storage_overhead: Annotated[float, Field(ge=1, strict=True)] = 1.0
+    max_sequence_tokens: Count = Field(2048, description="longest input plus output")
+    parameters_per_block: Count | None = Field(
+        None, description="goes with bits_per_parameter, in place of block_gb"
+    )
+    bits_per_parameter: Positive | None = Field(None, description="as they are stored")
+    storage_overhead: Annotated[float, Field(ge=1, strict=True)] = Field(
+        1.0, description="bytes stored over those of the parameters alone"
+    )
     block_gb: Positive = Field(None, description="s_m (GB)")  # type: ignore[assignment]
-    cache_bytes_per_value: Positive = 2.0
+    cache_bytes_per_value: Positive = Field(2.0, description="of the attention cache; 2: 16-bit")
     key_value_groups: Count = Field(1, description="query heads that share a key-value head")
     key_value_width: Count | None = Field(
         None,
@@ -73,7 +77,7 @@ class LanguageModel(Strict):
     window_tokens: Count | None = Field(
         None, description="sliding window: a session's cache grows no further"
     )
-    source: str = ""
+    source: str = Field("", description="where the numbers come from")
 
     @model_validator(mode="after")
     def _memory_of_a_block(self) -> LanguageModel:
@@ -105,14 +109,16 @@ class Device(Strict):
     """Performance profile of one kind of GPU (or CPU), as measured or published."""
 
     name: str = Field("", description="set by whoever names the device")
-    title: str = ""
+    title: str = Field("", description="in figures; its name if not given")
     tau_ms: Annotated[float, Field(gt=0, le=100_000, strict=True)] = Field(
         description="time per block and token when decoding, τ"
     )
     prefill_ms: Milliseconds = Field(
         description="time per block to prefill a prompt: prefill_ms + prefill_ms_per_token · l_in"
     )
-    prefill_ms_per_token: Milliseconds = 0.0
+    prefill_ms_per_token: Milliseconds = Field(
+        0.0, description="time per block and token of a prompt"
+    )
     memory_gb: MemoryGb = Field(description="usable memory, M")
     inference_rps: Positive | None = Field(
         None, description="blocks/s of decoding, as PETALS announces them; 1/τ if not given"
@@ -129,8 +135,10 @@ class Device(Strict):
     model: str | None = Field(
         None, description="model it was measured with; no other one is run on it unscaled"
     )
-    source: str = ""
-    provenance: dict[str, Any] = {}
+    source: str = Field("", description="where the numbers come from")
+    provenance: dict[str, Any] = Field(
+        {}, description="how they were measured, as `bprr fit` notes it"
+    )
 
     def of_model(self, model: LanguageModel) -> bool:
         """Whether the profile may be used with a model as it is."""
@@ -163,10 +171,12 @@ class Device(Strict):
 class Overheads(Strict):
     """What is added to raw round trips (docs/constants.md)."""
 
-    token_ms: Milliseconds
-    prompt_ms: Milliseconds
-    prompt_ms_per_token: Milliseconds = 0.0
-    initial_ms: Milliseconds
+    token_ms: Milliseconds = Field(description="added to each round trip of a token")
+    prompt_ms: Milliseconds = Field(description="added to each round trip of a prompt")
+    prompt_ms_per_token: Milliseconds = Field(0.0, description="the same, per token of the prompt")
+    initial_ms: Milliseconds = Field(
+        description="that every request pays once, before its first token"
+    )
     prompt_round_trips: Positive = Field(
         1.0, description="of each hop until a prompt is through; 2: a session is opened before"
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from bprr.ground.errors import InfeasibleError
 from bprr.ground.registry import ROUTING, Choice
@@ -33,7 +34,7 @@ class Best(PlacementPolicy, name="best"):
     class Options(Strict):
         """How long the simulations are."""
 
-        sessions: Count = 400
+        sessions: Count = Field(400, description="of the simulations among which it chooses")
 
     def place(self, problem: PlacementProblem) -> Placement:
         """Blocks and cache of every server, with the detail ``routing``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from pydantic import Field
 
 from bprr.ground.errors import InfeasibleError
 from bprr.ground.performance import conservative_blocks
@@ -24,8 +25,10 @@ class GbpCr(PlacementPolicy, name="gbp_cr"):
     class Options(Strict):
         """Sessions per chain, c; of the least lower bound on the response time if not given."""
 
-        sessions: Count | None = None
-        most_load: Positive = 0.7
+        sessions: Count | None = Field(
+            None, description="c, per chain; of the least bound on the response time if not given"
+        )
+        most_load: Positive = Field(0.7, description="share of the capacity that the rate may take")
 
     def place(self, problem: PlacementProblem) -> Placement:
         """Blocks and cache of every server, with the details ``chains`` and ``response_ms``.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from bprr.ground.errors import InfeasibleError, InputError
 from bprr.ground.files import read_text
@@ -112,7 +113,7 @@ class Given(PlacementPolicy, name="given"):
     class Options(Strict):
         """Where it is."""
 
-        file: Path
+        file: Path = Field(description="who hosts what (docs/bring-your-own.md)")
 
     def place(self, problem: PlacementProblem) -> Placement:
         """Blocks and cache of every server."""

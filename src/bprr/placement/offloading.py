@@ -79,11 +79,11 @@ class Offloading(PlacementPolicy, name="offloading"):
     class Options(Strict):
         """Which device, and how fast its weights arrive."""
 
-        device: str = "a100"
+        device: str = Field("a100", description="name of a device")
         bandwidth_gb_per_s: Positive = Field(
             32.0, description="PCIe 4.0 x16, nominal 256 Gbit/s; an SSD on PCIe 4.0 x4 has 8 GB/s"
         )
-        buffered_blocks: Count = 2
+        buffered_blocks: Count = Field(2, description="that the device holds while it computes")
 
     def place(self, problem: PlacementProblem) -> Placement:
         """The device as a swarm of its own."""

@@ -8,6 +8,7 @@ have done so, in the order of joining, before the first request comes.
 from __future__ import annotations
 
 import numpy as np
+from pydantic import Field
 
 from bprr.ground.compiled import compiled
 from bprr.ground.schema import Count, Share, Strict
@@ -71,8 +72,11 @@ class PetalsRebalanced(PlacementPolicy, name="petals_rebalanced"):
     class Options(Strict):
         """When a server moves."""
 
-        balance_quality: Share = 0.75  # least throughput of a block now, over what it would be
-        rounds: Count = 20
+        balance_quality: Share = Field(
+            0.75,
+            description="least throughput of a block now, over what it would be, to move below",
+        )
+        rounds: Count = Field(20, description="most rounds of moving")
 
     def place(self, problem: PlacementProblem) -> Placement:
         """Blocks and cache of every server."""

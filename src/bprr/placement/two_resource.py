@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from bprr.ground.chains import ChainSearch, best_chain_ms
 from bprr.ground.errors import InfeasibleError
@@ -43,7 +44,9 @@ class TwoResource(PlacementPolicy, name="two_resource"):
     class Options(Strict):
         """The time θ of a token at a server, if it is not to be derived."""
 
-        pace_ms: Positive | None = None
+        pace_ms: Positive | None = Field(
+            None, description="θ, time of a token at a server; derived if not given"
+        )
 
     def place(self, problem: PlacementProblem) -> Placement:
         """Blocks and cache of every server.

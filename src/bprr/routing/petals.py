@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from bprr.ground.caches import drop_ended_at
 from bprr.ground.compiled import compiled, state_of
@@ -85,8 +86,12 @@ class PetalsRouting(RoutingPolicy, name="petals"):
     class Options(Strict):
         """Constants of PETALS' routing (docs/baselines.md)."""
 
-        hop_overhead_ms: Milliseconds = 18.0
-        full_penalty_ms: Milliseconds = 10_000.0
+        hop_overhead_ms: Milliseconds = Field(
+            18.0, description="cost of a server beside its round trip and its blocks"
+        )
+        full_penalty_ms: Milliseconds = Field(
+            10_000.0, description="cost of a server whose cache looks full"
+        )
 
     oversubscribed_is_full: ClassVar[bool] = False
 

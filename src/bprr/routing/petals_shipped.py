@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from pydantic import Field
 
 from bprr.ground.caches import drop_ended_at
 from bprr.ground.compiled import compiled
@@ -54,16 +55,31 @@ class PetalsShipped(RoutingPolicy, name="petals_shipped"):
     class Options(Strict):
         """Constants of PETALS, and the switch of a defect."""
 
-        hop_overhead_ms: Milliseconds = 18.0
-        full_penalty_ms: Milliseconds = 10_000.0
-        unknown_rtt_ms: Milliseconds = 150.0
-        longest_rtt_ms: Positive = 5_000.0
-        announce_ms: Positive = 60_000.0
-        refresh_ms: Positive = 60_000.0
-        pings: Count = 3  # of servers for the first, for a middle and for the last place of a chain
-        first_pings_are_lost: bool = True  # 2.2.0.post1: those for the middle replace them
-        ban_ms: Positive = 15_000.0  # of a server that failed once; doubles
-        seed: int = 0  # of the phases of announcements and of the choice of pings
+        hop_overhead_ms: Milliseconds = Field(
+            18.0, description="cost of a server beside its round trip and its blocks"
+        )
+        full_penalty_ms: Milliseconds = Field(
+            10_000.0, description="cost of a server whose cache looks full"
+        )
+        unknown_rtt_ms: Milliseconds = Field(
+            150.0, description="taken where a server was not pinged"
+        )
+        longest_rtt_ms: Positive = Field(5_000.0, description="a longer one counts as this")
+        announce_ms: Positive = Field(
+            60_000.0, description="how often servers announce their free cache"
+        )
+        refresh_ms: Positive = Field(60_000.0, description="how often clients read that, and ping")
+        pings: Count = Field(
+            3,
+            description="of servers for the first, for a middle and for the last place of a chain",
+        )
+        first_pings_are_lost: bool = Field(
+            True, description="as in 2.2.0.post1: those for the middle replace them"
+        )
+        ban_ms: Positive = Field(15_000.0, description="of a server that failed once; doubles")
+        seed: int = Field(
+            0, description="of the phases of announcements and of the choice of pings"
+        )
 
     def __init__(self, context: RoutingContext, options: Strict | None = None) -> None:
         super().__init__(context, options)

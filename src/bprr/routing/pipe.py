@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from bprr.ground.caches import drop_ended_at
 from bprr.ground.compiled import compiled, state_of
@@ -74,9 +75,16 @@ class PipeRouting(RoutingPolicy, name="pipe"):
         ``most_full``, the least full one is joined; or the request is held back (PIPE-F).
         """
 
-        most_full: Positive = 1.15
-        weight: NonNegative = 0.1
-        hold_back: bool = False
+        most_full: Positive = Field(
+            1.15, description="sessions over places beyond which a chain is full"
+        )
+        weight: NonNegative = Field(
+            0.1, description="w: a chain that is full to f costs (1 + w·f²) times its time"
+        )
+        hold_back: bool = Field(
+            False,
+            description="if all are full, let requests wait (PIPE-F), not join the least full",
+        )
 
     def __init__(self, context: RoutingContext, options: Strict | None = None) -> None:
         super().__init__(context, options)

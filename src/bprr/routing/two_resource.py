@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from pydantic import Field
 
 from bprr.ground.caches import drop_ended
 from bprr.ground.chains import ChainSearch
@@ -24,8 +25,13 @@ class TwoResourceRouting(RoutingPolicy, name="two_resource"):
     class Options(Strict):
         """What they are, if they are not to follow from how servers compute."""
 
-        share: Share | None = None  # of its time alone that a task takes from others
-        most_load: Positive | None = None
+        share: Share | None = Field(
+            None,
+            description="of its time alone that a task takes from others; by the service if none",
+        )
+        most_load: Positive | None = Field(
+            None, description="beyond which requests are held back; by the share if not given"
+        )
 
     holds_back = True
 

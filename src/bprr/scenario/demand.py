@@ -35,11 +35,13 @@ class PoissonDemand(Strict):
     """Poisson arrivals of equal requests."""
 
     kind: Literal["poisson"] = "poisson"
-    rate_per_s: Annotated[float, Field(gt=0, le=1e6, strict=True)]
-    requests: Count | None = None
-    duration_s: Positive | None = None
-    input_tokens: Count
-    output_tokens: Count
+    rate_per_s: Annotated[float, Field(gt=0, le=1e6, strict=True)] = Field(
+        description="λ, over all clients"
+    )
+    requests: Count | None = Field(None, description="how many; or duration_s")
+    duration_s: Positive | None = Field(None, description="how long, on average; or requests")
+    input_tokens: Count = Field(description="of each request")
+    output_tokens: Count = Field(description="of each request")
     per_servers: Count | None = Field(
         None, description="rate_per_s and requests are meant for so many servers, and scale"
     )
@@ -84,8 +86,8 @@ class PoissonDemand(Strict):
 class TraceColumns(Strict):
     """Which column of a trace holds what."""
 
-    input_tokens: str
-    output_tokens: str
+    input_tokens: str = Field(description="name of its column")
+    output_tokens: str = Field(description="name of its column")
     arrival: str | None = Field(None, description="leave it out if the trace has lengths alone")
 
 
@@ -93,14 +95,16 @@ class TraceDemand(Strict):
     """Replay of a recorded trace; its kind is known by its columns, or said here."""
 
     kind: Literal["trace"]
-    file: Path
-    columns: TraceColumns | None = None
+    file: Path = Field(description="CSV, or one of the kinds in docs/bring-your-own.md")
+    columns: TraceColumns | None = Field(None, description="if they are not known by their names")
     time_unit: Literal["s", "ms", "us", "ns", "date"] | None = Field(
         None, description="of times that are numbers; date: 20231116"
     )
     start_s: NonNegative = Field(0.0, description="leave out what comes before")
-    duration_s: Positive | None = None
-    requests: Count | None = None
+    duration_s: Positive | None = Field(
+        None, description="leave out what comes so long after the start"
+    )
+    requests: Count | None = Field(None, description="the first so many; all if not given")
     speed: Positive = Field(1.0, description="replay so many times as fast")
     rate_per_s: Positive | None = Field(
         None, description="Poisson arrivals for a trace of lengths alone"

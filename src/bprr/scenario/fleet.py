@@ -36,11 +36,11 @@ def round_half_up(value: float) -> int:
 class PinnedServers(Strict):
     """Servers of one kind at one node of the network."""
 
-    device: str
+    device: str = Field(description="name of a device")
     at: str = Field(description="name of a node")
-    count: Count = 1
+    count: Count = Field(1, description="how many of them")
     memory_gb: MemoryGb | None = Field(None, description="of each, instead of the device's own")
-    block_cap: Count | None = None
+    block_cap: Count | None = Field(None, description="most blocks on each, whatever its memory")
 
 
 def _one_or_many(value: Any) -> str:
@@ -59,9 +59,13 @@ class Fleet(Strict):
         | None
     ) = Field(None, description="how many, at random nodes; or which, and where")
     file: Path | None = Field(None, description="CSV of device, at, count, memory_gb, block_cap")
-    servers_per_node: Annotated[float, Field(gt=0, le=1, strict=True)] | None = None
-    share: dict[str, Share] = {}
-    rest: str | None = None
+    servers_per_node: Annotated[float, Field(gt=0, le=1, strict=True)] | None = Field(
+        None, description="how many servers, as a share of the nodes; goes without `servers`"
+    )
+    share: dict[str, Share] = Field(
+        {}, description="by device: share of the servers, rounded half up"
+    )
+    rest: str | None = Field(None, description="device of all other servers")
     memory_gb: dict[str, MemoryGb] = Field({}, description="instead of the device's own")
     block_cap: dict[str, Count] = Field(
         {}, description="most blocks on a device, whatever its memory (docs/discrepancies.md#d9)"

@@ -143,7 +143,7 @@ class TopologyNetwork(NodeNetwork):
     """A backbone network of the configuration's ``topology_dir``."""
 
     kind: Literal["topology"]
-    name: str
+    name: str = Field(description="of two tables in topology_dir")
     delay_factor: Positive = Field(
         1.0, description="of its link delays; 2.93: as long as light in fibre takes"
     )
@@ -164,7 +164,7 @@ class RepetitaNetwork(NodeNetwork):
     """A REPETITA ``.graph`` file."""
 
     kind: Literal["repetita"]
-    file: Path
+    file: Path = Field(description=".graph")
     delay_unit: Literal["us", "ms"] = Field("us", description="some files have ms")
 
     def build(self, streams: Streams, topology_dir: Path) -> Network:
@@ -230,7 +230,7 @@ class TopohubNetwork(NodeNetwork):
     """A topology of the ``topohub`` package, e.g. ``topozoo/Abilene``."""
 
     kind: Literal["topohub"]
-    name: str
+    name: str = Field(description="as the package has it, e.g. topozoo/Abilene")
     us_per_km: Positive = Field(
         FIBRE_US_PER_KM,
         description="light in fibre; 1.67, in the tables of data/topologies, is not",
@@ -245,7 +245,9 @@ class GeoNetwork(NodeNetwork):
     """Random places on Earth with great-circle delays."""
 
     kind: Literal["geo"]
-    nodes: Annotated[int, Field(ge=1, le=10_000_000, strict=True)]
+    nodes: Annotated[int, Field(ge=1, le=10_000_000, strict=True)] = Field(
+        description="how many places; servers and clients sit at some of them"
+    )
     us_per_km: Positive = Field(FIBRE_US_PER_KM, description="light in fibre")
 
     def build(self, streams: Streams, topology_dir: Path) -> Network:
@@ -257,10 +259,12 @@ class ClusteredNetwork(Strict):
     """Clusters of servers; a client sits in one of them."""
 
     kind: Literal["clustered"]
-    clusters: dict[str, dict[str, Annotated[int, Field(ge=0, le=100_000, strict=True)]]]
+    clusters: dict[str, dict[str, Annotated[int, Field(ge=0, le=100_000, strict=True)]]] = Field(
+        description="by name: how many servers of which device"
+    )
     client: Names = Field(description="cluster of the client, or of each client")
-    intra_rtt_ms: Milliseconds = 5.0
-    inter_rtt_ms: Milliseconds = 100.0
+    intra_rtt_ms: Milliseconds = Field(5.0, description="round trip within a cluster")
+    inter_rtt_ms: Milliseconds = Field(100.0, description="round trip between clusters")
 
     @model_validator(mode="after")
     def _client_in_a_cluster(self) -> ClusteredNetwork:

@@ -44,19 +44,19 @@ def _many_or_named(value: Any) -> str:
 class Scenario(Strict):
     """All that a placement and a simulation start from."""
 
-    model: str = "bloom_176b"
-    network: ScenarioNetwork
-    fleet: Fleet = Fleet()
+    model: str = Field("bloom_176b", description="name of a language model")
+    network: ScenarioNetwork = Field(description="where servers and clients are, and how far apart")
+    fleet: Fleet = Field(Fleet(), description="which servers there are")
     clients: Annotated[
         Annotated[Count, Tag("[number]")] | Annotated[Names, Tag("[list]")],
         Discriminator(_many_or_named),
     ] = Field(1, description="how many, at random nodes; or the node of each")
-    overheads: Overheads
-    workload: Demand
+    overheads: Overheads = Field(description="what is added to raw round trips")
+    workload: Demand = Field(description="which requests come, and when")
     session_tokens: Count | None = Field(
         None, description="tokens of cache per session; input plus output tokens if not given"
     )
-    design_load: DesignLoad = DesignLoad()
+    design_load: DesignLoad = Field(DesignLoad(), description="how many sessions CG-BP plans for")
     join_order: list[Count] | None = Field(
         None, description="servers, from 1, in the order in which they join; random if not given"
     )
@@ -64,9 +64,17 @@ class Scenario(Strict):
         None, description="what runs draw anew, e.g. only join_order; everything if not given"
     )
     # What servers do, unless a method says otherwise.
-    admission: Annotated[Choice, ChoiceOf(ADMISSION)] = Field("reserve", validate_default=True)
-    charging: Annotated[Choice, ChoiceOf(CHARGING)] = Field("whole", validate_default=True)
-    service: Annotated[Choice, ChoiceOf(SERVICE)] = Field("independent", validate_default=True)
+    admission: Annotated[Choice, ChoiceOf(ADMISSION)] = Field(
+        "reserve", validate_default=True, description="what happens where caches are full"
+    )
+    charging: Annotated[Choice, ChoiceOf(CHARGING)] = Field(
+        "whole",
+        validate_default=True,
+        description="which tokens of a session a block is charged with",
+    )
+    service: Annotated[Choice, ChoiceOf(SERVICE)] = Field(
+        "independent", validate_default=True, description="what a server does with several sessions"
+    )
     engine: Literal["auto", "compiled", "simpy"] = Field(
         "auto", description="with the same results; auto: compiled, where all policies have kernels"
     )

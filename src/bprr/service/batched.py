@@ -25,7 +25,9 @@ class Batched(Queued, name="batched"):
         The share b of a step's time that grows with the batch, or a measured curve in its place.
         """
 
-        beta_share: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.1
+        beta_share: Annotated[float, Field(ge=0, le=1, strict=True)] = Field(
+            0.1, description="b, share of the time of a step that grows with its tasks"
+        )
         curve: list[tuple[Positive, Positive]] | None = Field(
             None, description="pairs: tokens in a step, its time in steps with one token"
         )

@@ -8,6 +8,7 @@ from collections.abc import Generator
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 from simpy import Environment, Event
 
 from bprr.ground.caches import Caches
@@ -33,8 +34,14 @@ class QueuedOptions(Strict):
     far; or routing looks at no ends, and goes only ``where_room`` is now.
     """
 
-    prompt: Literal["whole", "block", "token"] = "whole"
-    belief: Belief = "re_estimated"
+    prompt: Literal["whole", "block", "token"] = Field(
+        "whole",
+        description="run as a whole (shipped), in pieces of one block each, or token by token",
+    )
+    belief: Belief = Field(
+        "re_estimated",
+        description="of routing, on a session that outlives its time alone (docs/service.md)",
+    )
 
 
 class Queued(ServicePolicy):

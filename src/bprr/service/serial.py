@@ -26,10 +26,19 @@ class Serial(Queued, name="serial"):
         but a prompt goes before tokens once its session is older than ``prompt_within_ms``.
         """
 
-        order: Literal["fifo", "decode_first", "oldest"] = "fifo"
-        prefetch: Annotated[int, Field(ge=0, le=100, strict=True)] = 2
-        gap_ms: Milliseconds = 0.0
-        prompt_within_ms: Milliseconds | None = None
+        order: Literal["fifo", "decode_first", "oldest"] = Field(
+            "fifo",
+            description="came first (shipped), tokens before prompts, or of the oldest session",
+        )
+        prefetch: Annotated[int, Field(ge=0, le=100, strict=True)] = Field(
+            2, description="tasks taken before their turn, and not passed by"
+        )
+        gap_ms: Milliseconds = Field(
+            0.0, description="before a task that has waited while another one ran"
+        )
+        prompt_within_ms: Milliseconds | None = Field(
+            None, description="a prompt goes before tokens once its session is older"
+        )
 
     def discipline(self) -> Discipline:
         """One after another."""

@@ -49,20 +49,28 @@ OTHER_FOLDERS = ("benchmarks", "fit", "logs", "measured", "offline", "offline_st
 class Method(Strict):
     """A method: policies of every kind; the scenario's where it names none."""
 
-    label: str = ""
-    placement: Annotated[Choice, ChoiceOf(PLACEMENT)]
-    routing: Annotated[Choice, ChoiceOf(ROUTING)]
-    admission: Annotated[Choice, ChoiceOf(ADMISSION)] | None = None
-    charging: Annotated[Choice, ChoiceOf(CHARGING)] | None = None
-    service: Annotated[Choice, ChoiceOf(SERVICE)] | None = None
+    label: str = Field("", description="in figures and tables; its name if not given")
+    placement: Annotated[Choice, ChoiceOf(PLACEMENT)] = Field(
+        description="which blocks servers host"
+    )
+    routing: Annotated[Choice, ChoiceOf(ROUTING)] = Field(description="which chain a request takes")
+    admission: Annotated[Choice, ChoiceOf(ADMISSION)] | None = Field(
+        None, description="what happens where caches are full"
+    )
+    charging: Annotated[Choice, ChoiceOf(CHARGING)] | None = Field(
+        None, description="which tokens of a session a block is charged with"
+    )
+    service: Annotated[Choice, ChoiceOf(SERVICE)] | None = Field(
+        None, description="what a server does with several sessions"
+    )
 
 
 class DelayVariant(Strict):
     """An assumption on the delay that every request pays while its caches are allocated."""
 
-    label: str = ""
-    source: str = ""
-    per_method_ms: dict[str, Milliseconds] = {}
+    label: str = Field("", description="in figures; its name if not given")
+    source: str = Field("", description="where the assumption comes from")
+    per_method_ms: dict[str, Milliseconds] = Field({}, description="by method")
     all_ms: Milliseconds = Field(0.0, description="of the methods that per_method_ms leaves out")
     in_every_sweep: bool = Field(True, description="or only in the sweeps that name it")
 
@@ -74,15 +82,15 @@ class DelayVariant(Strict):
 class Compared(Strict):
     """The pair of methods that the answer is about."""
 
-    method: str = "proposed"
-    baseline: str = "petals"
+    method: str = Field("proposed", description="the one that is praised")
+    baseline: str = Field("petals", description="the one that it is compared with")
 
 
 class Topology(Strict):
     """Where a sweep takes place: keys of its scenario."""
 
-    label: str = ""
-    set: dict[str, Any]
+    label: str = Field("", description="in figures; its name if not given")
+    set: dict[str, Any] = Field(description="dotted keys of the scenario")
 
 
 class Sweep(Strict):
@@ -91,11 +99,13 @@ class Sweep(Strict):
     Keys of axes and ``set`` are those of the scenario, or begin with ``methods.`` or ``delays.``.
     """
 
-    title: str = ""
-    x_label: str = ""
+    title: str = Field("", description="of its figure")
+    x_label: str = Field("", description="of its figure; without one there is none")
     paper: str = Field("", description="figure or table of the paper that it reproduces")
     scenario: str | dict[str, str] = Field(description="one of all topologies, or one of each")
-    topologies: Annotated[list[str], Field(min_length=1)]
+    topologies: Annotated[list[str], Field(min_length=1)] = Field(
+        description="where it takes place: any of `topologies`"
+    )
     axes: dict[str, list[Any] | dict[str, list[Any]]] = Field(
         description="dotted key: values, or values per topology"
     )
@@ -103,9 +113,13 @@ class Sweep(Strict):
         {}, description="keys set at all these points, one value of one key after another"
     )
     set: dict[str, Any] = Field({}, description="dotted keys to set beforehand")
-    methods: Annotated[list[str], Field(min_length=1)]
+    methods: Annotated[list[str], Field(min_length=1)] = Field(
+        description="any of `methods`, in the order of the legend"
+    )
     delays: list[str] | None = Field(None, description="delay variants; if not all of the usual")
-    runs: Count | None = None
+    runs: Count | None = Field(
+        None, description="of each point; those of the configuration if not given"
+    )
     study: bool = Field(False, description="a longer one: made by `make study`, not by default")
 
     def scenario_on(self, topology: str) -> str:
@@ -147,27 +161,41 @@ class Settings(Strict):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$|^$",
         description="name of a run, whose results and figures lie in folders of that name",
     )
-    results_dir: str = "results"
-    figures_dir: str = "figures"
-    seed: Annotated[int, Field(ge=0, strict=True)]
-    runs: Count
+    results_dir: str = Field("results", description="folder of tables, logs and the report")
+    figures_dir: str = Field("figures", description="folder of figures")
+    seed: Annotated[int, Field(ge=0, strict=True)] = Field(
+        description="of all random numbers; run r draws its own from it"
+    )
+    runs: Count = Field(description="Monte-Carlo runs of each point")
     runs_per_job: Count = Field(200, description="a sweep with more runs is spread over jobs")
-    confidence: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.95
-    compared: Compared = Compared()
+    confidence: Annotated[float, Field(gt=0, lt=1, strict=True)] = Field(
+        0.95, description="of the intervals over runs"
+    )
+    compared: Compared = Field(
+        Compared(), description="the pair of methods that the answer is about"
+    )
     policy_files: list[Path] = Field([], description="Python files with policies of your own")
-    device_files: list[Path] = []
-    model_files: list[Path] = []
+    device_files: list[Path] = Field([], description="YAML files of devices by name")
+    model_files: list[Path] = Field([], description="YAML files of language models by name")
     devices: dict[str, Device] = Field({}, description="beside those of device_files")
     models: dict[str, LanguageModel] = Field({}, description="beside those of model_files")
-    topology_dir: Path = Path("data/topologies")
-    scenario_dir: Path = Path("config/scenarios")
+    topology_dir: Path = Field(
+        Path("data/topologies"), description="folder of backbone networks, two tables each"
+    )
+    scenario_dir: Path = Field(Path("config/scenarios"), description="folder of scenarios by name")
     scenarios: dict[str, dict[str, Any]] = Field({}, description="beside those of scenario_dir")
-    solver: SolverName = "highs"
-    offline: OfflineSettings = OfflineSettings()
-    delays: dict[str, DelayVariant]
-    topologies: dict[str, Topology]
-    methods: dict[str, Method]
-    sweeps: dict[str, Sweep]
+    solver: SolverName = Field("highs", description="of the offline optimum")
+    offline: OfflineSettings = Field(
+        OfflineSettings(), description="the offline optimum: experiments and limits"
+    )
+    delays: dict[str, DelayVariant] = Field(
+        description="by name: assumptions on what a request pays while its caches are allocated"
+    )
+    topologies: dict[str, Topology] = Field(description="by name: where a sweep may take place")
+    methods: dict[str, Method] = Field(description="by name: policies that are compared")
+    sweeps: dict[str, Sweep] = Field(
+        description="by name: scenarios, what varies, and who is compared"
+    )
 
     @model_validator(mode="after")
     def _names_exist(self) -> Settings:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from bprr.ground.registry import SPECULATION, Policy
 from bprr.ground.schema import Count, NonNegative, Positive, Share, Strict
 from bprr.speculation.rounds import acceptance_for, tokens_per_round
@@ -48,10 +50,14 @@ class SpeculationPolicy(Policy, registry=SPECULATION):
 class Drafts(Strict):
     """Options of drafts in a row."""
 
-    drafts: Count = 8
-    acceptance: Share = 0.74  # of a draft whose predecessors were accepted; EAGLE-3 on mixed text
-    tokens_per_round: Positive | None = None  # if measured; acceptance then follows from it
-    draft_ms: NonNegative = 13.0
+    drafts: Count = Field(8, description="in a row")
+    acceptance: Share = Field(
+        0.74, description="of a draft whose predecessors were accepted; EAGLE-3 on mixed text"
+    )
+    tokens_per_round: Positive | None = Field(
+        None, description="if measured; acceptance then follows from it"
+    )
+    draft_ms: NonNegative = Field(13.0, description="time of drafting them")
 
     def per_round(self) -> tuple[float, float]:
         """Tokens per round, and acceptance."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from bprr.ground.schema import Count
 from bprr.speculation.base import Drafts
 from bprr.speculation.chain import Chain
@@ -15,7 +17,7 @@ class Chunks(Chain, name="chunks"):
     class Options(Drafts):
         """Drafts of a chunk, and how many chunks may be under way."""
 
-        frames: Count = 4
+        frames: Count = Field(4, description="chunks under way at once")
 
     @property
     def frames(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from bprr.ground.schema import Count, Positive, Strict
 from bprr.speculation.base import SpeculationPolicy
 
@@ -14,10 +16,10 @@ class SingleFrames(SpeculationPolicy, name="single_frames"):
     class Options(Strict):
         """Measured with blocks of eight of DeepSeek-V4's own drafter."""
 
-        block: Count = 8
-        most_frames: Count = 9  # allowed under way
-        mean_frames: Positive | None = None  # under way on average, if measured
-        frames_per_token: Positive = 1.57  # more than 1: dropped frames
+        block: Count = Field(8, description="tokens drafted at once")
+        most_frames: Count = Field(9, description="allowed under way")
+        mean_frames: Positive | None = Field(None, description="under way on average, if measured")
+        frames_per_token: Positive = Field(1.57, description="more than 1: dropped frames")
 
     @property
     def frames(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from bprr.ground.schema import Count, NonNegative, Positive, Strict
 from bprr.speculation.base import SpeculationPolicy
 
@@ -14,9 +16,9 @@ class Tree(SpeculationPolicy, name="tree"):
     class Options(Strict):
         """Measured with EAGLE-3 trees of 12 nodes on mixed text."""
 
-        nodes: Count = 12
-        tokens_per_round: Positive = 4.27
-        draft_ms: NonNegative = 20.0
+        nodes: Count = Field(12, description="of a tree of drafts")
+        tokens_per_round: Positive = Field(4.27, description="that come out of a tree")
+        draft_ms: NonNegative = Field(20.0, description="time of drafting a tree")
 
     @property
     def positions(self) -> int:

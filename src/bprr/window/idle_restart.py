@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from pydantic import Field
 
 from bprr.ground.schema import NonNegative, Positive, Strict
 from bprr.ground.swarm import FloatArray
@@ -17,8 +18,10 @@ class IdleRestart(WindowPolicy, name="idle_restart"):
     class Options(Strict):
         """Linux' defaults."""
 
-        initial_kb: Positive = 14.5  # ten segments of 1448 bytes
-        least_timeout_ms: NonNegative = 200.0
+        initial_kb: Positive = Field(14.5, description="ten segments of 1448 bytes")
+        least_timeout_ms: NonNegative = Field(
+            200.0, description="of retransmission, beside the round trip"
+        )
 
     def lost_round_trips(
         self, idle_ms: FloatArray, rtt_ms: FloatArray, frame_kb: FloatArray

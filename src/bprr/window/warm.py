@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from pydantic import Field
 
 from bprr.ground.schema import NonNegative, Strict
 from bprr.ground.swarm import FloatArray
@@ -17,7 +18,9 @@ class Warm(WindowPolicy, name="warm"):
     class Options(Strict):
         """What is lost all the same."""
 
-        lost_round_trips: NonNegative = 0.0  # BBR, which paces what it sends: 0.5 measured
+        lost_round_trips: NonNegative = Field(
+            0.0, description="BBR, which paces what it sends: 0.5 measured"
+        )
 
     def lost_round_trips(
         self, idle_ms: FloatArray, rtt_ms: FloatArray, frame_kb: FloatArray

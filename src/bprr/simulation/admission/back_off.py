@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from bprr.ground.compiled import compiled
 from bprr.ground.schema import Positive, Refused, Strict
@@ -19,8 +19,8 @@ __all__ = ["BackOff", "Gaps", "gap_ms", "instant_ms"]
 class BackOff(Strict):
     """Gaps between attempts (docs/model.md)."""
 
-    first_ms: Positive = 1_000.0
-    longest_ms: Positive = 60_000.0
+    first_ms: Positive = Field(1_000.0, description="gap after the first attempt; doubles")
+    longest_ms: Positive = Field(60_000.0, description="longest gap")
 
     @model_validator(mode="after")
     def _first_is_shortest(self) -> BackOff:
