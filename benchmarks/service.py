@@ -1,4 +1,4 @@
-"""What a token costs the simulator where servers have queues: events of tokens and hops."""
+"""What a token costs where servers have queues, by events, and a frame of drafts, by places."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bprr.scenario.draw import Instance, draw
 from bprr.scenario.scenario import load_scenario
 from bprr.service.token_loop import Discipline, TokenLoop
 from bprr.settings.configuration import load_settings
+from bprr.speculation.frames import Drafting, Line, pass_frames
 from bprr.study.method import MethodRunner
 from bprr.study.points import catalogue
 
@@ -28,6 +29,15 @@ DISCIPLINES = {
     "serial, fifo, whole prompts": Discipline.serial("fifo", "whole", 2, 0.0),
     "serial, oldest first, prompts in blocks": Discipline.serial("oldest", "block", 0, 0.0),
     "batched": Discipline.batched([(1, 1), (2, 1.1)], "whole"),
+}
+TOKENS_BY_FRAME = 300_000
+PLACES = 12  # six stages and the senders between them
+TARGET_FRAME_US = 1.0
+DRAFTINGS = {
+    "one token a frame": (Drafting(False, 0, 0.0, 1), 1),
+    "chunks of 8, 4 under way": (Drafting(False, 8, 13.0, 4), 1),
+    "chunks of 8, 4 under way, 16 streams": (Drafting(False, 8, 13.0, 4), 16),
+    "single positions, blocks of 8": (Drafting(True, 8, 0.0, 9), 1),
 }
 SERVICES = {
     "serial": {"serial": {"belief": "re_estimated"}},
@@ -61,6 +71,15 @@ def loop_alone(instance: Instance, discipline: Discipline, sessions: int) -> flo
     return (perf_counter() - begin) / (sessions * TOKENS * HOPS) * 1e6
 
 
+def frames_alone(drafting: Drafting, streams: int, tokens: int) -> float:
+    """Time per frame and place on the way of so many tokens, most drafts right (µs)."""
+    line = Line(np.full(PLACES + 1, 10.0), np.tile((2.0, 9.0), PLACES // 2), PLACES - 1)
+    right = np.random.default_rng(1).random((streams, 1 << 16)) < 0.85
+    begin = perf_counter()
+    passed = pass_frames(line, drafting, right, tokens)
+    return (perf_counter() - begin) / (passed.frames_per_token * tokens * PLACES) * 1e6
+
+
 def run(tiny: bool) -> Iterator[Row]:
     sessions, repeats, long_run = (20, 1, 50) if tiny else (SESSIONS, REPEATS, LONG_RUN)
     instance = gts_ce(1, "independent")
@@ -68,6 +87,11 @@ def run(tiny: bool) -> Iterator[Row]:
         loop_alone(instance, discipline, 1)  # compiles
         times = [loop_alone(instance, discipline, sessions) for _ in range(repeats)]
         yield row(f"loop, {name}", times, "µs/token and hop", TARGET_US)
+    for name, (drafting, streams) in DRAFTINGS.items():
+        frames_alone(drafting, streams, 1)  # compiles
+        tokens = 500 if tiny else TOKENS_BY_FRAME
+        times = [frames_alone(drafting, streams, tokens) for _ in range(repeats)]
+        yield row(f"frames, {name}", times, "µs/frame and place", TARGET_FRAME_US)
     settings = load_settings()
     for name, service in SERVICES.items():
         for method in ("petals", "proposed"):

@@ -7,6 +7,7 @@ times are worked out here from the paper's definitions (docs/model.md).
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ def all_chains(placement: tuple[tuple[int, int], ...], blocks: int, early: bool)
 def brute_force(
     memory: list[float],
     tau: list[float],
-    rtt: list[list[float]],
+    network_ms: Callable[[int, list[int]], float],
     requests: list[int],
     blocks: int,
     block_size: float,
@@ -54,8 +55,8 @@ def brute_force(
     ----------
     memory, tau : list of float, length S
         Per server.
-    rtt : list of list of float, shape (C, S)
-        Round trip from client to server.
+    network_ms : callable
+        What the network takes of a token for a client and the servers of a chain.
     requests : list of int, length C
         Requests per client.
     blocks : int
@@ -89,7 +90,8 @@ def brute_force(
             if any(t > r for t, r in zip(taken, room, strict=True)):
                 continue
             times = [
-                sum(rtt[c][j] + tau[j] * count for j, count in chain) for c in range(len(requests))
+                network_ms(c, [j for j, _ in chain]) + sum(tau[j] * count for j, count in chain)
+                for c in range(len(requests))
             ]
             known = use.setdefault(tuple(taken), times)
             use[tuple(taken)] = [min(a, b) for a, b in zip(known, times, strict=True)]
@@ -132,7 +134,7 @@ def enumerated(instance: OfflineInstance, early: bool = False) -> float:
     return brute_force(
         swarm.memory_gb.tolist(),
         swarm.tau_ms.tolist(),
-        swarm.token_rtt_ms.tolist(),
+        lambda client, servers: float(swarm.token_rtt_ms[client, servers].sum()),
         list(instance.requests),
         swarm.model.blocks,
         swarm.model.block_gb,

@@ -24,6 +24,7 @@ STYLES = {
     "+ window": ("#009E73", "D", "+ TCP window"),
     "+ speculation": ("#56B4E9", "v", "+ drafts"),
     "+ in flight": ("#0072B2", "P", "+ frames in flight"),
+    "by frame": ("#CC79A7", "*", "by frame, misses given"),
     "+ batch": ("#332288", "X", "+ batch"),
 }
 LEAST = 1.0  # per cent; smaller errors lie on the axis' end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -30,7 +30,14 @@ class Legs(NamedTuple):
 
 
 class ForwardingPolicy(Policy, registry=FORWARDING):
-    """Who sends a frame to whom; everybody of a swarm does the same."""
+    """Who sends a frame to whom; everybody of a swarm does the same.
+
+    ``crossings`` says how often a frame crosses the way between two neighbours on a chain: 0 if
+    each sends to the client alone. Only then, or if the client sends to the first and gets the
+    answer once, is a chain's time a sum over its links, and can be simulated.
+    """
+
+    crossings: ClassVar[int | None] = None
 
     class Options(Strict):
         """What a leg costs besides distance."""

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bprr.ground.compiled import compiled
+from bprr.ground.errors import InputError
 from bprr.ground.swarm import FloatArray, IntArray, Swarm, floor_ratio
 
 __all__ = [
@@ -26,8 +28,10 @@ __all__ = [
     "design_load",
     "free_cache_tokens",
     "hosts_of_blocks",
+    "least_session_terms_ms",
     "longest_session_tokens",
     "max_design_load",
+    "neighbour_chain_times",
     "session_capacity",
     "session_terms_ms",
 ]
@@ -80,6 +84,27 @@ def chain_times(  # type: ignore[no-untyped-def]
     return first, (output_tokens - 1) * per_token
 
 
+@compiled
+def neighbour_chain_times(  # type: ignore[no-untyped-def]
+    legs, client, tau_ms, prefill_ms, prefill_ms_per_token, chain, processed, input_tokens,
+    output_tokens,
+):  # fmt: skip
+    """Kernel of `chain_times_ms` where servers send on to each other: a leg into each, one back."""
+    first, per_token = 0.0, 0.0
+    leg, sender = legs.enter, client
+    for i in range(chain.shape[0]):
+        server, count = chain[i], processed[i]
+        block_ms = prefill_ms[server] + prefill_ms_per_token[server] * input_tokens
+        first += leg.prompt_ms[sender, server] + count * block_ms
+        first += leg.prompt_ms_per_token[sender, server] * input_tokens
+        per_token += leg.token_ms[sender, server] + count * tau_ms[server]
+        leg, sender = legs.between, server
+    first += legs.leave.prompt_ms[client, sender]
+    first += legs.leave.prompt_ms_per_token[client, sender] * input_tokens
+    per_token += legs.leave.token_ms[client, sender]
+    return first, (output_tokens - 1) * per_token
+
+
 def chain_times_ms(
     swarm: Swarm,
     client: int,
@@ -104,6 +129,18 @@ def chain_times_ms(
     first_token_ms, remaining_ms : float
         Without waiting, allocation or initial delay.
     """
+    if swarm.neighbours is not None:
+        return neighbour_chain_times(  # type: ignore[no-any-return]
+            swarm.neighbours,
+            client,
+            swarm.tau_ms,
+            swarm.prefill_ms,
+            swarm.prefill_ms_per_token,
+            chain,
+            processed,
+            input_tokens,
+            output_tokens,
+        )
     first, remaining = chain_times(
         swarm.token_rtt_ms[client],
         swarm.prompt_rtt_ms[client],
@@ -135,7 +172,15 @@ def session_terms_ms(
         F_cj: what the network takes, whatever the blocks.
     block_ms : ndarray, shape (S,)
         W_j: what a block takes.
+
+    Raises
+    ------
+    InputError
+        If servers send on to each other: what the network takes is then no matter of one server.
     """
+    if swarm.neighbours is not None:
+        allowed = "hub, where a server takes as long whatever came before it on the chain"
+        raise InputError("scenario", "forwarding", "from server to server", allowed)
     if by_token:
         passes = input_tokens + output_tokens - 1
         return passes * swarm.token_rtt_ms, passes * swarm.tau_ms
@@ -145,14 +190,41 @@ def session_terms_ms(
     return prompt_rtt_ms + later * swarm.token_rtt_ms, prefill_ms + later * swarm.tau_ms
 
 
+def least_session_terms_ms(
+    swarm: Swarm, input_tokens: int, output_tokens: int
+) -> tuple[FloatArray, FloatArray]:
+    """Terms of `session_terms_ms`, that of the network with the nearest sender, shape (S,).
+
+    No chain takes less than their sum.
+    """
+    legs, alone = swarm.neighbours, replace(swarm, neighbours=None)
+    hop_ms, block_ms = session_terms_ms(alone, input_tokens, output_tokens)
+    if legs is None:
+        return hop_ms.min(axis=0), block_ms
+    into_ms = [
+        leg.prompt_ms + leg.prompt_ms_per_token * input_tokens + (output_tokens - 1) * leg.token_ms
+        for leg in (legs.enter, legs.between)
+    ]
+    np.fill_diagonal(into_ms[1], np.inf)
+    return np.concatenate(into_ms).min(axis=0), block_ms
+
+
 def decode_ms_per_token(
     swarm: Swarm,
     client: int,
     chain: Sequence[int] | IntArray,
     processed: Sequence[int] | IntArray,
 ) -> float:
-    """Per-token time of a chain as in objective (13a): Σ_j t_cj + τ_j k_j (ms)."""
+    """Per-token time of a chain as in objective (13a): Σ_j t_cj + τ_j k_j (ms).
+
+    Where servers send on to each other, the legs of the chain take the place of the t_cj.
+    """
     servers, counts = np.asarray(chain), np.asarray(processed)
+    if swarm.neighbours is not None:
+        enter, between, leave, _ = swarm.neighbours
+        legs_ms = enter.token_ms[client, servers[0]] + leave.token_ms[client, servers[-1]]
+        legs_ms += between.token_ms[servers[:-1], servers[1:]].sum()
+        return float(legs_ms + (counts * swarm.tau_ms[servers]).sum())
     return float((swarm.token_rtt_ms[client, servers] + counts * swarm.tau_ms[servers]).sum())
 
 
@@ -231,8 +303,13 @@ def conservative_blocks_suffice(swarm: Swarm, load: int, session_tokens: int) ->
 
 
 def amortised_time_ms(swarm: Swarm, blocks: NDArray[np.integer]) -> FloatArray:
-    """Amortised time per block t̃_j = τ_j + max_c t_cj / m_j (ms); infinite where m_j = 0."""
+    """Amortised time per block t̃_j = τ_j + max_c t_cj / m_j (ms); infinite where m_j = 0.
+
+    Where servers send on to each other, the longest leg into j takes the place of max_c t_cj.
+    """
     worst_rtt = swarm.token_rtt_ms.max(axis=0)
+    if swarm.neighbours is not None:
+        worst_rtt = swarm.neighbours.worst_ms(blocks > 0)
     per_block = np.full(swarm.servers, np.inf)
     np.divide(worst_rtt, blocks, out=per_block, where=np.asarray(blocks) > 0)
     return swarm.tau_ms + per_block
@@ -253,7 +330,10 @@ def completion_bound(
     first = np.asarray(order[:needed])
     amortised = amortised_time_ms(swarm, blocks)
     surplus = int(blocks[first].sum()) - swarm.model.blocks
-    return float((amortised[first] * blocks[first]).sum() - swarm.tau_ms[first[-1]] * surplus)
+    bound_ms = float((amortised[first] * blocks[first]).sum() - swarm.tau_ms[first[-1]] * surplus)
+    if swarm.neighbours is not None:  # back to the client
+        bound_ms += float(swarm.neighbours.leave.token_ms[:, first].max())
+    return bound_ms
 
 
 def max_design_load(swarm: Swarm, session_tokens: int) -> int:

@@ -243,5 +243,7 @@ WINDOW = Registry("window", "bprr.window")
 SPECULATION = Registry("speculation", "bprr.speculation")
 
 # Kinds that methods and scenarios of the simulator name, and those that `bprr explain` reads.
-SIMULATED = {each.kind: each for each in (PLACEMENT, ROUTING, ADMISSION, CHARGING, SERVICE)}
-REGISTRIES = SIMULATED | {each.kind: each for each in (FORWARDING, WINDOW, SPECULATION)}
+SIMULATED = {
+    each.kind: each for each in (PLACEMENT, ROUTING, ADMISSION, CHARGING, SERVICE, FORWARDING)
+}
+REGISTRIES = SIMULATED | {each.kind: each for each in (WINDOW, SPECULATION)}

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from bprr.ground.schema import Count, MemoryGb, Milliseconds, Positive, Refused, Strict
+
+if TYPE_CHECKING:
+    from bprr.ground.legs import Neighbours
 
 __all__ = ["BYTES_PER_GB", "Device", "LanguageModel", "Overheads", "Swarm", "floor_ratio"]
 
@@ -224,6 +227,8 @@ class Swarm:
         Most blocks each server may host, whatever its memory.
     tokens_per_s : ndarray, shape (S, L), optional
         What each server passes if it hosts 1, 2, … blocks (tokens/s); 0 where it was not measured.
+    neighbours : Neighbours, optional
+        Legs of a frame, if servers send on to each other; the client is between any two if not.
     """
 
     model: LanguageModel
@@ -242,6 +247,7 @@ class Swarm:
     device: Sequence[str] = ()
     block_cap: IntArray | None = None
     tokens_per_s: FloatArray | None = None
+    neighbours: Neighbours | None = None
 
     @classmethod
     def of(
@@ -364,4 +370,5 @@ class Swarm:
             prefill_ms_per_token=np.zeros(self.servers),
             prompt_rtt_ms=np.zeros((self.clients, self.servers)),
             prompt_rtt_ms_per_token=np.zeros((self.clients, self.servers)),
+            neighbours=self.neighbours and self.neighbours.decode_only(),
         )

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bprr.ground.performance import blocks_processed
-from bprr.ground.swarm import FloatArray, IntArray
+from bprr.ground.swarm import FloatArray, IntArray, Swarm
 from bprr.offline.instance import OfflineInstance
 from bprr.offline.milp import Milp, RowBuilder
 from bprr.offline.plan import Plan, Route
@@ -73,6 +73,21 @@ def product_rows(
     rows.fill(over, flow, -float(big))
 
 
+def _network_ms(swarm: Swarm, client: int, tail: IntArray, head: IntArray) -> FloatArray:
+    """What the network takes of a token on each link: a round trip, or a leg between neighbours."""
+    enters, leaves = head >= 0, tail >= 0
+    cost_ms = np.zeros(tail.size)
+    legs = swarm.neighbours
+    if legs is None:
+        cost_ms[enters] = swarm.token_rtt_ms[client][head[enters]]
+        return cost_ms
+    within = enters & leaves
+    cost_ms[~leaves] = legs.enter.token_ms[client][head[~leaves]]
+    cost_ms[within] = legs.between.token_ms[tail[within], head[within]]
+    cost_ms[~enters] = legs.leave.token_ms[client][tail[~enters]]
+    return cost_ms
+
+
 def build_paper(instance: OfflineInstance) -> PaperModel:
     """Integer programme (13), its objective without the factor l_max."""
     swarm, blocks = instance.swarm, instance.swarm.model.blocks
@@ -119,8 +134,8 @@ def build_paper(instance: OfflineInstance) -> PaperModel:
         upper[start + links : free] = blocks
 
         # Blocks that a link's head processes, α − β + γ − δ, in the objective (13a) and in (13b).
-        tau, round_trip = swarm.tau_ms[head], swarm.token_rtt_ms[client[request]][head]
-        cost[f[enters]] = round_trip[enters]
+        tau = swarm.tau_ms[head]
+        cost[f] = _network_ms(swarm, int(client[request]), tail, head)
         for products, sign, where in (
             (alpha, 1.0, enters),
             (gamma, 1.0, enters),

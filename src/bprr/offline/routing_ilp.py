@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bprr.ground.errors import InfeasibleError
+from bprr.ground.errors import InfeasibleError, InputError
 from bprr.ground.swarm import IntArray
 from bprr.offline.backends.base import OPTIMAL_GAP, NothingFoundError, SolverSettings
 from bprr.offline.backends.solve import solve_milp
@@ -65,9 +65,13 @@ def route_exactly(
     ------
     InfeasibleError
         If the requests do not fit at once under this placement.
+    InputError
+        If servers send on to each other: flows over positions do not see which are neighbours.
     NothingFoundError
         If a limit was reached before any routes were found.
     """
+    if instance.swarm.neighbours is not None:
+        raise InputError("routing (19)", "forwarding", "from server to server", "hub")
     milp, server, tail, head = build_routing(instance, placement)
     if not server.size:
         raise InfeasibleError("GPU memory", "room for a block on any server", "routing (19)")

@@ -98,7 +98,7 @@ def solve_offline(
     Raises
     ------
     InputError
-        If the formulation or the solver is unknown.
+        If the formulation or the solver is unknown, or does not do with the swarm's forwarding.
     SolverMissingError, SolverLicenceError
         If the solver cannot be used.
     VerificationError
@@ -106,4 +106,9 @@ def solve_offline(
     """
     if formulation not in FORMULATIONS:
         raise InputError("bprr solve", "formulation", formulation, ", ".join(FORMULATIONS))
+    if instance.swarm.neighbours is not None and formulation != "paper":
+        allowed = (
+            "paper: the others flow over positions, and do not see which servers are neighbours"
+        )
+        raise InputError("bprr solve", "formulation", formulation, allowed)
     return FORMULATIONS[formulation](instance, settings)

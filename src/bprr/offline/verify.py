@@ -122,11 +122,20 @@ def verify_plan(
         client, servers, counts = chain
         follow(hosted, swarm.model.blocks, chain)
         served[client] += 1
-        time_ms = 0.0  # one round trip per server and τ per block (13a)
+        time_ms = 0.0  # one round trip per server, or a leg to each and one back; τ per block (13a)
+        legs, before = swarm.neighbours, None
         for server, count in zip(servers, counts, strict=True):
             cached[server] += count
-            round_trip_ms = float(swarm.token_rtt_ms[client, server])
-            time_ms += round_trip_ms + float(swarm.tau_ms[server]) * count
+            if legs is None:
+                network_ms = swarm.token_rtt_ms[client, server]
+            elif before is None:
+                network_ms = legs.enter.token_ms[client, server]
+            else:
+                network_ms = legs.between.token_ms[before, server]
+            time_ms += float(network_ms) + float(swarm.tau_ms[server]) * count
+            before = server
+        if legs is not None:
+            time_ms += float(legs.leave.token_ms[client, before])
         objective += time_ms
     if served != list(requests):
         raise VerificationError(f"chains per client {served}, requests per client {list(requests)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -137,7 +137,12 @@ class PlacementProblem:
 
 
 class PlacementPolicy(Policy, registry=PLACEMENT):
-    """Base of all placements; a subclass says its options and how it places."""
+    """Base of all placements; a subclass says its options and how it places.
+
+    One that is ``hub_only`` goes by what each server takes, whatever came before it on a chain.
+    """
+
+    hub_only: ClassVar[bool] = False
 
     def __init__(self, options: Strict | None = None) -> None:
         self.options: Any = options or self.Options()

@@ -31,6 +31,8 @@ class _Arm(NamedTuple):
 class Best(PlacementPolicy, name="best"):
     """PIPE, with or without holding back, or 2R, in several widths: the best in simulations."""
 
+    hub_only = True
+
     class Options(Strict):
         """How long the simulations are."""
 

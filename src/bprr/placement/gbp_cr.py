@@ -22,6 +22,8 @@ GROWTH = 1.15  # of the numbers of sessions that are tried, once they are large
 class GbpCr(PlacementPolicy, name="gbp_cr"):
     """GBP-CR of the successor, composed into chains by GCA."""
 
+    hub_only = True
+
     class Options(Strict):
         """Sessions per chain, c; of the least lower bound on the response time if not given."""
 

@@ -197,6 +197,8 @@ def estimated_ms(found: Composition, rate_per_s: float) -> float:
 class Pipe(PlacementPolicy, name="pipe"):
     """PIPE: disjoint chains, their number and width by a simulation of sessions."""
 
+    hub_only = True
+
     def place(self, problem: PlacementProblem) -> Placement:
         """Blocks and cache of every server, with the detail ``chains``.
 

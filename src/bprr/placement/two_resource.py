@@ -41,6 +41,8 @@ class _Candidate(NamedTuple):
 class TwoResource(PlacementPolicy, name="two_resource"):
     """2R: servers hold what computes in a common time, laid end to end; that time is derived."""
 
+    hub_only = True
+
     class Options(Strict):
         """The time θ of a token at a server, if it is not to be derived."""
 

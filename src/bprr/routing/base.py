@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -51,10 +51,13 @@ class RoutingPolicy(Policy, registry=ROUTING):
 
     A policy that `holds_back` may answer with a cost of inf: the request is to ask again, as if its
     chain had no room, whatever the caches say.
+
+    One that is ``hub_only`` goes by what each server takes, whatever came before it on a chain.
     """
 
     state: Any = None
     holds_back: bool = False
+    hub_only: ClassVar[bool] = False
 
     def __init__(self, context: RoutingContext, options: Strict | None = None) -> None:
         self.context = context

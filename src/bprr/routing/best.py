@@ -13,6 +13,8 @@ __all__ = ["BestRouting"]
 class BestRouting(RouterAround, name="best"):
     """The routing that the placement `best` has chosen with its blocks."""
 
+    hub_only = True
+
     def __init__(self, context: RoutingContext, options: Strict | None = None) -> None:
         routing = context.placement.details.get("routing")
         if not isinstance(routing, Choice):

@@ -7,7 +7,7 @@ those of a family that also start at the same block a *group* (see `positions`).
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,13 +158,19 @@ def view_of(search, client):  # type: ignore[no-untyped-def]
 
 
 class SearchRouting(RoutingPolicy):
-    """Base of the policies that search over positions, each with the class of its search."""
+    """Base of the policies that search for a shortest chain, each with the classes of its search.
+
+    Over positions; where servers send on to each other, over servers (`neighbours`).
+    """
 
     search_class: ClassVar[type[Search]] = Search
+    neighbour_class: ClassVar[type[Any]]
 
     def __init__(self, context: RoutingContext, options: Strict | None = None) -> None:
         super().__init__(context, options)
-        self.state = self._search = self.search_class.of(context.placement)
+        hub = context.placement.swarm.neighbours is None
+        search_class: Any = self.search_class if hub else self.neighbour_class
+        self.state = self._search = search_class.of(context.placement)
         self._met: set[int] = set()
 
     def meet(self, client: int) -> None:

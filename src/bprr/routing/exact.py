@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bprr.routing.chains import SearchRouting
+from bprr.routing.neighbours import ExactNeighbours
 from bprr.routing.positions import ExactSearch
 
 __all__ = ["ExactRouting"]
@@ -11,4 +12,4 @@ __all__ = ["ExactRouting"]
 class ExactRouting(SearchRouting, name="exact"):
     """Chain of the earliest estimated completion."""
 
-    search_class = ExactSearch
+    search_class, neighbour_class = ExactSearch, ExactNeighbours

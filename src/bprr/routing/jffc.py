@@ -18,6 +18,7 @@ __all__ = ["Jffc"]
 class Jffc(RoutingPolicy, name="jffc"):
     """The fastest chain with a free place; chains by GCA where the placement has none."""
 
+    hub_only = True
     holds_back = True
 
     def __init__(self, context: RoutingContext, options: Strict | None = None) -> None:

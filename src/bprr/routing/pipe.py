@@ -68,6 +68,8 @@ class PipeState(NamedTuple):
 class PipeRouting(RoutingPolicy, name="pipe"):
     """The chain of the least time, longer the fuller it is, among those that are not full."""
 
+    hub_only = True
+
     class Options(Strict):
         """When a chain is full, and what happens then.
 

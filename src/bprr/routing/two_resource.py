@@ -22,6 +22,8 @@ BATCHED, SERIAL = 0.85, 1.3  # what servers bear where a task adds nothing, or a
 class TwoResourceRouting(RoutingPolicy, name="two_resource"):
     """Shortest chain under times that grow with what others compute; none beyond a load."""
 
+    hub_only = True
+
     class Options(Strict):
         """What they are, if they are not to follow from how servers compute."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bprr.ground.compiled import state_of
 from bprr.routing.chains import Search, SearchRouting
+from bprr.routing.neighbours import WsRrNeighbours
 from bprr.routing.positions import shortest_with_waits
 
 __all__ = ["WsRr"]
@@ -17,4 +18,4 @@ class WsRrSearch(Search):
 class WsRr(SearchRouting, name="ws_rr"):
     """Shortest chain under time plus the sum of the links' waits."""
 
-    search_class = WsRrSearch
+    search_class, neighbour_class = WsRrSearch, WsRrNeighbours

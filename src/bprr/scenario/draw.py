@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from bprr.ground.errors import InfeasibleError, InputError
+from bprr.ground.legs import Mbit, Neighbours
+from bprr.ground.registry import FORWARDING
 from bprr.ground.request import Request
-from bprr.ground.swarm import Device, IntArray, LanguageModel, Swarm
+from bprr.ground.swarm import Device, FloatArray, IntArray, LanguageModel, Swarm
 from bprr.scenario.network import Network
 from bprr.scenario.scenario import Scenario
 from bprr.scenario.streams import Streams
@@ -185,19 +187,22 @@ def draw(scenario: Scenario, catalogue: Catalogue, seed: int, run: int) -> Insta
             used[server] = used[server].model_copy(update={"memory_gb": said.memory_gb})
         caps[server] = said.block_cap or caps[server]
     speed = network.mbit_per_s
+    rtt_ms = network.rtt_ms(clients, servers)
+    few = len(servers) <= MOST_SERVERS_WITH_ALL_PAIRS
+    server_rtt_ms = network.rtt_ms(servers, servers) if few else None
+    mbit = speed is not None and Mbit(
+        speed[np.ix_(clients, servers)],
+        speed[np.ix_(servers, servers)],
+        speed[np.ix_(servers, clients)].T,
+    )
     swarm = Swarm.of(
         model,
         used,
-        network.rtt_ms(clients, servers),
+        rtt_ms,
         scenario.overheads,
-        None
-        if speed is None
-        else (speed[np.ix_(clients, servers)], speed[np.ix_(servers, clients)].T),
-        server_rtt_ms=(
-            network.rtt_ms(servers, servers)
-            if len(servers) <= MOST_SERVERS_WITH_ALL_PAIRS
-            else None
-        ),
+        (mbit.enter, mbit.leave) if mbit else None,
+        server_rtt_ms=server_rtt_ms,
+        neighbours=_neighbours(scenario, model, rtt_ms, server_rtt_ms, mbit or None),
         block_cap=np.array(caps) if cap or min(caps) < model.blocks else None,
     )
     load = scenario.workload.draw(
@@ -220,6 +225,30 @@ def draw(scenario: Scenario, catalogue: Catalogue, seed: int, run: int) -> Insta
         load.rejected,
         (*network.remarks, *catalogue.remarks(scenario), *load.remarks),
     )
+
+
+def _neighbours(
+    scenario: Scenario,
+    model: LanguageModel,
+    rtt_ms: FloatArray,
+    server_rtt_ms: FloatArray | None,
+    mbit_per_s: Mbit | None,
+) -> Neighbours | None:
+    forwarding = scenario.forwarding.name
+    crossings = FORWARDING[forwarding].crossings
+    if crossings == 0:
+        return None
+    if crossings is None:
+        usable = [name for name, each in FORWARDING.items() if each.crossings is not None]
+        allowed = f"{', '.join(usable)}: a chain's time has to be a sum over its links"
+        raise InputError(scenario.where, "forwarding", forwarding, allowed)
+    if server_rtt_ms is None:
+        allowed = (
+            f"hub, or {MOST_SERVERS_WITH_ALL_PAIRS:,} servers at most: it needs the round trips"
+            " between all pairs of them"
+        )
+        raise InputError(scenario.where, "forwarding", forwarding, allowed)
+    return Neighbours.of(rtt_ms, server_rtt_ms, scenario.overheads, model, crossings, mbit_per_s)
 
 
 def _join_order(scenario: Scenario, servers: int, streams: Streams) -> IntArray:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from bprr.ground.registry import ADMISSION, CHARGING, SERVICE, Choice, ChoiceOf
+from bprr.ground.registry import ADMISSION, CHARGING, FORWARDING, SERVICE, Choice, ChoiceOf
 from bprr.ground.schema import Count, Positive, Refused, Strict
 from bprr.ground.swarm import Overheads
 from bprr.scenario.demand import Demand
@@ -75,6 +75,11 @@ class Scenario(Strict):
     service: Annotated[Choice, ChoiceOf(SERVICE)] = Field(
         "independent", validate_default=True, description="what a server does with several sessions"
     )
+    forwarding: Annotated[Choice, ChoiceOf(FORWARDING)] = Field(
+        "hub",
+        validate_default=True,
+        description="who sends to whom; a leg takes half of a round trip and of its overheads",
+    )
     engine: Literal["auto", "compiled", "simpy"] = Field(
         "auto", description="with the same results; auto: compiled, where all policies have kernels"
     )
@@ -97,6 +102,14 @@ class Scenario(Strict):
             raise Refused("fleet", given, "servers, servers_per_node or file, one of them")
         elif not pinned and fleet.rest is None and not fleet.share:
             raise Refused("fleet", given, "rest (a device), share (a share per device), or both")
+        return self
+
+    @model_validator(mode="after")
+    def _legs_pay_the_overheads(self) -> Scenario:
+        said = self.forwarding.options.model_fields_set
+        if said:
+            allowed = "no options: a leg pays half of the scenario's overheads"
+            raise Refused("forwarding", self.forwarding.content(), allowed)
         return self
 
     def files(self, topology_dir: Path) -> list[Path]:

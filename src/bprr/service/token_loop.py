@@ -21,6 +21,7 @@ from bprr.service.tokens import (
     WHOLE,
     advance,
     enter,
+    enter_legs,
     start,
 )
 
@@ -201,6 +202,9 @@ class TokenLoop:
             swarm.token_rtt_ms[request.client],
             swarm.prompt_rtt_ms[request.client] + extra_ms,
         )
+        if swarm.neighbours is not None:
+            prompt = self._discipline.prompt
+            enter_legs(self.passing, prompt, row, request, route.servers, swarm.neighbours)
         self._admitted += 1
         return row
 

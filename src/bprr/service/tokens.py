@@ -26,6 +26,7 @@ __all__ = [
     "WHOLE",
     "advance",
     "enter",
+    "enter_legs",
     "start",
 ]
 
@@ -63,6 +64,30 @@ def enter(  # type: ignore[no-untyped-def]
     if prompt == TOKEN:
         for i in range(hops + 1):
             passing.prompt_leg_ms[row, i] = passing.token_leg_ms[row, i]
+
+
+@compiled
+def enter_legs(passing, prompt, row, request, chain, legs):  # type: ignore[no-untyped-def]
+    """Write the legs of a session's row where servers send on to each other.
+
+    What a frame crosses twice it crosses the second time on its way back, after the last hop.
+    """
+    hops, leg, sender, times = chain.shape[0], legs.enter, request.client, 1
+    prompt_back_ms, token_back_ms = 0.0, 0.0
+    for i in range(hops + 1):
+        server = chain[i] if i < hops else chain[hops - 1]
+        if i == hops:
+            leg, sender, times = legs.leave, request.client, 1
+        prompt_ms = leg.prompt_ms_per_token[sender, server] * request.input_tokens
+        prompt_ms = (leg.prompt_ms[sender, server] + prompt_ms) / times
+        token_ms = leg.token_ms[sender, server] / times
+        prompt_back_ms += (times - 1) * prompt_ms
+        token_back_ms += (times - 1) * token_ms
+        passing.prompt_leg_ms[row, i] = token_ms if prompt == TOKEN else prompt_ms
+        passing.token_leg_ms[row, i] = token_ms
+        leg, sender, times = legs.between, server, legs.crossings
+    passing.prompt_leg_ms[row, hops] += token_back_ms if prompt == TOKEN else prompt_back_ms
+    passing.token_leg_ms[row, hops] += token_back_ms
 
 
 @compiled(inline="always")

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from bprr.ground.registry import SPECULATION, Policy
 from bprr.ground.schema import Count, NonNegative, Positive, Share, Strict
+from bprr.speculation.frames import Drafting
 from bprr.speculation.rounds import acceptance_for, tokens_per_round
 
 __all__ = ["Drafts", "SpeculationPolicy"]
@@ -33,6 +34,15 @@ class SpeculationPolicy(Policy, registry=SPECULATION):
     def frames(self) -> int:
         """Frames of a stream that may be under way at once."""
         return 1
+
+    @property
+    def acceptance(self) -> float:
+        """Chance that the draft of a position is right."""
+        return 0.0
+
+    def drafting(self) -> Drafting | None:
+        """How frames follow each other, if they can be sent one by one (`speculation.frames`)."""
+        return None
 
     def tokens_per_s(self, traversal_ms: float, slowest_ms: float) -> float:
         """Tokens per second of one stream.

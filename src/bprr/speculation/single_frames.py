@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from bprr.ground.schema import Count, Positive, Strict
+from bprr.ground.schema import Count, NonNegative, Positive, Share, Strict
 from bprr.speculation.base import SpeculationPolicy
+from bprr.speculation.frames import Drafting
 
 __all__ = ["SingleFrames"]
 
@@ -20,11 +21,26 @@ class SingleFrames(SpeculationPolicy, name="single_frames"):
         most_frames: Count = Field(9, description="allowed under way")
         mean_frames: Positive | None = Field(None, description="under way on average, if measured")
         frames_per_token: Positive = Field(1.57, description="more than 1: dropped frames")
+        # Frame by frame both follow from these; the drafting is part of the last stage elsewhere.
+        acceptance: Share = Field(0.855, description="of a draft: 6.92 tokens from miss to miss")
+        refill: Count = Field(1, description="drafts are made where fewer frames than these follow")
+        draft_ms: NonNegative = Field(0.0, description="of the last stage, each time")
 
     @property
     def frames(self) -> int:
         """Frames under way; a block and the one before it at most."""
         return min(int(self.options.most_frames), int(self.options.block) + 1)
+
+    @property
+    def acceptance(self) -> float:
+        """Chance that a draft is right."""
+        return float(self.options.acceptance)
+
+    def drafting(self) -> Drafting:
+        """A block by the last stage each time that frames run out."""
+        own = self.options
+        most = int(own.most_frames)
+        return Drafting(True, int(own.block), float(own.draft_ms), most, int(own.refill))
 
     def tokens_per_s(self, traversal_ms: float, slowest_ms: float) -> float:
         """Frames under way over their latency; the burst of a block queues at the slowest stage."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bprr.ground.performance import session_terms_ms
+from bprr.ground.performance import least_session_terms_ms, session_terms_ms
 from bprr.ground.request import Request
 from bprr.ground.swarm import FloatArray, IntArray, Swarm
 from bprr.placement.base import Placement
@@ -101,14 +101,14 @@ def capacity_of_any_placement(swarm: Swarm, request: Request) -> float:
 def _links(placement: Placement, request: Request, delay_ms: float) -> _Links:
     swarm, blocks = placement.swarm, placement.swarm.model.blocks
     slots = placement.cache_tokens // request.cache_tokens
-    hop_ms, block_ms = session_terms_ms(swarm, request.input_tokens, request.output_tokens)
+    # The bound has to hold wherever clients are: each server is as far as from its nearest sender.
+    hop_ms, block_ms = least_session_terms_ms(swarm, request.input_tokens, request.output_tokens)
     rows = []
     for used in np.flatnonzero(placement.blocks > 0).tolist():
         first, last = int(placement.first_block[used]) - 1, int(placement.last_block[used])
         rows += [(used, p, last) for p in range(first, last) if last - p <= slots[used]]
     server, start, end = np.array(rows, dtype=np.int64).reshape(-1, 3).T
-    # The bound has to hold wherever clients are: each server is as far as from the nearest one.
-    own_ms = hop_ms.min(axis=0)[server] + (end - start) * block_ms[server]
+    own_ms = hop_ms[server] + (end - start) * block_ms[server]
     before, after = np.full(blocks + 1, np.inf), np.full(blocks + 1, np.inf)
     before[0] = after[blocks] = 0.0
     for i in np.argsort(end, kind="stable"):

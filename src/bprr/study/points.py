@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bprr.ground.errors import InputError
+from bprr.ground.registry import FORWARDING, PLACEMENT, ROUTING
 from bprr.ground.schema import Strict
 from bprr.scenario.draw import Catalogue
 from bprr.scenario.scenario import Scenario, scenario_of
@@ -51,12 +52,34 @@ class SweepPoint:
         variants: Mapping[str, DelayVariant],
         x: float = 0.0,
     ) -> SweepPoint:
-        """Point on which these methods run under these delay variants."""
+        """Point on which these methods run under these delay variants.
+
+        Raises
+        ------
+        InputError
+            If servers send on to each other, and a method goes by distances from the client alone.
+        """
+        if FORWARDING.of(scenario.forwarding).crossings != 0:
+            for name, method in methods.items():
+                _refuse_hub_only(scenario, name, method)
         delays = {
             name: {method: variant.of(method) for method in methods}
             for name, variant in variants.items()
         }
         return cls(x, scenario, methods, delays)
+
+
+def _refuse_hub_only(scenario: Scenario, name: str, method: Method) -> None:
+    for registry, choice in ((PLACEMENT, method.placement), (ROUTING, method.routing)):
+        if registry.of(choice).hub_only:
+            usable = [each for each, policy in registry.items() if not policy.hub_only]
+            allowed = (
+                f"with forwarding {scenario.forwarding.name}, where a link costs what the server"
+                f" before it makes of it: {', '.join(usable)}"
+            )
+            raise InputError(
+                scenario.where, f"methods.{name}.{registry.kind}", choice.name, allowed
+            )
 
 
 class _Sections(Strict):

@@ -188,7 +188,7 @@ def _policies(method: Method) -> dict[str, Any]:
     return {
         kind: choice.content()
         for kind in SIMULATED
-        if (choice := getattr(method, kind)) is not None
+        if (choice := getattr(method, kind, None)) is not None
     }
 
 

@@ -134,8 +134,8 @@ class Measured(NamedTuple):
         ]
         return float(rows[column].median())
 
-    def slowest_stage_ms(self, run: Any) -> float:
-        """Span of the slowest stage for one position: of the ring, else the model's last one."""
+    def spans_ms(self, run: Any) -> FloatArray:
+        """Spans of the stages for one position: of the ring, else of the model's last one."""
         spans = self.stages[
             self.stages["stage_span_ms"].notna()
             & self.stages["arm"].str.contains("one-position|positions a frame")
@@ -144,13 +144,13 @@ class Measured(NamedTuple):
         own = spans[spans["ring"] == run.ring]
         rows = own if len(own) else spans[spans["ring"].isin(family)]
         if rows.empty:
-            return float("nan")
+            return np.zeros(0)
         own_arm = run.arm.partition(", ")[2]
         named = rows[rows["arm"].str.contains(own_arm, regex=False)] if own_arm else rows[:0]
         arm = (named if len(named) else rows)["arm"].iloc[-1]
         positions = re.search(r"(\d+) positions a frame", arm)
-        slowest = float(rows[rows["arm"] == arm]["stage_span_ms"].max())
-        return slowest / float(positions[1]) if positions else slowest
+        known_ms = rows[rows["arm"] == arm]["stage_span_ms"].to_numpy(dtype=float)
+        return known_ms / float(positions[1]) if positions else known_ms
 
 
 def read_measured(folder: Path) -> Measured:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -16,7 +16,7 @@ from bprr.settings.messages import validated
 from bprr.settings.yaml_file import read_yaml
 from bprr.wan.traversal import Traversal, traversal
 
-__all__ = ["Pace", "Prompt", "WanSwarm", "pace", "prefill_ms", "read_swarm"]
+__all__ = ["Frame", "Pace", "Prompt", "WanSwarm", "pace", "prefill_ms", "read_swarm"]
 
 Hosts = Annotated[tuple[Milliseconds | None, ...], Field(min_length=1)]
 
@@ -110,30 +110,47 @@ class Pace(NamedTuple):
         }
 
 
+class Frame(NamedTuple):
+    """What a frame of a swarm meets, leg by leg and stage by stage."""
+
+    rtt_ms: FloatArray
+    size_kb: FloatArray  # on each leg
+    wire_ms: FloatArray  # of each leg
+    stages_ms: FloatArray
+
+    @classmethod
+    def of(cls, swarm: WanSwarm) -> Self:
+        """Frame of all its positions, and streams if they go in lockstep."""
+        legs = FORWARDING.build(swarm.forwarding).legs(swarm.between_rtt_ms())
+        positions = SPECULATION.build(swarm.speculation).positions
+        lockstep = swarm.streams if swarm.batch == "lockstep" else 1
+        more = (positions - 1) * swarm.ms_per_more_position
+        stages = np.array(swarm.stages_ms) * (1 + more / sum(swarm.stages_ms))
+        kb = swarm.kb_per_position * swarm.wire_bytes / 2 * positions * lockstep
+        states = np.array(swarm.states)[legs.done] if swarm.states else np.ones(legs.done.size)
+        uplink = swarm.uplink_mbit_per_s or float("inf")
+        return cls(legs.rtt_ms, kb * states, kb * states * 8.0 / uplink, stages)
+
+
 def pace(swarm: WanSwarm, *, from_above: bool = True) -> Pace:
     """Expected pace of a swarm; NaN where a distance that counts was not measured."""
     forwarding: Any = FORWARDING.build(swarm.forwarding)
     speculation: Any = SPECULATION.build(swarm.speculation)
-    legs = forwarding.legs(swarm.between_rtt_ms())
+    frame = Frame.of(swarm)
     lockstep = swarm.streams if swarm.batch == "lockstep" else 1
     apart = swarm.streams if swarm.batch == "own_frames" else 1
-    more = (speculation.positions - 1) * swarm.ms_per_more_position
-    stages = np.array(swarm.stages_ms) * (1 + more / sum(swarm.stages_ms))
-    kb = swarm.kb_per_position * swarm.wire_bytes / 2 * speculation.positions * lockstep
-    frame_kb = kb * (np.array(swarm.states)[legs.done] if swarm.states else np.ones(legs.done.size))
-    uplink = swarm.uplink_mbit_per_s or float("inf")
     one = traversal(
-        legs.rtt_ms,
-        frame_kb,
+        frame.rtt_ms,
+        frame.size_kb,
         float(forwarding.options.overhead_ms_per_leg),
-        float(stages.sum()) + (lockstep - 1) * swarm.lockstep_ms_per_stream,
+        float(frame.stages_ms.sum()) + (lockstep - 1) * swarm.lockstep_ms_per_stream,
         WINDOW.build(swarm.window),
         draft_ms=speculation.draft_ms,
         frames=speculation.frames * apart,
-        uplink_mbit_per_s=uplink,
+        uplink_mbit_per_s=swarm.uplink_mbit_per_s or float("inf"),
         from_above=from_above,
     )
-    slowest_ms = max(float(stages.max()), float(frame_kb.max(initial=0.0)) * 8.0 / uplink)
+    slowest_ms = max(float(frame.stages_ms.max()), float(frame.wire_ms.max(initial=0.0)))
     queue_ms = (apart - 1) * slowest_ms
     tokens = swarm.streams * speculation.tokens_per_s(one.total_ms + queue_ms, slowest_ms)
     return Pace(one, speculation.draft_ms, queue_ms, tokens)

@@ -15,18 +15,19 @@ STEPS = 100  # far more than a window has halvings
 
 
 class Traversal(NamedTuple):
-    """Terms of a traversal (ms)."""
+    """Terms of a traversal (ms), and what its windows cost each leg."""
 
     distance_ms: float
     overhead_ms: float
     window_ms: float
     wire_ms: float
     stages_ms: float
+    lost_round_trips: FloatArray
 
     @property
     def total_ms(self) -> float:
-        """Their sum."""
-        return sum(self)
+        """Sum of the terms."""
+        return sum(self[:-1])
 
 
 def activation_kb(
@@ -84,6 +85,7 @@ def traversal(
         0.0,
         float((sizes_kb * 8.0 / uplink_mbit_per_s).sum()),
         stages_ms,
+        np.zeros(rtt_ms.shape),
     )
     first, bound = (np.inf, np.minimum) if from_above else (0.0, np.maximum)
     lost = window.lost_round_trips(np.full(rtt_ms.shape, first), rtt_ms, sizes_kb)
@@ -94,4 +96,4 @@ def traversal(
         if np.array_equal(found, lost):
             break
         lost = found
-    return rest._replace(window_ms=float((lost * rtt_ms).sum()))
+    return rest._replace(window_ms=float((lost * rtt_ms).sum()), lost_round_trips=lost)

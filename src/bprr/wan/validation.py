@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 
 from bprr.forwarding.ring import Ring
+from bprr.ground.swarm import FloatArray
 from bprr.speculation.chain import Chain
 from bprr.speculation.chunks import Chunks
+from bprr.speculation.frames import Line
 from bprr.speculation.single_frames import SingleFrames
+from bprr.wan.by_frame import in_line
 from bprr.wan.measured import Measured
 from bprr.wan.traversal import traversal
 from bprr.window.base import WindowPolicy
@@ -29,6 +32,7 @@ MODELS = (
     "+ window",
     "+ speculation",
     "+ in flight",
+    "by frame",
     "+ batch",
 )
 NOISE = "noise floor"
@@ -186,20 +190,31 @@ def _single_frames(measured: Measured, run: Any) -> Iterator[Row]:
     else:
         total_ms = 1000.0 / plain.median()
     on = "" if plain.empty else "traversal: median of the plain runs of the ring; "
-    slowest_ms = measured.slowest_stage_ms(run)
-    policy = SingleFrames(
-        SingleFrames.Options(
-            block=int(block),
-            most_frames=int(most),
-            mean_frames=run.inflight_mean_frames,
-            frames_per_token=run.frames_per_token,
-        )
-    )
+    spans_ms = measured.spans_ms(run)
+    slowest_ms = float(spans_ms.max()) if spans_ms.size else np.nan
+    given: Row = {"block": int(block), "most_frames": int(most)}
+    if floor := re.search(r"refill floor (\d+)", run.arm):
+        given["refill"] = int(floor[1])
+    seen = {"mean_frames": run.inflight_mean_frames, "frames_per_token": run.frames_per_token}
+    policy = SingleFrames(SingleFrames.Options(**given, **seen))
     naive = 1000.0 * min(most / total_ms, 1.0 / slowest_ms)
     queued = policy.tokens_per_s(total_ms, slowest_ms)
-    on += "frames under way and per token as measured"
-    yield _row(run, GROUPS["single"], TOKENS, run.tokens_per_s, "+ speculation", naive, on)
-    yield _row(run, GROUPS["single"], TOKENS, run.tokens_per_s, "+ in flight", queued, on)
+    as_seen = on + "frames under way and per token as measured"
+    yield _row(run, GROUPS["single"], TOKENS, run.tokens_per_s, "+ speculation", naive, as_seen)
+    yield _row(run, GROUPS["single"], TOKENS, run.tokens_per_s, "+ in flight", queued, as_seen)
+    if not np.isnan(run.g_tokens_per_round):  # from one miss to the next
+        given["acceptance"] = 1 - 1 / run.g_tokens_per_round
+        said = _by_frame(SingleFrames(SingleFrames.Options(**given)), total_ms, spans_ms)
+        on += "tokens from miss to miss"
+        yield _row(run, GROUPS["single"], TOKENS, run.tokens_per_s, "by frame", said, on)
+
+
+def _by_frame(policy: SingleFrames, total_ms: float, spans_ms: FloatArray) -> float:
+    """Tokens per second of frames sent one by one, over legs of equal length."""
+    legs = spans_ms.size + 1
+    leg_ms = np.full(legs, (total_ms - spans_ms.sum()) / legs)
+    line = Line(leg_ms, spans_ms, spans_ms.size - 1)
+    return in_line(line, policy).tokens_per_s
 
 
 def _batches(measured: Measured) -> Iterator[Row]:
