@@ -21,10 +21,13 @@ class SingleFrames(SpeculationPolicy, name="single_frames"):
         most_frames: Count = Field(9, description="allowed under way")
         mean_frames: Positive | None = Field(None, description="under way on average, if measured")
         frames_per_token: Positive = Field(1.57, description="more than 1: dropped frames")
-        # Frame by frame both follow from these; the drafting is part of the last stage elsewhere.
-        acceptance: Share = Field(0.855, description="of a draft: 6.92 tokens from miss to miss")
+        acceptance: Share = Field(
+            0.855, description="of a draft, frame by frame: 6.92 tokens from miss to miss"
+        )
         refill: Count = Field(1, description="drafts are made where fewer frames than these follow")
-        draft_ms: NonNegative = Field(0.0, description="of the last stage, each time")
+        draft_ms: NonNegative = Field(
+            0.0, description="of the last stage, each time, frame by frame"
+        )
 
     @property
     def frames(self) -> int:
