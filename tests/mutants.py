@@ -41,9 +41,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 NOTES = ROOT / ".mutants/notes.jsonl"
 COPIED = ("src", "tests", "config", "data", "docs", "workflow", "profiles", "benchmarks",
-          "examples", "Snakefile", "Makefile", "Containerfile", "README.md", "CONTRIBUTING.md",
-          "CHANGELOG.md", "CITATION.cff", "claims.yaml", "discrepancies.yaml", "pyproject.toml",
-          "requirements.lock")  # fmt: skip
+          "examples", "figures/readme", "Snakefile", "Makefile", "Containerfile", "README.md",
+          "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "claims.yaml", "discrepancies.yaml",
+          "pyproject.toml", "requirements.lock")  # fmt: skip
 LOADED = ("numba", "pandas", "pyarrow.parquet", "pydantic", "scipy.optimize", "scipy.stats",
           "yaml", "matplotlib.figure", "seaborn", "hypothesis", "simpy", "pytest",
           "jsonschema")  # fmt: skip

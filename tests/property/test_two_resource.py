@@ -62,7 +62,7 @@ class Naive:
         self.sessions[number] = [(j, load, load * work_ms) for j, load, work_ms in loads]
 
 
-@pytest.mark.parametrize("most_load", [0.4, 1.3])
+@pytest.mark.parametrize("most_load", [None, 0.4, 1.3])
 @given(data=st.data())
 def test_a_session_takes_the_best_chain_that_bears_it(most_load, data):
     placement = data.draw(placements(covering=True))
@@ -70,7 +70,7 @@ def test_a_session_takes_the_best_chain_that_bears_it(most_load, data):
     given_as = {"two_resource": {"share": share, "most_load": most_load}}
     context = RoutingContext(placement, Caches(placement.cache_tokens))
     router = ROUTING.build(ChoiceOf(ROUTING).read(given_as), context)
-    naive, held = Naive(placement, share, most_load), {}
+    naive, held = Naive(placement, share, most_load or 0.85 + 0.45 * share), {}
     request = data.draw(requests(placement.swarm.clients))
     for number in range(8):
         request = request._replace(client=data.draw(st.integers(0, placement.swarm.clients - 1)))

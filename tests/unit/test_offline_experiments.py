@@ -232,6 +232,31 @@ def test_every_solver_races_on_both_formulations(setting, monkeypatch):
     assert set(refused["status"]) == {"licence"} and refused["objective_ms"].isna().all()
 
 
+@pytest.mark.parametrize(
+    ("scale", "loads", "limit_s"), [("main", [1, 2, 3], 5.0), ("study", [1, 2, 3, 5, 8], 200.0)]
+)
+def test_a_larger_race_has_more_loads_and_more_time(setting, monkeypatch, scale, loads, limit_s):
+    calls = []
+
+    def solve(instance, formulation, settings):
+        calls.append((instance.requests, settings.time_limit_s))
+        return result(50.0, 45.0)
+
+    monkeypatch.setattr(solver_race, "solve_offline", solve)
+    monkeypatch.setattr(solver_race, "installed_solvers", lambda: ["highs"])
+    EXPERIMENTS["solver_race"](setting(scale))
+    cases_in_order = [*((load,) for load in loads), (3, 3, 2), (8,)]
+    assert calls == [(requests, limit_s) for requests in cases_in_order for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("scale", "loads"), [("smoke", [2]), ("main", [1, 2, 3, 5, 8]), ("study", range(1, 21))]
+)
+def test_loads_of_stopping_anywhere(setting, monkeypatch, scale, loads):
+    monkeypatch.setattr(relaxed_stopping, "solve_offline", lambda *_: result(9.0, 9.0))
+    assert EXPERIMENTS["relaxed_stopping"](setting(scale))["load"].tolist() == list(loads)
+
+
 def test_equal_memory_gives_all_servers_as_many_blocks(setting, monkeypatch):
     limits = []
 

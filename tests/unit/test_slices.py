@@ -189,6 +189,20 @@ def test_the_scenario_is_in_the_slice(tmp_path, root):
     assert slices[0] == slices[1] != slices[2]
 
 
+def test_a_slice_holds_what_its_own_topology_needs(at_root):
+    """So a value for another topology reruns nothing here, and a scenario for all stays one."""
+    topologies = load_settings().sweeps["fig9"].topologies
+    by_place = dict.fromkeys(topologies, "clustered") | {"abovenet": "scattered"}
+    settings = load_settings(overrides={"sweeps.fig9.scenario": by_place})
+    content = sweep_slice(settings, "fig9", "abovenet").content
+    own = content["sweeps"]["fig9"]
+    assert own["scenario"] == {"abovenet": "scattered"}
+    assert own["topologies"] == ["abovenet"]
+    assert set(content["scenarios"]) == {"scattered"} and set(content["topologies"]) == {"abovenet"}
+    shipped = sweep_slice(load_settings(), "fig9", "abovenet").content
+    assert shipped["sweeps"]["fig9"]["scenario"] == "scattered"
+
+
 def test_a_slice_is_written_once_and_a_changed_one_refused(configuration, tmp_path):
     part = sweep_slice(configuration, *PAIR)
     path = path_of(part, tmp_path)
