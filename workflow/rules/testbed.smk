@@ -178,3 +178,139 @@ rule testbed_smoke:
         folders=lambda wildcards, input: [str(Path(path).parent) for path in input],
     shell:
         REPORT_TESTBED
+
+
+# What a plan said beside what PETALS did from its files; what a frame takes after a pause; methods
+# side by side. Measured by `snakemake testbed_plan`, `testbed_frames`, `testbed_rivals`.
+PLANNED_SHIPPED = "data/traces/testbed_planned"
+FRAMES_SHIPPED = "data/traces/testbed_frames"
+RIVALS_SHIPPED = "data/traces/testbed_rivals"
+
+
+rule testbed_planned_report:
+    input:
+        [f"{PLANNED_SHIPPED}/{name}" for name in ("sessions.csv", "pings.csv", "manifest.json")],
+        known=TESTBED_KNOWN,
+    output:
+        multiext(f"{FIGURES}/testbed_planned", ".pdf", ".png", ".csv", ".md"),
+    log:
+        f"{LOGS}/testbed_planned_report.log",
+    params:
+        folder=lambda wildcards, input: str(Path(input[0]).parent),
+        stem=lambda wildcards, output: output[0].removesuffix(".pdf"),
+        data=lambda wildcards, input: files_hash(input),
+        source=lambda wildcards: source_hash("bprr.testbed.planned_report", "bprr.plan"),
+    shell:
+        "bprr testbed plan-report {params.folder:q} -o {params.stem:q} > {log:q} 2>&1"
+
+
+rule testbed_frames_report:
+    input:
+        [f"{FRAMES_SHIPPED}/{name}" for name in ("frames.csv", "steps.csv", "manifest.json")],
+    output:
+        multiext(f"{FIGURES}/testbed_windows", ".pdf", ".png", ".csv"),
+    log:
+        f"{LOGS}/testbed_frames_report.log",
+    params:
+        folder=lambda wildcards, input: str(Path(input[0]).parent),
+        stem=lambda wildcards, output: output[0].removesuffix(".pdf"),
+        data=lambda wildcards, input: files_hash(input),
+        source=lambda wildcards: source_hash("bprr.testbed.frames_report"),
+    shell:
+        "bprr testbed frames-report {params.folder:q} -o {params.stem:q} > {log:q} 2>&1"
+
+
+rule testbed_rivals_report:
+    input:
+        [f"{RIVALS_SHIPPED}/{name}" for name in ("sessions.csv", "hops.csv", "manifest.json")],
+        known=TESTBED_KNOWN,
+    output:
+        multiext(f"{FIGURES}/testbed_rivals", ".pdf", ".png", ".csv", ".md"),
+    log:
+        f"{LOGS}/testbed_rivals_report.log",
+    params:
+        folder=lambda wildcards, input: str(Path(input[0]).parent),
+        stem=lambda wildcards, output: output[0].removesuffix(".pdf"),
+        data=lambda wildcards, input: files_hash(input),
+        source=lambda wildcards: source_hash(
+            "bprr.testbed.rivals_report",
+            "bprr.service",
+            "bprr.placement",
+            "bprr.routing",
+            "bprr.simulation",
+        ),
+    shell:
+        "bprr testbed rivals-report {params.folder:q} -o {params.stem:q} > {log:q} 2>&1"
+
+
+# A manifest is the last file that a run writes; what lies beside it is of the same run.
+rule testbed_further:
+    input:
+        settings="config/testbed/{settings}.yaml",
+        known=TESTBED_KNOWN,
+    output:
+        f"{RESULTS}/testbed_{{kind,plan|frames|rivals}}/{{settings}}/manifest.json",
+    log:
+        f"{LOGS}/testbed_{{kind}}_{{settings}}.log",
+    benchmark:
+        f"{BENCHMARKS}/testbed_{{kind}}_{{settings}}.tsv"
+    threads: ALL_CORES
+    resources:
+        slurm_extra=ALONE,
+    params:
+        folder=lambda wildcards, output: str(Path(output[0]).parent),
+        data=lambda wildcards, input: files_hash(input),
+        source=lambda wildcards: source_hash("bprr.testbed", "bprr.plan"),
+    shell:
+        "bprr testbed {wildcards.kind} {input.settings:q} -o {params.folder:q} > {log:q} 2>&1"
+
+
+REPORT_FURTHER = (
+    "(bprr testbed check || true;"
+    ' for folder in {params.folders:q}; do bprr testbed {params.kind}-report "$folder"; done)'
+    " | tee {log:q}"
+)
+
+
+def further(kind: str, settings: str) -> list[str]:
+    """Manifest of a run, where the machine can run it."""
+    return [] if what_is_missing() else [f"{RESULTS}/testbed_{kind}/{settings}/manifest.json"]
+
+
+rule testbed_plan:
+    input:
+        lambda wildcards: further("plan", "planned"),
+    log:
+        f"{LOGS}/testbed_plan.log",
+    params:
+        kind="plan",
+        folders=lambda wildcards, input: [str(Path(path).parent) for path in input],
+    shell:
+        REPORT_FURTHER
+
+
+use rule testbed_plan as testbed_plan_smoke with:
+    input:
+        lambda wildcards: further("plan", "planned_smoke"),
+    log:
+        f"{LOGS}/testbed_plan_smoke.log",
+
+
+use rule testbed_plan as testbed_frames with:
+    input:
+        lambda wildcards: further("frames", "frames"),
+    log:
+        f"{LOGS}/testbed_frames.log",
+    params:
+        kind="frames",
+        folders=lambda wildcards, input: [str(Path(path).parent) for path in input],
+
+
+use rule testbed_plan as testbed_rivals with:
+    input:
+        lambda wildcards: further("rivals", "rivals"),
+    log:
+        f"{LOGS}/testbed_rivals.log",
+    params:
+        kind="rivals",
+        folders=lambda wildcards, input: [str(Path(path).parent) for path in input],

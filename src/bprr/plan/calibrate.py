@@ -27,6 +27,8 @@ __all__ = [
     "read_calibration",
     "read_log",
     "read_plan",
+    "sessions_of",
+    "token_ms",
 ]
 
 LEAST_ROWS = 8
@@ -100,7 +102,19 @@ def read_log(path: Path, plan: PlanRecord) -> list[Observed]:
     InputError
         If it cannot be used, or a server is not of the plan.
     """
-    rows = _rows(path)
+    return sessions_of(_rows(path), plan, path)
+
+
+def sessions_of(
+    rows: Sequence[tuple[int, Mapping[str, Any]]], plan: PlanRecord, path: Path
+) -> list[Observed]:
+    """Sessions of numbered rows of a log (`read_log`).
+
+    Raises
+    ------
+    InputError
+        If it cannot be used, or a server is not of the plan.
+    """
     chains = {chain.place: chain for chain in plan.chains}
     observed = []
     for line, row in rows:
@@ -271,6 +285,19 @@ def _solved(
     variance = float((rest**2).sum() / max(len(rows) - start.size, 1))
     spread = np.sqrt(np.maximum(np.diag(np.linalg.pinv(stacked.T @ stacked)) * variance, 0.0))
     return solved.x, spread
+
+
+def token_ms(plan: PlanRecord, each: Observed, calibration: Calibration | None = None) -> float:
+    """Time per token of a session's chain, as planned or as calibrated since."""
+    whole, planned_ms = 0.0, plan.hop_overhead_ms.value or 0.0
+    overhead_ms = planned_ms if calibration is None else calibration.hop_overhead_ms[1]
+    for hop in each.chain.hops:
+        factor = 1.0
+        if calibration is not None:
+            factor = calibration.devices.get(_gpu(plan, hop.server), (1.0,) * 3)[1]
+        whole += max((hop.network_ms.value or 0.0) - planned_ms, 0.0) + overhead_ms
+        whole += factor * (hop.computing_ms.value or 0.0)
+    return whole
 
 
 def errors(ratios: FloatArray) -> pd.Series:

@@ -32,7 +32,15 @@ from bprr.testbed.prediction import Chain
 from bprr.testbed.records import Machine
 from bprr.testbed.swarm_process import SwarmError, SwarmProcess
 
-__all__ = ["run_loaded"]
+__all__ = [
+    "LoadedSwarm",
+    "Tables",
+    "business_since",
+    "cpu_times",
+    "hosts_of_load",
+    "load_line",
+    "run_loaded",
+]
 
 START_S = 240.0
 LEAD_S = 1.0  # for the clients to make their threads
@@ -45,13 +53,13 @@ AS_SHIPPED = Arm(label="calibration")
 Tables = dict[str, pd.DataFrame]  # sessions, hops, tasks
 
 
-class _Loaded:
+class LoadedSwarm:
     """A swarm process with what is asked of it in the terms of the settings."""
 
     def __init__(self, settings: LoadedSettings, swarm: Swarm, process: SwarmProcess) -> None:
         self.settings, self.swarm, self.process = settings, swarm, process
         self._names = list(settings.clients)
-        self._peers: dict[int, str] = {}
+        self.peers: dict[int, str] = {}
         self._local: dict[tuple[int, ...], list[int]] = {}
 
     def start(self, arm: Arm, whole_model: bool = False) -> None:
@@ -61,7 +69,7 @@ class _Loaded:
                 "server": number,
                 "range": [0, self.settings.blocks] if whole_model else [first - 1, last],
                 "cache_tokens_per_block": self.settings.cache_tokens,
-                "device": self._device(number),
+                "device": self.device(number),
                 "order": arm.order,
                 "prompt": arm.prompt,
                 "prefetch_batches": arm.prefetch // 2,
@@ -69,13 +77,19 @@ class _Loaded:
             for number, server in enumerate(self.settings.servers)
             for first, last in [server.blocks]
         ]
+        self.start_servers(specs)
+
+    def start_servers(self, specs: Sequence[Mapping[str, Any]]) -> dict[int, list[int]]:
+        """Start servers; the blocks that each of them has come to serve."""
         answer = self.process.ask("start", START_S, servers=specs)
-        self._peers = {int(server): peer for server, peer in answer["peers"].items()}
+        self.peers = {int(server): peer for server, peer in answer["peers"].items()}
+        return {int(server): blocks for server, blocks in answer["ranges"].items()}
 
     def stop(self) -> None:
         self.process.ask("stop", 60.0)
 
-    def _device(self, server: int) -> dict[str, float]:
+    def device(self, server: int) -> dict[str, float]:
+        """What a server emulates and announces."""
         swarm = self.swarm
         names = ("tau_ms", "prefill_ms", "prefill_ms_per_token")
         rps = {"forward_rps": 1000.0, "network_rps": 1000.0}  # announced; chains are imposed
@@ -119,11 +133,15 @@ class _Loaded:
         key: tuple[str, str],
         arm: Arm,
         workload: Workload,
-        chains: Sequence[Chain],
+        chains: Sequence[Chain | None],
         timeout_s: float,
         first: int = 0,
+        rule: Mapping[str, Any] | None = None,
     ) -> Tables:
-        """Let sessions be served, numbered from the first on; ``key`` is their case and arm."""
+        """Let sessions be served, numbered from the first on; ``key`` is their case and arm.
+
+        Those without a chain take what a coordinator says by a ``rule``, or PETALS' own.
+        """
         prompts = np.random.default_rng(self.settings.seed)
         requests = []
         for index in range(len(workload)):
@@ -134,7 +152,7 @@ class _Loaded:
                     "input_ids": ids.tolist(),
                     "output_tokens": int(workload.output_tokens[index]),
                     "cache_tokens": int(workload.cache_tokens[index]),
-                    "chain": [[self._peers[s], start, end] for s, start, end in chains[index]],
+                    "chain": self.for_petals(chains[index]),
                     "rank": first + index,
                     "token_by_token": arm.prompt == "token",
                 }
@@ -142,7 +160,12 @@ class _Loaded:
         clients = sorted(set(workload.client.tolist()))
         of_client = {c: np.flatnonzero(workload.client == c).tolist() for c in clients}
         commands = [
-            {"client": c, "do": "sessions", "requests": [requests[i] for i in of_client[c]]}
+            {
+                "client": c,
+                "do": "sessions",
+                "requests": [requests[i] for i in of_client[c]],
+                "rule": rule,
+            }
             for c in clients
         ]
         answers = self.process.ask("clients", timeout_s, commands=commands, lead_s=LEAD_S)
@@ -156,12 +179,25 @@ class _Loaded:
         local = self._locally(requests)
         names = [self._names[c] for c in workload.client]
         sessions = _session_rows(workload, names, records, local, first)
-        hops = hop_rows(records, chains, tasks, first, self.settings.input_tokens)
+        server_of = {peer: server for server, peer in self.peers.items()}
+        taken = [
+            [(server_of[peer], a, b) for peer, a, b in record.get("chain", ())]
+            if chain is None
+            else chain
+            for chain, record in zip(chains, records, strict=True)
+        ]
+        hops = hop_rows(records, taken, tasks, first, self.settings.input_tokens)
         tables = {"sessions": sessions, "hops": hops, "tasks": tasks}
         for table in tables.values():
             table.insert(0, "case", key[0])
             table.insert(1, "arm", key[1])
         return tables
+
+    def for_petals(self, chain: Chain | None) -> list[list[Any]] | None:
+        """Chain by the peers that serve it."""
+        if chain is None:
+            return None
+        return [[self.peers[server], start, end] for server, start, end in chain]
 
     def _locally(self, requests: Sequence[Mapping[str, Any]]) -> list[list[int]]:
         """Greedy tokens of local transformers, which a shorter session has in part."""
@@ -248,7 +284,7 @@ def _session_rows(
     return pd.DataFrame(rows, columns=list(SESSIONS)[2:])
 
 
-def _cpu_times() -> tuple[float, float, float]:
+def cpu_times() -> tuple[float, float, float]:
     """Seconds of all cores until now: in all, busy, and busy with processes of low priority."""
     with open("/proc/stat", encoding="utf-8") as file:
         ticks = [int(text) for text in file.readline().split()[1:9]]
@@ -256,8 +292,9 @@ def _cpu_times() -> tuple[float, float, float]:
     return sum(ticks), sum(ticks) - idle, ticks[1]
 
 
-def _business(before: tuple[float, float, float], seconds: float) -> Business:
-    total, busy, nice = (b - a for a, b in zip(before, _cpu_times(), strict=True))
+def business_since(before: tuple[float, float, float], seconds: float) -> Business:
+    """How busy the machine was since `cpu_times` were read."""
+    total, busy, nice = (b - a for a, b in zip(before, cpu_times(), strict=True))
     return Business(
         busy=round(busy / max(total, 1), 3),
         others=round(nice / max(total, 1), 3),
@@ -298,8 +335,8 @@ def run_loaded(
     rtt_ms: list[list[float]] = []
     for slowdown in sorted({1.0, *(case.slowdown for case in settings.cases.values())}):
         swarm = settings.swarm(catalogue, slowdown)
-        with SwarmProcess(_hosts(settings, slowdown), log) as process:
-            loaded = _Loaded(settings, swarm, process)
+        with SwarmProcess(hosts_of_load(settings, slowdown), log) as process:
+            loaded = LoadedSwarm(settings, swarm, process)
             if slowdown == 1.0:
                 loaded.start(AS_SHIPPED, whole_model=True)
                 rtt_ms = loaded.round_trips_ms().tolist()
@@ -320,7 +357,7 @@ def run_loaded(
                     chains = [settings.chain(list(settings.clients)[c]) for c in workload.client]
                     work_s = len(workload) / settings.capacity_per_s(case, swarm)
                     timeout_s = 2.0 * (workload.arrival_ms[-1] / 1000.0 + work_s) + SLACK_S
-                    before, start_s = _cpu_times(), time.monotonic()
+                    before, start_s = cpu_times(), time.monotonic()
                     key = f"{name}/{arm_name}"
                     try:
                         served = loaded.serve((name, arm_name), arm, workload, chains, timeout_s)
@@ -328,9 +365,9 @@ def run_loaded(
                         not_measured[key] = str(error)
                         say(f"{key}: {error}")
                         break  # what the clients still do would be in the next case
-                    business[key] = _business(before, time.monotonic() - start_s)
+                    business[key] = business_since(before, time.monotonic() - start_s)
                     tables.append(served)
-                    say(_line(key, served["sessions"], business[key]))
+                    say(load_line(key, served["sessions"], business[key]))
                 loaded.stop()
             packages = dict(process.packages)
     manifest = LoadedManifest(
@@ -351,7 +388,8 @@ def run_loaded(
     return LoadedRun(manifest=manifest, **joined)
 
 
-def _hosts(settings: LoadedSettings, slowdown: float) -> dict[str, Any]:
+def hosts_of_load(settings: LoadedSettings, slowdown: float) -> dict[str, Any]:
+    """Network between the hosts, and what all processes are to know."""
     rtt_ms = settings.rtt_between_hosts_ms(slowdown)
     return {
         "rtt_ms": rtt_ms.tolist(),
@@ -365,7 +403,8 @@ def _hosts(settings: LoadedSettings, slowdown: float) -> dict[str, Any]:
     }
 
 
-def _line(key: str, rows: pd.DataFrame, business: Business) -> str:
+def load_line(key: str, rows: pd.DataFrame, business: Business) -> str:
+    """What was seen in a case."""
     done = rows[rows["status"] == "ok"]
     per_token_ms = (done["completion_ms"] / done["output_tokens"]).mean()
     return (

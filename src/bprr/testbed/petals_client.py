@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import socket
 import threading
@@ -12,13 +13,18 @@ from typing import Any
 
 import petals.client.inference_session as petals_session
 import torch
-from hivemind import PeerID
+from hivemind import MSGPackSerializer, PeerID
+from hivemind.moe.client.remote_expert_worker import RemoteExpertWorker
+from hivemind.proto import runtime_pb2
 from petals import AutoDistributedModelForCausalLM
 from petals.client import RemoteSequenceManager
 from petals.client.inference_session import InferenceSession
 from petals.client.routing.sequence_manager import SequenceManagerState
 from petals.data_structures import RemoteSpanInfo, ServerInfo, ServerState
+from petals.server.handler import TransformerConnectionHandler
 from transformers import BloomForCausalLM
+
+from bprr.testbed.petals_coordinator import Coordinator
 
 __all__ = ["run_client"]
 
@@ -116,7 +122,8 @@ class _Client:
             update_period=settings["update_period_s"],
             request_timeout=settings["request_timeout_s"],
             max_retries=settings["max_retries"],
-            max_pinged=settings["servers"],  # all of them: known distances, open connections
+            # All of them unless told otherwise: known distances, open connections.
+            max_pinged=settings.get("max_pinged", settings["servers"]),
         )
         self._manager = self._model.transformer.h.sequence_manager
         self._manager.get_retry_delay = _noting(self._manager.get_retry_delay)
@@ -127,6 +134,8 @@ class _Client:
         """Run requests at their arrival instants, each in a thread."""
         start_s = command.get("start_s") or time.monotonic() + command.get("lead_s", 0.0)
         records: list[dict[str, Any]] = [{} for _ in command["requests"]]
+        rule = command.get("rule")
+        self._rule = None if rule is None else (Coordinator(rule), rule["chains"])
         threads = [
             threading.Thread(target=self._session, args=(request, start_s, record), daemon=True)
             for request, record in zip(command["requests"], records, strict=True)
@@ -146,13 +155,24 @@ class _Client:
         record.update(status="timeout", lag_ms=1000.0 * (time.monotonic() - arrival_s))
         try:
             with torch.inference_mode():
-                self._generate(request, arrival_s, record)
+                self._admitted(request, arrival_s, record)
             record["status"] = "ok"
         except Exception as error:  # whatever PETALS raises is a result, recorded as such
             record["status"] = f"{type(error).__name__}: {error}"[:300]
         record["retries"] = _attempts.retries
         if "rank" in request:
             record.update(start_s=start_s, steps=_attempts.steps)
+
+    def _admitted(
+        self, request: Mapping[str, Any], arrival_s: float, record: dict[str, Any]
+    ) -> None:
+        """Generate at once, or on the chain that the coordinator gives, from when it does."""
+        if self._rule is None:
+            return self._generate(request, arrival_s, record)
+        coordinator, chains = self._rule
+        with coordinator.joined() as number:
+            _attempts.waited_until_s = time.monotonic()
+            return self._generate({**request, "chain": chains[number]}, arrival_s, record)
 
     def _generate(
         self, request: Mapping[str, Any], arrival_s: float, record: dict[str, Any]
@@ -161,6 +181,8 @@ class _Client:
         ids = torch.tensor([request["input_ids"]])
         tokens: list[int] = []
         token_ms: list[float] = []
+        if request.get("note_known"):
+            record["known"] = self._known()
         with InferenceSession(self._manager_for(request), request["cache_tokens"]) as session:
 
             def passed(inputs: torch.Tensor) -> torch.Tensor:
@@ -186,9 +208,24 @@ class _Client:
         record["token_ids"] = tokens
         record["token_ms"] = [round(value, 3) for value in token_ms]
 
+    def _known(self) -> dict[str, Any]:
+        """What PETALS routes by: its pings, and what servers have announced (ms, tokens)."""
+        pings = self._manager.ping_aggregator.to_dict()
+        between, cache = {}, {}
+        for span in self._manager.state.sequence_info.spans_by_priority:
+            info, peer = span.server_info, str(span.peer_id)
+            cache[peer] = info.cache_tokens_left
+            between[peer] = {to: 1000.0 * rtt for to, rtt in (info.next_pings or {}).items()}
+        own = {str(peer): 1000.0 * rtt for peer, rtt in pings.items()}
+        return {"pings_ms": own, "between_ms": between, "cache_tokens": cache}
+
     def _manager_for(self, request: Mapping[str, Any]) -> RemoteSequenceManager:
         if request.get("chain") is None:
-            return self._manager
+            if "rank" not in request:
+                return self._manager
+            manager = copy.copy(self._manager)  # PETALS' own routes, with a rank to declare
+            manager.policy = _Declared(request["rank"] * request["cache_tokens"])
+            return manager
         spans = [
             RemoteSpanInfo(
                 PeerID.from_base58(peer), start, end, ServerInfo(ServerState.ONLINE, 1.0)
@@ -200,6 +237,52 @@ class _Client:
         if "rank" in request:
             manager.policy = _Declared(request["rank"] * request["cache_tokens"])
         return manager
+
+    def cache_left(self, command: Mapping[str, Any]) -> list[int]:
+        """Cache that servers have free, in tokens of one block, by their own word."""
+        found = []
+        for peer, block in command["servers"]:
+            stub = TransformerConnectionHandler.get_stub(
+                self._manager.state.p2p, PeerID.from_base58(peer)
+            )
+            uid = runtime_pb2.ExpertUID(uid=self._manager.block_uids[block])
+            answer = RemoteExpertWorker.run_coroutine(stub.rpc_info(uid, timeout=10.0))
+            found.append(MSGPackSerializer.loads(answer.serialized_info)["cache_tokens_available"])
+        return found
+
+    def steps(self, command: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Send activations of some width along a chain, a pause after each answer.
+
+        Returns
+        -------
+        list of dict
+            Per width and pause: for each step when it was sent and answered (monotonic seconds),
+            and the bytes that the host sent and received meanwhile.
+        """
+        found = []
+        for width, pause_s in command["cells"]:
+            times = []
+            tokens = command["repeats"]
+            _attempts.steps = []
+            manager = self._manager_for(command)
+            with torch.inference_mode(), InferenceSession(manager, tokens) as session:
+                for _ in range(tokens):
+                    hidden = torch.randn(1, 1, width).to(torch.bfloat16)
+                    before = _bytes_carried()
+                    session.step(hidden)
+                    after = _bytes_carried()
+                    carried = [b - a for a, b in zip(before, after, strict=True)]
+                    times.append([*_attempts.steps[-1][1:], *carried])
+                    time.sleep(pause_s)
+            found.append({"width": width, "pause_s": pause_s, "steps": times})
+        return found
+
+
+def _bytes_carried() -> tuple[int, int]:
+    """Bytes that this host's device has sent and received."""
+    with open("/proc/self/net/dev", encoding="ascii") as file:
+        fields = next(line for line in file if "tun0:" in line).partition(":")[2].split()
+    return int(fields[8]), int(fields[0])
 
 
 def connect_times_ms(command: Mapping[str, Any]) -> list[list[float]]:
@@ -238,6 +321,8 @@ def run_client(pipe: Connection, settings: Mapping[str, Any]) -> None:
     client = _Client(settings)
     answer: dict[str, Callable[[Mapping[str, Any]], object]] = {
         "sessions": client.sessions,
+        "steps": client.steps,
+        "cache_left": client.cache_left,
         "connect_times": connect_times_ms,
         "local_tokens": lambda command: local_tokens(settings["model_dir"], command),
     }

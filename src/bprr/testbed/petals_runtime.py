@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import petals.server.handler as petals_handler
+import torch
 from hivemind.moe.server.runtime import Runtime
 from petals.server import block_functions
+from petals.server.backend import TransformerBackend
 from petals.server.task_pool import PrioritizedTaskPool
 from petals.server.task_prioritizer import TaskPrioritizerBase
 
-__all__ = ["emulate_device", "log_sessions", "serve_in_order"]
+__all__ = ["accept_wide", "emulate_device", "log_sessions", "serve_in_order"]
 
 
 def emulate_device(device: Mapping[str, float], log: int) -> None:
@@ -69,6 +71,23 @@ def log_sessions(log: int) -> None:
         return iterate(cache_handles=cache_handles, max_length=max_length, points=points, **rest)
 
     petals_handler.iterate_rpc_inference = noted
+
+
+def accept_wide() -> None:
+    """Compute on the part of an activation that the stand-in knows; the rest comes back as it is.
+
+    So activations have the width of a large model on the wire, and of a small one in the block.
+    """
+    genuine = TransformerBackend.inference_step
+
+    def narrowed(backend: Any, hidden: torch.Tensor, hypo_ids: Any, info: Any) -> Any:
+        width = backend.config.hidden_size
+        if hidden.shape[-1] == width:
+            return genuine(backend, hidden, hypo_ids, info)
+        (inner,) = genuine(backend, hidden[..., :width].contiguous(), hypo_ids, info)
+        return (torch.cat([inner, hidden[..., width:]], dim=-1),)
+
+    TransformerBackend.inference_step = narrowed
 
 
 class _ByRank(TaskPrioritizerBase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -10,11 +11,17 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import hivemind
+import petals.cli.run_server as petals_command
 import petals.server.server as petals_server
 from petals.utils.convert_block import QuantType
 
 from bprr.testbed.hosts import PORT
-from bprr.testbed.petals_runtime import emulate_device, log_sessions, serve_in_order
+from bprr.testbed.petals_runtime import (
+    accept_wide,
+    emulate_device,
+    log_sessions,
+    serve_in_order,
+)
 
 __all__ = ["run_first_peer", "run_server"]
 
@@ -42,13 +49,15 @@ def run_server(pipe: Connection, spec: Mapping[str, Any], settings: Mapping[str,
     spec, settings : mapping
         Of this server and of all; a ``range`` of blocks is imposed, of a number of ``blocks``
         PETALS chooses which. ``tasks`` is the file of its log (`bprr.testbed.petals_runtime`);
-        ``order``, ``prompt`` and ``prefetch_batches`` are as shipped if not given.
+        ``order``, ``prompt`` and ``prefetch_batches`` are as shipped if not given. With a
+        ``config``, a file of PETALS' ``run_server --config``, that command serves instead.
     """
     device = spec["device"]
     log = os.open(spec["tasks"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     emulate_device(device, log)
     log_sessions(log)
     serve_in_order(spec.get("order", "fifo"), spec.get("prompt", "whole"))
+    accept_wide()
 
     # Asked for its throughput, PETALS would time the CPU; it gets the emulated device's instead.
     def announced(*_: object, num_blocks: int, **__: object) -> dict[str, float]:
@@ -61,6 +70,8 @@ def run_server(pipe: Connection, spec: Mapping[str, Any], settings: Mapping[str,
         }
 
     petals_server.get_server_throughput = announced
+    if "config" in spec:
+        _serve_by_command(pipe, spec, settings)
     imposed = spec.get("range")
     server = petals_server.Server(
         initial_peers=settings["initial_peers"],
@@ -72,7 +83,7 @@ def run_server(pipe: Connection, spec: Mapping[str, Any], settings: Mapping[str,
         num_handlers=1,
         attn_cache_tokens=spec["cache_tokens_per_block"],
         prefetch_batches=spec.get("prefetch_batches", 1),
-        torch_dtype="float32",
+        torch_dtype=spec.get("torch_dtype", "float32"),
         device="cpu",
         quant_type=QuantType.NONE,
         update_period=settings["update_period_s"],
@@ -86,6 +97,37 @@ def run_server(pipe: Connection, spec: Mapping[str, Any], settings: Mapping[str,
     )
     threading.Thread(target=_tell_blocks, args=(pipe, server), daemon=True).start()
     server.run()
+
+
+def _serve_by_command(
+    pipe: Connection, spec: Mapping[str, Any], settings: Mapping[str, Any]
+) -> None:
+    """PETALS' own command with a file as it is, and what no file can know of this swarm."""
+
+    class Told(petals_server.Server):
+        def __init__(self, **arguments: Any) -> None:
+            # No address here is of the Internet, where PETALS would look for relays.
+            nearby = {"reachable_via_relay": False, "use_relay": False}
+            super().__init__(**arguments, **nearby)
+            threading.Thread(target=_tell_blocks, args=(pipe, self), daemon=True).start()
+
+    petals_command.Server = Told
+    petals_command.validate_version = lambda: None  # asks the Internet for a newer one
+    known = {
+        "config": spec["config"],
+        "converted_model_name_or_path": settings["model_dir"],
+        "initial_peers": settings["initial_peers"][0],
+        "dht_prefix": settings["dht_prefix"],
+        "identity_path": spec["identity"],
+        "device": "cpu",
+        "torch_dtype": "float32",
+        "num_handlers": 1,
+        "update_period": settings["update_period_s"],
+    }
+    words = [word for key, value in known.items() for word in (f"--{key}", str(value))]
+    sys.argv = ["run_server", *words, "--no_auto_relay", "--skip_reachability_check"]
+    petals_command.main()
+    sys.exit(1)  # it serves until killed
 
 
 def _tell_blocks(pipe: Connection, server: Any) -> None:

@@ -94,7 +94,8 @@ class PetalsSwarm:
         self._swarms = itertools.count(1)
         rtt_ms, mbit_per_s = settings["rtt_ms"], settings["mbit_per_s"]
         addresses = [address_of(host) for host in range(len(rtt_ms))]
-        hosts = [new_host(address, PREFIX_BITS) for address in addresses]
+        controls = settings.get("controls")  # of every host's kernel
+        hosts = [new_host(address, PREFIX_BITS, controls) for address in addresses]
         self._namespaces, tuns = zip(*hosts, strict=True)
         line = DelayLine(
             [[value / 2000.0 for value in row] for row in rtt_ms],
@@ -201,6 +202,21 @@ class PetalsSwarm:
             self._clients[each["client"]].receive(max(deadline_s - time.monotonic(), 0.0))
             for each in command["commands"]
         ]
+
+    def connect_times(self, command: Mapping[str, Any]) -> list[list[list[float]]]:
+        """Times to open TCP connections from hosts to addresses, while servers listen (ms)."""
+        from bprr.testbed.petals_client import connect_times_ms
+
+        found = []
+        for host in command["hosts"]:
+            process = Process(
+                lambda pipe: (pipe.send(connect_times_ms(command)), pipe.recv()),
+                self._namespaces[host],
+                self._folder / "connect.log",
+            )
+            found.append(process.receive(command["timeout_s"]))
+            process.kill()
+        return found
 
     def tasks(self, command: Mapping[str, Any]) -> dict[int, list[str]]:
         """Logs of the servers' runtimes since the last time asked, when nothing runs."""

@@ -1,0 +1,176 @@
+"""Round trips that frames took after a pause, beside what a model of TCP's window says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from bprr.figures import style
+from bprr.testbed.frames import FramesRun
+from bprr.window.base import WindowPolicy
+from bprr.window.idle_restart import IdleRestart
+from bprr.window.warm import Warm
+
+__all__ = ["draw_windows", "render_windows", "round_trips", "summary_of_windows"]
+
+LABELS = {
+    "cubic": "cubic, as Linux ships it",
+    "cubic_kept": "cubic, kept while idle",
+    "bbr": "BBR",
+    "cubic_buffers": "cubic, large buffers",
+}
+COLORS = ("#56B4E9", "#009E73", "#0072B2", "#E69F00", "#D55E00")
+MARKERS = ("o", "s", "v", "^", "D")
+NEW = 4.0  # where a connection's first frame stands on the axis of pauses (s)
+AGREE = 0.35  # of a round trip
+KB = 1000.0
+
+
+def round_trips(run: FramesRun) -> pd.DataFrame:
+    """Medians over repetitions.
+
+    Returns
+    -------
+    DataFrame
+        ``kind`` (tcp or petals), ``controls``, ``rtt_ms``, ``frame_bytes`` (petals: as sent in the
+        median), ``pause_s`` (none: first frame), ``took_ms``, ``server_ms``, ``round_trips`` there
+        and back, wire time taken off, and as ``predicted`` (1 + 2 w); ``window`` in segments.
+        PETALS' hops stand beside those of its narrow activations, which take one.
+    """
+    key = ["controls", "rtt_ms", "frame_bytes", "pause_s"]
+    frames = run.frames.groupby(key, dropna=False, sort=False)[["took_ms", "window"]].median()
+    tcp = frames.reset_index().assign(kind="tcp", server_ms=0.0)
+    steps = run.steps.groupby(["controls", "rtt_ms", "width", "pause_s"], sort=False)
+    petals = steps[["took_ms", "server_ms", "sent_bytes"]].median().reset_index()
+    petals = petals.assign(kind="petals", frame_bytes=petals["sent_bytes"], window=np.nan)
+    table = pd.concat([tcp, petals], ignore_index=True)
+    wire_ms = 2 * 8 * table["frame_bytes"] / KB / run.manifest.settings.mbit_per_s
+    beyond_ms = table["took_ms"] - table["server_ms"] - wire_ms
+    table["round_trips"] = beyond_ms / table["rtt_ms"]
+    table["predicted"] = [
+        predicted(*cell)
+        for cell in zip(*(table[name] for name in (*key, "server_ms")), strict=True)
+    ]
+    columns = ["kind", *key, "width", "took_ms", "server_ms", "window", "round_trips", "predicted"]
+    return table[columns]
+
+
+def policy_of(controls: str) -> WindowPolicy:
+    """The model of a kernel setting."""
+    if controls == "bbr":
+        return Warm(Warm.Options(lost_round_trips=0.5))
+    if controls == "cubic_kept":
+        return Warm(Warm.Options())
+    return IdleRestart(IdleRestart.Options())
+
+
+def predicted(
+    controls: str, rtt_ms: float, frame_bytes: float, pause_s: float, server_ms: float
+) -> float:
+    """Round trips there and back, 1 + 2 w, the pessimistic solution (docs/wan.md)."""
+    policy = IdleRestart() if np.isnan(pause_s) and controls != "bbr" else policy_of(controls)
+    frame_kb, lost, took_ms = frame_bytes / KB, 0.0, np.inf
+    for _ in range(20):
+        idle_ms = np.inf if np.isnan(pause_s) else took_ms + 1000.0 * pause_s - lost * rtt_ms
+        found = policy.lost_round_trips(
+            np.array([idle_ms]), np.array([rtt_ms]), np.array([frame_kb])
+        )
+        lost = float(found[0])
+        new_ms = (1 + 2 * lost) * rtt_ms + server_ms
+        if new_ms == took_ms:
+            break
+        took_ms = new_ms
+    return 1 + 2 * lost
+
+
+def summary_of_windows(run: FramesRun, table: pd.DataFrame) -> str:
+    """What was seen, in sentences with numbers."""
+    lines = []
+    tcp, petals = (table[table["kind"] == kind] for kind in ("tcp", "petals"))
+    for name, rows in tcp.groupby("controls", sort=False):
+        agree = (rows["round_trips"] - rows["predicted"]).abs() <= AGREE
+        over = (rows["round_trips"] - rows["predicted"])[~agree]
+        lines.append(
+            f"TCP, {LABELS[str(name)]}: {int(agree.sum())} of {len(rows)} cells take as many round "
+            f"trips as predicted (within {AGREE:g}); {int((over < 0).sum())} take fewer, "
+            f"{int((over > 0).sum())} more."
+        )
+    wide = petals["width"] == petals["width"].max()
+    for (name, rtt_ms), rows in petals.groupby(["controls", "rtt_ms"], sort=False):
+        own = rows[wide.loc[rows.index]]
+        other = rows[~wide.loc[rows.index]]
+        lines.append(
+            f"PETALS, {LABELS[str(name)]}, {rtt_ms:g} ms: {own['frame_bytes'].median() / KB:.1f} kB "
+            "sent a step; beyond the server, after pauses of "
+            + ", ".join(f"{pause:g}" for pause in own["pause_s"])
+            + " s: "
+            + ", ".join(f"{trips:.2f}" for trips in own["round_trips"])
+            + " round trips; narrow activations "
+            + ", ".join(f"{trips:.2f}" for trips in other["round_trips"])
+            + "."
+        )
+    resent = int(run.frames["resent"].clip(lower=0).sum())
+    lines.append(f"{len(run.frames)} frames, {resent} segments sent again; {len(run.steps)} steps.")
+    return "\n".join(lines)
+
+
+def draw_windows(table: pd.DataFrame, rtt_ms: float) -> Figure:
+    """Round trips against the pause: frames over TCP, and PETALS' activations, by kernel setting.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `round_trips`.
+    rtt_ms : float
+        Which distance is drawn.
+    """
+    table = table[table["rtt_ms"] == rtt_ms]
+    names = [name for name in LABELS if name in set(table["controls"])]
+    tcp, petals = (table[table["kind"] == kind] for kind in ("tcp", "petals"))
+    sizes = sorted(set(tcp["frame_bytes"]))
+    with style.applied():
+        figure = style.new_figure(style.TEXT_IN, 3.1)
+        panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+        for axes, name in zip(panels, names, strict=True):
+            for size, color, marker in zip(sizes, COLORS, MARKERS, strict=False):
+                rows = tcp[(tcp["controls"] == name) & (tcp["frame_bytes"] == size)]
+                _draw(axes, rows, color=color, marker=marker)
+            own = petals[(petals["controls"] == name) & (petals["width"] == petals["width"].max())]
+            axes.plot(_at(own), own["round_trips"], "*", color="black", markersize=8, zorder=4)
+            axes.set_title(LABELS[name])
+            axes.set_xscale("symlog", linthresh=0.1, linscale=0.4)
+            axes.set_xticks([0, 0.1, 0.5, 2, NEW], ["0", ".1", ".5", "2", "first"], minor=False)
+            axes.set_xticks([], minor=True)
+            axes.set_xlabel("pause (s)")
+        panels[0].set_ylabel("round trips there and back")
+        panels[0].set_ylim(bottom=0)
+        handles = [
+            Line2D([], [], color=color, marker=marker, label=f"{size / KB:g} kB")
+            for size, color, marker in zip(sizes, COLORS, MARKERS, strict=False)
+        ]
+        star = {"color": "black", "marker": "*", "linestyle": "", "markersize": 8}
+        handles.append(Line2D([], [], label="PETALS, BLOOM's width", **star))
+        style.heading(figure, f"What a frame takes after a pause, {rtt_ms:g} ms away", handles, 6)
+        style.note(figure, "Marks: measured. Thin lines: predicted (docs/wan.md#window).")
+    return figure
+
+
+def _at(rows: pd.DataFrame) -> Any:
+    return rows["pause_s"].fillna(NEW)
+
+
+def _draw(axes: Axes, rows: pd.DataFrame, **look: Any) -> None:
+    rows = rows.sort_values("pause_s")
+    axes.plot(_at(rows), rows["round_trips"], linestyle="", **look)
+    axes.plot(_at(rows), rows["predicted"], linewidth=0.8, color=look["color"])
+
+
+def render_windows(run: FramesRun, table: pd.DataFrame, stem: Path) -> list[Path]:
+    """Write ``<stem>.pdf`` and its like, all numbers beside it."""
+    return style.save(draw_windows(table, max(run.manifest.settings.rtt_ms)), table, stem)

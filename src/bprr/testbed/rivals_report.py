@@ -1,0 +1,125 @@
+"""Methods on genuine PETALS side by side, each beside what the simulator says of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bprr.figures.text_table import TextTable
+from bprr.placement.base import Placement
+from bprr.scenario.draw import Catalogue
+from bprr.testbed.rivals import Contest
+from bprr.testbed.rivals_records import RivalsRun
+from bprr.testbed.rivals_settings import case_name
+
+__all__ = ["rivals_compared", "rivals_table", "summary_of_rivals"]
+
+METRICS = ("per_token_ms", "p95_ms", "ttft_ms")
+
+
+def rivals_compared(run: RivalsRun, catalogue: Catalogue) -> pd.DataFrame:
+    """Every case and arm, measured and as predicted from profiles of other sessions.
+
+    Returns
+    -------
+    DataFrame
+        ``case``, ``arm``, ``requests``, ``served``, ``tokens_equal``, ``retries`` and
+        ``held_at_end``; `METRICS`: mean and 95th percentile of the time per token, mean TTFT, from
+        arrival (ms); and these as ``predicted_<name>``.
+    """
+    settings, rows = run.manifest.settings, []
+    catalogue = settings.catalogue(catalogue)
+    for fleet, profile in run.manifest.profiles.items():
+        contest = Contest(settings, catalogue, fleet, profile)
+        for load in settings.loads:
+            for name, rival in settings.arms.items():
+                case = case_name(fleet, load)
+                placed = run.manifest.placed.get(f"{case}/{name}")
+                if placed is None:
+                    continue
+                if rival.routing.name == "petals_shipped":
+                    placement = Placement(
+                        contest.swarm, *map(np.array, (placed.first_block, placed.blocks)),
+                        cache_tokens=np.array(placed.cache_tokens),
+                    )  # fmt: skip
+                else:
+                    placement = contest.placement(rival, load)
+                records = contest.predicted(rival, placement, load)
+                predicted = records.completion_ms / settings.output_tokens
+                own = run.sessions[(run.sessions["case"] == case) & (run.sessions["arm"] == name)]
+                done = own[own["status"] == "ok"]
+                per_token_ms = done["completion_ms"] / done["output_tokens"]
+                rows.append(
+                    {
+                        "case": case,
+                        "load": load,
+                        "arm": name,
+                        "requests": len(own),
+                        "served": len(done),
+                        "tokens_equal": int(own["tokens_equal"].sum()),
+                        "retries": int(own["retries"].clip(lower=0).sum()),
+                        "held_at_end": placed.held_at_end,
+                        "per_token_ms": per_token_ms.mean(),
+                        "p95_ms": per_token_ms.quantile(0.95),
+                        "ttft_ms": done["ttft_ms"].mean(),
+                        "predicted_per_token_ms": predicted.mean(),
+                        "predicted_p95_ms": np.quantile(predicted, 0.95),
+                        "predicted_ttft_ms": records.ttft_ms.mean(),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def rivals_table(run: RivalsRun, compared: pd.DataFrame) -> TextTable:
+    """Mean and 95th percentile of the time per token and TTFT, measured (predicted)."""
+    settings = run.manifest.settings
+    rows, best = [], []
+    for _, own in compared.groupby("case", sort=False):
+        best.append(len(rows) + int(np.argmin(own["per_token_ms"].to_numpy())))
+        for _, row in own.iterrows():
+            cells = [f"{row[name] / 1000:.2f} ({row[f'predicted_{name}'] / 1000:.2f})"
+                     for name in METRICS]  # fmt: skip
+            error = row["predicted_per_token_ms"] / row["per_token_ms"] - 1
+            label = settings.arms[str(row["arm"])].label
+            rows.append([str(row["case"]), label, *cells, f"{100 * error:+.0f} %"])
+    return TextTable(
+        title="Methods on genuine PETALS under load, s: measured (predicted)",
+        header=["Case", "Method", "per token", "95th percentile", "TTFT", "error\nper token"],
+        rows=rows,
+        leading=2,
+        widths=[1.3, 2.8, 1.4, 1.6, 1.6, 1.0],
+        emphasized=best,
+        note=f"{settings.requests} sessions a case from an empty swarm, the same arrivals for all: "
+        "transients. A case is a fleet and its load, of what all\nservers could do. Shaded: the "
+        "least time per token. Predicted from profiles of other sessions.",
+    )
+
+
+def summary_of_rivals(run: RivalsRun, compared: pd.DataFrame) -> str:
+    """What was seen, in sentences with numbers."""
+    business = run.manifest.business.values()
+    errors = compared["predicted_per_token_ms"] / compared["per_token_ms"] - 1
+    lines = [
+        f"{compared['requests'].sum()} sessions in {len(compared)} runs; "
+        f"{compared['served'].sum()} served, {compared['tokens_equal'].sum()} with the tokens of "
+        f"local transformers, {compared['retries'].sum()} retries; "
+        f"{compared['held_at_end'].sum()} tokens of cache left held.",
+        f"Error of the predicted mean time per token: median {100 * errors.abs().median():.1f} %, "
+        f"largest {100 * errors.abs().max():.0f} %.",
+        f"Machine {100 * max(b.busy for b in business):.0f} % busy at the most, "
+        f"{100 * max(b.busy - b.others for b in business):.0f} % without processes of low priority.",
+    ]
+    times = compared.pivot(index="case", columns="arm", values="per_token_ms")
+    said = compared.pivot(index="case", columns="arm", values="predicted_per_token_ms")
+    if "petals" in times:
+        for name in times.columns.drop("petals"):
+            ratio, own = times[name] / times["petals"], said[name] / said["petals"]
+            lines.append(
+                f"{name} over petals: "
+                + ", ".join(
+                    f"{case} {ratio[case]:.2f} (predicted {own[case]:.2f})" for case in times.index
+                )
+                + "."
+            )
+    lines += [f"{key}: not measured: {why}" for key, why in run.manifest.not_measured.items()]
+    return "\n".join(lines)
