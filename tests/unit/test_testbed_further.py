@@ -20,7 +20,13 @@ from bprr.settings.yaml_file import read_yaml
 from bprr.study.points import catalogue
 from bprr.testbed import frame_probe
 from bprr.testbed.frames import FramesSettings, load_frames, read_frames
-from bprr.testbed.frames_report import draw_windows, predicted, round_trips, summary_of_windows
+from bprr.testbed.frames_report import (
+    draw_windows,
+    predicted,
+    round_trips,
+    summary_of_windows,
+    windows_table,
+)
 from bprr.testbed.petals_coordinator import Coordinator
 from bprr.testbed.planned_records import MACHINES, PLANS, asked_for, now_rows, read_planned
 from bprr.testbed.planned_report import compared, observed, planned_table, summary_of_plans
@@ -72,20 +78,32 @@ def test_unusable_settings_are_refused(at_root: Path, name: str, key: str, value
         validated(READERS[name][0], content, path)
 
 
-class TestPlanned:
-    @pytest.fixture(scope="class")
-    def seen(self, root: Path):
-        run = read_planned(root / PLANNED)
-        return run, compared(run, root / PLANNED, load_settings())
+@pytest.fixture(scope="module")
+def planned(root: Path):
+    run = read_planned(root / PLANNED)
+    return run, compared(run, root / PLANNED, load_settings())
 
-    def test_every_session_is_served_with_the_tokens_of_local_transformers(self, seen):
-        run, _ = seen
+
+@pytest.fixture(scope="module")
+def table(root: Path) -> pd.DataFrame:
+    return round_trips(read_frames(root / FRAMES))
+
+
+@pytest.fixture(scope="module")
+def rivals(root: Path):
+    run = read_rivals(root / RIVALS)
+    return run, rivals_compared(run, catalogue(load_settings()))
+
+
+class TestPlanned:
+    def test_every_session_is_served_with_the_tokens_of_local_transformers(self, planned):
+        run, _ = planned
         assert len(run.sessions) >= 4 * 50
         assert (run.sessions["status"] == "ok").all()
         assert run.sessions["tokens_equal"].all()
 
-    def test_times_are_as_planned_and_closer_once_calibrated(self, seen, root: Path):
-        run, table = seen
+    def test_times_are_as_planned_and_closer_once_calibrated(self, planned, root: Path):
+        run, table = planned
         own = table[table["arm"] == "planned"]
         for name, rows in own.groupby("plan"):
             assert (rows["planned_ms"] / rows["token_ms"] - 1).abs().median() <= 0.15
@@ -94,22 +112,26 @@ class TestPlanned:
             fit = calibrated(plan, observed(run, plan, str(name), "planned"), "testbed")
             assert errors(fit.after)["median"] <= 0.10
 
-    def test_the_explained_route_is_that_of_genuine_petals(self, seen):
-        _, table = seen
+    def test_the_explained_route_is_that_of_genuine_petals(self, planned):
+        _, table = planned
         routed = table[table["arm"] == "shipped"]
         assert routed["explained"].mean() >= 0.9
         assert routed["by_pings"].mean() >= 0.9
 
-    def test_the_table_and_the_sentences_are_of_these_numbers(self, seen, root: Path):
-        run, table = seen
+    def test_the_table_and_the_sentences_are_of_these_numbers(self, planned, root: Path):
+        run, table = planned
         text = planned_table(run, table, root / PLANNED).markdown()
+        page = (root / "docs/testbed.md").read_text(encoding="utf-8")
+        assert all(line in page for line in text.splitlines() if line.startswith("|"))
         assert text.count("PETALS' own") == len(run.manifest.settings.plans)
         said = summary_of_plans(run, table, root / PLANNED)
         assert f"{len(run.sessions)} sessions on" in said
 
-    def test_the_machines_are_planned_as_they_were(self, seen, root: Path, tmp_path, monkeypatch):
+    def test_the_machines_are_planned_as_they_were(
+        self, planned, root: Path, tmp_path, monkeypatch
+    ):
         """`bprr plan` writes the very files that PETALS' servers were started from."""
-        run, _ = seen
+        run, _ = planned
         settings = run.manifest.settings
         name = list(settings.plans)[-1]
         monkeypatch.chdir(tmp_path)
@@ -119,25 +141,21 @@ class TestPlanned:
             again = tmp_path / path.relative_to(root / PLANNED)
             assert again.read_text(encoding="utf-8") == path.read_text(encoding="utf-8")
 
-    def test_calibrate_reads_the_log_of_the_run(self, seen, root: Path, tmp_path, capsys):
-        run, _ = seen
+    def test_calibrate_reads_the_log_of_the_run(self, planned, root: Path, tmp_path, capsys):
+        run, _ = planned
         name = next(iter(run.manifest.settings.plans))
         arguments = ["--plan", str(root / PLANNED / PLANS / name), "-o", str(tmp_path / "c.yaml")]
         assert main(["calibrate", str(root / PLANNED / f"log_{name}.csv"), *arguments]) == 0
         assert "held out" in capsys.readouterr().out
 
-    def test_explain_reads_the_machines_as_they_serve(self, seen, root: Path):
-        run, _ = seen
+    def test_explain_reads_the_machines_as_they_serve(self, planned, root: Path):
+        run, _ = planned
         for name in run.manifest.settings.plans:
             text = now_rows(run.manifest.settings, read_plan(root / PLANNED / PLANS / name))
             assert text == (root / PLANNED / MACHINES / f"{name}.csv").read_text(encoding="utf-8")
 
 
 class TestWindows:
-    @pytest.fixture(scope="class")
-    def table(self, root: Path) -> pd.DataFrame:
-        return round_trips(read_frames(root / FRAMES))
-
     def at(self, table: pd.DataFrame, kind: str, controls: str, pause_s: float, **where: float):
         rows = table[(table["kind"] == kind) & (table["controls"] == controls)]
         rows = rows[rows["pause_s"] == pause_s]
@@ -158,6 +176,9 @@ class TestWindows:
         small = table[(table["frame_bytes"] == 3_000) & table["controls"].str.startswith("cubic")]
         assert small["round_trips"].to_numpy() == pytest.approx(1.0, abs=0.3)
 
+    def test_the_page_has_the_table(self, table: pd.DataFrame, root: Path):
+        assert windows_table(table, 100.0) in (root / "docs/testbed.md").read_text(encoding="utf-8")
+
     def test_the_report_counts_the_cells(self, table: pd.DataFrame, root: Path):
         said = summary_of_windows(read_frames(root / FRAMES), table)
         assert "round trips" in said
@@ -170,6 +191,7 @@ class TestWindows:
     )  # fmt: skip
     def test_the_formula_there_and_back(self, controls: str, pause_s: float, trips: float):
         assert predicted(controls, 100.0, 28_700.0, pause_s, 0.0) == trips
+        assert predicted(controls, 100.0, 28_700.0, pause_s, 0.0, 0.0) == trips
 
     def test_the_probe_measures_frames_on_the_loopback(self, monkeypatch: pytest.MonkeyPatch):
         listener = socket.create_server(("127.0.0.1", 0))
@@ -226,26 +248,21 @@ class TestCoordinator:
 
 
 class TestRivals:
-    @pytest.fixture(scope="class")
-    def seen(self, root: Path):
-        run = read_rivals(root / RIVALS)
-        return run, rivals_compared(run, catalogue(load_settings()))
-
-    def test_every_session_is_served_and_nothing_is_left_held(self, seen):
-        run, table = seen
+    def test_every_session_is_served_and_nothing_is_left_held(self, rivals):
+        run, table = rivals
         assert len(table) >= 6 * len(run.manifest.settings.arms)
         assert (table["served"] == table["requests"]).all()
         assert (table["tokens_equal"] == table["requests"]).all()
         assert (table["held_at_end"] == 0).all()
         assert (table["requests"] >= 50).all()
 
-    def test_predictions_are_close(self, seen):
-        _, table = seen
+    def test_predictions_are_close(self, rivals):
+        _, table = rivals
         errors = (table["predicted_per_token_ms"] / table["per_token_ms"] - 1).abs()
         assert errors.median() <= 0.10
 
-    def test_coordinated_servers_hosted_what_is_placed(self, seen):
-        run, _ = seen
+    def test_coordinated_servers_hosted_what_is_placed(self, rivals):
+        run, _ = rivals
         settings = run.manifest.settings
         known = settings.catalogue(catalogue(load_settings()))
         for fleet, profile in run.manifest.profiles.items():
@@ -260,8 +277,8 @@ class TestRivals:
                         first = np.array(placed.first_block)
                         assert (first[used] == placement.first_block[used]).all()
 
-    def test_the_table_and_the_sentences_are_of_these_numbers(self, seen):
-        run, table = seen
+    def test_the_table_and_the_sentences_are_of_these_numbers(self, rivals):
+        run, table = rivals
         text = rivals_table(run, table).markdown()
         assert text.count("PETALS as shipped") == table["case"].nunique()
         assert "left held" in summary_of_rivals(run, table)

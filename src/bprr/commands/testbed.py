@@ -256,10 +256,18 @@ def _plan_report(arguments: argparse.Namespace) -> int:
 def _frames_report(arguments: argparse.Namespace) -> int:
     from bprr.settings.shipped import SHIPPED
     from bprr.testbed.frames import read_frames
-    from bprr.testbed.frames_report import render_windows, round_trips, summary_of_windows
+    from bprr.testbed.frames_report import (
+        render_windows,
+        round_trips,
+        summary_of_windows,
+        windows_table,
+    )
 
     run = read_frames(arguments.folder or SHIPPED / "data/traces/testbed_frames")
     table = round_trips(run)
+    for rtt_ms in run.manifest.settings.rtt_ms:
+        print(f"Round trips there and back, {rtt_ms:g} ms away\n")
+        print(windows_table(table, rtt_ms) + "\n")
     print(summary_of_windows(run, table))
     if arguments.output:
         for path in render_windows(run, table, arguments.output):

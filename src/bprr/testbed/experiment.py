@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +14,6 @@ import pandas as pd
 
 from bprr.ground.errors import BprrError
 from bprr.ground.swarm import FloatArray, Swarm
-from bprr.measure.manifest import processor
 from bprr.placement.base import Placement
 from bprr.scenario.draw import Catalogue, Instance
 from bprr.testbed.calibration import (
@@ -27,6 +24,7 @@ from bprr.testbed.calibration import (
     random_chain,
 )
 from bprr.testbed.hosts import PORT, address_of, server_host
+from bprr.testbed.machine import machine_at_start
 from bprr.testbed.prediction import (
     Chain,
     Predictor,
@@ -38,7 +36,7 @@ from bprr.testbed.records import Machine, Manifest, Range, Run, Started
 from bprr.testbed.settings import Cell, TestbedSettings
 from bprr.testbed.swarm_process import SwarmError, SwarmProcess, what_is_missing
 
-__all__ = ["CannotRun", "machine_at_start", "refuse_where_it_cannot_run", "run_testbed"]
+__all__ = ["CannotRun", "refuse_where_it_cannot_run", "run_testbed"]
 
 START_S = 240.0
 SLACK = 4.0  # a cell may take so many times its predicted span before it is given up
@@ -342,15 +340,3 @@ def _line(cell: Cell, method: str, table: pd.DataFrame) -> str:
         f"{method}: {len(done)} of {len(table)} served, {measured:.0f} ms per token, "
         f"predicted {predicted:.0f} ({100 * (predicted / measured - 1):+.1f} %)"
     )
-
-
-def machine_at_start() -> dict[str, Any]:
-    """What is known of the machine before anything runs."""
-    return {
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "niceness": os.nice(0),
-        "load_average_at_start": os.getloadavg()[0],
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }

@@ -1,4 +1,4 @@
-"""A windows run: frames over TCP and activations through PETALS, after pauses, by kernel setting."""
+"""A windows run: frames over TCP and activations through PETALS after pauses, by kernel setting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from bprr.ground.storage import replacing
 from bprr.ground.tables import NUMBER, TEXT, WHOLE, Schema, read_csv
 from bprr.settings.messages import validated
 from bprr.settings.yaml_file import read_yaml
-from bprr.testbed.experiment import machine_at_start, refuse_where_it_cannot_run
+from bprr.testbed.experiment import refuse_where_it_cannot_run
+from bprr.testbed.machine import machine_at_start
 from bprr.testbed.namespaces import allowing
 from bprr.testbed.records import LARGEST_MANIFEST, MANIFEST, Machine, write_manifest
 from bprr.testbed.settings import Seed, StandIn

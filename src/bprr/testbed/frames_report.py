@@ -17,7 +17,13 @@ from bprr.window.base import WindowPolicy
 from bprr.window.idle_restart import IdleRestart
 from bprr.window.warm import Warm
 
-__all__ = ["draw_windows", "render_windows", "round_trips", "summary_of_windows"]
+__all__ = [
+    "draw_windows",
+    "render_windows",
+    "round_trips",
+    "summary_of_windows",
+    "windows_table",
+]
 
 LABELS = {
     "cubic": "cubic, as Linux ships it",
@@ -40,8 +46,8 @@ def round_trips(run: FramesRun) -> pd.DataFrame:
     DataFrame
         ``kind`` (tcp or petals), ``controls``, ``rtt_ms``, ``frame_bytes`` (petals: as sent in the
         median), ``pause_s`` (none: first frame), ``took_ms``, ``server_ms``, ``round_trips`` there
-        and back, wire time taken off, and as ``predicted`` (1 + 2 w); ``window`` in segments.
-        PETALS' hops stand beside those of its narrow activations, which take one.
+        and back, wire time taken off, and as predicted: 1 + 2 w, the formula's solutions from
+        below and from above (``least``, ``most``); ``window`` in segments.
     """
     key = ["controls", "rtt_ms", "frame_bytes", "pause_s"]
     frames = run.frames.groupby(key, dropna=False, sort=False)[["took_ms", "window"]].median()
@@ -53,12 +59,13 @@ def round_trips(run: FramesRun) -> pd.DataFrame:
     wire_ms = 2 * 8 * table["frame_bytes"] / KB / run.manifest.settings.mbit_per_s
     beyond_ms = table["took_ms"] - table["server_ms"] - wire_ms
     table["round_trips"] = beyond_ms / table["rtt_ms"]
-    table["predicted"] = [
-        predicted(*cell)
-        for cell in zip(*(table[name] for name in (*key, "server_ms")), strict=True)
-    ]
-    columns = ["kind", *key, "width", "took_ms", "server_ms", "window", "round_trips", "predicted"]
-    return table[columns]
+    for name, lost in (("least", 0.0), ("most", np.inf)):
+        table[name] = [
+            predicted(*cell, lost)
+            for cell in zip(*(table[name] for name in (*key, "server_ms")), strict=True)
+        ]
+    columns = ["kind", *key, "width", "took_ms", "server_ms", "window", "round_trips"]
+    return table[[*columns, "least", "most"]]
 
 
 def policy_of(controls: str) -> WindowPolicy:
@@ -71,13 +78,15 @@ def policy_of(controls: str) -> WindowPolicy:
 
 
 def predicted(
-    controls: str, rtt_ms: float, frame_bytes: float, pause_s: float, server_ms: float
-) -> float:
-    """Round trips there and back, 1 + 2 w, the pessimistic solution (docs/wan.md)."""
+    controls: str, rtt_ms: float, frame_bytes: float, pause_s: float, server_ms: float,
+    lost: float = np.inf,
+) -> float:  # fmt: skip
+    """Round trips there and back, 1 + 2 w, the solution found from so many ``lost`` (w)."""
     policy = IdleRestart() if np.isnan(pause_s) and controls != "bbr" else policy_of(controls)
-    frame_kb, lost, took_ms = frame_bytes / KB, 0.0, np.inf
+    frame_kb, took_ms = frame_bytes / KB, (1 + 2 * lost) * rtt_ms + server_ms
     for _ in range(20):
-        idle_ms = np.inf if np.isnan(pause_s) else took_ms + 1000.0 * pause_s - lost * rtt_ms
+        known = np.isfinite(took_ms) and not np.isnan(pause_s)
+        idle_ms = took_ms + 1000.0 * pause_s - lost * rtt_ms if known else np.inf
         found = policy.lost_round_trips(
             np.array([idle_ms]), np.array([rtt_ms]), np.array([frame_kb])
         )
@@ -94,20 +103,22 @@ def summary_of_windows(run: FramesRun, table: pd.DataFrame) -> str:
     lines = []
     tcp, petals = (table[table["kind"] == kind] for kind in ("tcp", "petals"))
     for name, rows in tcp.groupby("controls", sort=False):
-        agree = (rows["round_trips"] - rows["predicted"]).abs() <= AGREE
-        over = (rows["round_trips"] - rows["predicted"])[~agree]
+        fewer = rows["round_trips"] < rows["least"] - AGREE
+        more = rows["round_trips"] > rows["most"] + AGREE
+        least = (rows["round_trips"] - rows["least"]).abs() <= AGREE
         lines.append(
-            f"TCP, {LABELS[str(name)]}: {int(agree.sum())} of {len(rows)} cells take as many round "
-            f"trips as predicted (within {AGREE:g}); {int((over < 0).sum())} take fewer, "
-            f"{int((over > 0).sum())} more."
+            f"TCP, {LABELS[str(name)]}: {int(least.sum())} of {len(rows)} cells take as many round "
+            f"trips as the formula's solution from below (within {AGREE:g}), "
+            f"{int(fewer.sum())} fewer, {int(more.sum())} more than that from above."
         )
     wide = petals["width"] == petals["width"].max()
-    for (name, rtt_ms), rows in petals.groupby(["controls", "rtt_ms"], sort=False):
+    for (controls, rtt_ms), rows in petals.groupby(["controls", "rtt_ms"], sort=False):
         own = rows[wide.loc[rows.index]]
         other = rows[~wide.loc[rows.index]]
         lines.append(
-            f"PETALS, {LABELS[str(name)]}, {rtt_ms:g} ms: {own['frame_bytes'].median() / KB:.1f} kB "
-            "sent a step; beyond the server, after pauses of "
+            f"PETALS, {LABELS[str(controls)]}, {rtt_ms:g} ms: "
+            f"{own['frame_bytes'].median() / KB:.1f} kB sent a step; "
+            "beyond the server, after pauses of "
             + ", ".join(f"{pause:g}" for pause in own["pause_s"])
             + " s: "
             + ", ".join(f"{trips:.2f}" for trips in own["round_trips"])
@@ -118,6 +129,27 @@ def summary_of_windows(run: FramesRun, table: pd.DataFrame) -> str:
     resent = int(run.frames["resent"].clip(lower=0).sum())
     lines.append(f"{len(run.frames)} frames, {resent} segments sent again; {len(run.steps)} steps.")
     return "\n".join(lines)
+
+
+def windows_table(table: pd.DataFrame, rtt_ms: float) -> str:
+    """Markdown: round trips of frames under cubic, and of PETALS' activations by kernel setting."""
+    table = table[table["rtt_ms"] == rtt_ms]
+    widest = table["width"].max()
+    cubic = table[(table["kind"] == "tcp") & (table["controls"] == "cubic")]
+    found = [
+        (f"{size / KB:g} kB, {LABELS['cubic']}", rows)
+        for size, rows in cubic.groupby("frame_bytes")
+    ]
+    for name, rows in table[table["width"] == widest].groupby("controls", sort=False):
+        found.append((f"PETALS, BLOOM's width, {LABELS[str(name)]}", rows))
+    pauses = sorted(set(table["pause_s"].dropna()))
+    titles = ["after a pause of", *(f"{pause:g} s" for pause in pauses), "first"]
+    lines = [" | ".join(titles), " | ".join(["---"] + ["---:"] * (1 + len(pauses)))]
+    for title, rows in found:
+        at = rows.set_index(rows["pause_s"].fillna(np.inf))["round_trips"]
+        cells = [f"{at[pause]:.2f}" if pause in at.index else "" for pause in (*pauses, np.inf)]
+        lines.append(" | ".join([title, *cells]))
+    return "\n".join(f"| {line} |" for line in lines)
 
 
 def draw_windows(table: pd.DataFrame, rtt_ms: float) -> Figure:
@@ -154,10 +186,12 @@ def draw_windows(table: pd.DataFrame, rtt_ms: float) -> Figure:
             Line2D([], [], color=color, marker=marker, label=f"{size / KB:g} kB")
             for size, color, marker in zip(sizes, COLORS, MARKERS, strict=False)
         ]
-        star = {"color": "black", "marker": "*", "linestyle": "", "markersize": 8}
+        star: dict[str, Any] = {"color": "black", "marker": "*", "linestyle": "", "markersize": 8}
         handles.append(Line2D([], [], label="PETALS, BLOOM's width", **star))
         style.heading(figure, f"What a frame takes after a pause, {rtt_ms:g} ms away", handles, 6)
-        style.note(figure, "Marks: measured. Thin lines: predicted (docs/wan.md#window).")
+        style.note(
+            figure, "Marks: measured. Lines: predicted (docs/wan.md#window), dotted: from above."
+        )
     return figure
 
 
@@ -168,7 +202,8 @@ def _at(rows: pd.DataFrame) -> Any:
 def _draw(axes: Axes, rows: pd.DataFrame, **look: Any) -> None:
     rows = rows.sort_values("pause_s")
     axes.plot(_at(rows), rows["round_trips"], linestyle="", **look)
-    axes.plot(_at(rows), rows["predicted"], linewidth=0.8, color=look["color"])
+    axes.plot(_at(rows), rows["least"], linewidth=0.8, color=look["color"])
+    axes.plot(_at(rows), rows["most"], linewidth=0.6, linestyle=style.DOTTED, color=look["color"])
 
 
 def render_windows(run: FramesRun, table: pd.DataFrame, stem: Path) -> list[Path]:

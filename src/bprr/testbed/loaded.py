@@ -15,7 +15,7 @@ from bprr.ground.swarm import FloatArray, Swarm
 from bprr.scenario.draw import Catalogue
 from bprr.scenario.workload import Workload
 from bprr.testbed.calibration import random_chain
-from bprr.testbed.experiment import machine_at_start, refuse_where_it_cannot_run
+from bprr.testbed.experiment import refuse_where_it_cannot_run
 from bprr.testbed.hosts import PORT, address_of, server_host
 from bprr.testbed.loaded_records import (
     CALIBRATION,
@@ -28,6 +28,7 @@ from bprr.testbed.loaded_records import (
     LoadedRun,
 )
 from bprr.testbed.loaded_settings import Arm, LoadedSettings
+from bprr.testbed.machine import business_since, cpu_times, machine_at_start
 from bprr.testbed.prediction import Chain
 from bprr.testbed.records import Machine
 from bprr.testbed.swarm_process import SwarmError, SwarmProcess
@@ -86,6 +87,7 @@ class LoadedSwarm:
         return {int(server): blocks for server, blocks in answer["ranges"].items()}
 
     def stop(self) -> None:
+        """Kill servers and clients."""
         self.process.ask("stop", 60.0)
 
     def device(self, server: int) -> dict[str, float]:
@@ -282,25 +284,6 @@ def _session_rows(
         for index, record in enumerate(records)
     ]
     return pd.DataFrame(rows, columns=list(SESSIONS)[2:])
-
-
-def cpu_times() -> tuple[float, float, float]:
-    """Seconds of all cores until now: in all, busy, and busy with processes of low priority."""
-    with open("/proc/stat", encoding="utf-8") as file:
-        ticks = [int(text) for text in file.readline().split()[1:9]]
-    idle = ticks[3] + ticks[4]
-    return sum(ticks), sum(ticks) - idle, ticks[1]
-
-
-def business_since(before: tuple[float, float, float], seconds: float) -> Business:
-    """How busy the machine was since `cpu_times` were read."""
-    total, busy, nice = (b - a for a, b in zip(before, cpu_times(), strict=True))
-    return Business(
-        busy=round(busy / max(total, 1), 3),
-        others=round(nice / max(total, 1), 3),
-        load_average=round(os.getloadavg()[0], 2),
-        seconds=round(seconds, 1),
-    )
 
 
 def run_loaded(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import socket
 import threading
 import time
@@ -27,6 +28,8 @@ from transformers import BloomForCausalLM
 from bprr.testbed.petals_coordinator import Coordinator
 
 __all__ = ["run_client"]
+
+LONGEST_GAP_S = 2.0  # between attempts of a session that starts again
 
 
 def _drop_finalisers() -> None:
@@ -84,9 +87,14 @@ class _Declared:
 class ImposedChain(RemoteSequenceManager):
     """Sequence manager that answers with a given chain, whatever PETALS would choose."""
 
-    def __init__(self, like: RemoteSequenceManager, spans: Sequence[RemoteSpanInfo]) -> None:
+    def __init__(
+        self, like: RemoteSequenceManager, spans: Sequence[RemoteSpanInfo], once: bool
+    ) -> None:
         state = SequenceManagerState(p2p=like.state.p2p, rpc_info=like.rpc_info)
-        super().__init__(like.config, like.block_uids, dht=like.dht, state=state)
+        config = copy.copy(like.config)
+        if once:
+            config.max_retries = 1  # whoever asks is told, instead of trying again
+        super().__init__(config, like.block_uids, dht=like.dht, state=state)
         self._spans = spans
 
     def make_sequence(
@@ -166,21 +174,35 @@ class _Client:
     def _admitted(
         self, request: Mapping[str, Any], arrival_s: float, record: dict[str, Any]
     ) -> None:
-        """Generate at once, or on the chain that the coordinator gives, from when it does."""
+        """Generate at once, or on the chain that the coordinator gives, from when it does.
+
+        A session that a server refuses gives everything back and asks anew; what it has generated
+        by then is a part of its prompt.
+        """
         if self._rule is None:
             return self._generate(request, arrival_s, record)
         coordinator, chains = self._rule
-        with coordinator.joined() as number:
-            _attempts.waited_until_s = time.monotonic()
-            return self._generate({**request, "chain": chains[number]}, arrival_s, record)
+        for attempt in itertools.count():
+            # PETALS' own retry would keep what other servers have allocated: all may stand still.
+            with coordinator.joined() as number:
+                if not record.get("token_ids"):
+                    _attempts.waited_until_s = time.monotonic()
+                own = {**request, "chain": chains[number], "once": True}
+                try:
+                    return self._generate(own, arrival_s, record)
+                except Exception:
+                    if attempt == self._settings["max_retries"]:
+                        raise
+            _attempts.retries += 1
+            time.sleep(min(0.1 * 2**attempt, LONGEST_GAP_S))
 
     def _generate(
         self, request: Mapping[str, Any], arrival_s: float, record: dict[str, Any]
     ) -> None:
         model = self._model
-        ids = torch.tensor([request["input_ids"]])
-        tokens: list[int] = []
-        token_ms: list[float] = []
+        tokens: list[int] = record.setdefault("token_ids", [])
+        token_ms: list[float] = record.setdefault("token_ms", [])
+        ids = torch.tensor([[*request["input_ids"], *tokens]])
         if request.get("note_known"):
             record["known"] = self._known()
         with InferenceSession(self._manager_for(request), request["cache_tokens"]) as session:
@@ -195,7 +217,7 @@ class _Client:
             while len(tokens) < request["output_tokens"]:
                 hidden = model.transformer.ln_f(passed(inputs))
                 inputs = model.lm_head(hidden[:, -1:]).argmax(-1)
-                token_ms.append(1000.0 * (time.monotonic() - arrival_s))
+                token_ms.append(round(1000.0 * (time.monotonic() - arrival_s), 3))
                 if not tokens:
                     record["wait_ms"] = 1000.0 * (_attempts.waited_until_s - arrival_s)
                     record["retries_before_first"] = _attempts.retries
@@ -205,8 +227,6 @@ class _Client:
                 [str(part.span.peer_id), part.span.start, part.span.end]
                 for part in session._server_sessions
             ]
-        record["token_ids"] = tokens
-        record["token_ms"] = [round(value, 3) for value in token_ms]
 
     def _known(self) -> dict[str, Any]:
         """What PETALS routes by: its pings, and what servers have announced (ms, tokens)."""
@@ -232,7 +252,7 @@ class _Client:
             )
             for peer, start, end in request["chain"]
         ]
-        manager = ImposedChain(self._manager, spans)
+        manager = ImposedChain(self._manager, spans, request.get("once", False))
         manager.get_retry_delay = _noting(manager.get_retry_delay)
         if "rank" in request:
             manager.policy = _Declared(request["rank"] * request["cache_tokens"])

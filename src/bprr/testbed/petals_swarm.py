@@ -207,10 +207,14 @@ class PetalsSwarm:
         """Times to open TCP connections from hosts to addresses, while servers listen (ms)."""
         from bprr.testbed.petals_client import connect_times_ms
 
+        def measure(pipe: Connection) -> None:
+            pipe.send(connect_times_ms(command))
+            pipe.recv()
+
         found = []
         for host in command["hosts"]:
             process = Process(
-                lambda pipe: (pipe.send(connect_times_ms(command)), pipe.recv()),
+                measure,
                 self._namespaces[host],
                 self._folder / "connect.log",
             )

@@ -26,10 +26,10 @@ from bprr.plan.petals_files import folder_names
 from bprr.plan.record import PlanRecord
 from bprr.scenario.workload import poisson_arrivals_ms
 from bprr.testbed.calibration import CalibrationSession, Profile, fit_profile, random_chain
-from bprr.testbed.experiment import machine_at_start, refuse_where_it_cannot_run
+from bprr.testbed.experiment import refuse_where_it_cannot_run
 from bprr.testbed.hosts import PORT, address_of, client_host, server_host
-from bprr.testbed.loaded import business_since, cpu_times
 from bprr.testbed.loaded_records import Business
+from bprr.testbed.machine import business_since, cpu_times, machine_at_start
 from bprr.testbed.planned_records import (
     ARMS,
     MACHINES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ from bprr.plan.problem import Problem, problem_of
 from bprr.plan.readers import read_inventory
 from bprr.plan.record import PlanRecord
 from bprr.settings.configuration import Settings
+from bprr.testbed.machine import busy_text
 from bprr.testbed.planned_records import ARMS, MACHINES, PLANS, PlannedRun, log_rows
 from bprr.testbed.planned_settings import PlannedSettings
 from bprr.testbed.prediction import chain_of, chain_text
@@ -73,7 +75,7 @@ def compared(run: PlannedRun, folder: Path, settings: Settings) -> pd.DataFrame:
 
 def observed(run: PlannedRun, plan: PlanRecord, name: str, arm: str) -> list[Observed]:
     """Sessions as ``bprr calibrate`` reads them."""
-    rows = log_rows(run, name, arm).to_dict("records")
+    rows: Any = log_rows(run, name, arm).to_dict("records")
     return sessions_of(list(enumerate(rows, start=2)), plan, Path(f"log of {name}"))
 
 
@@ -153,17 +155,24 @@ def planned_table(run: PlannedRun, comparison: pd.DataFrame, folder: Path) -> Te
     return TextTable(
         title="Plans for six machines, and genuine PETALS run from their files",
         header=[
-            "Plan", "chains", "sessions", "planned\nms/token", "measured\nms/token",
-            "error as\nplanned", "calibrated\nelsewhere", "calibrated,\nheld out",
-            "route as\nexplained", "by the\nclient's pings",
-        ],  # fmt: skip
+            "Plan",
+            "chains",
+            "sessions",
+            "planned\nms/token",
+            "measured\nms/token",
+            "error as\nplanned",
+            "calibrated\nelsewhere",
+            "calibrated,\nheld out",
+            "route as\nexplained",
+            "by the\nclient's pings",
+        ],
         rows=rows,
         leading=2,
         widths=[1.2, 1.2, 0.9, 1.0, 1.0, 1.4, 1.4, 1.4, 1.1, 1.1],
         note="Times per token after the first, medians of sessions; errors of single sessions, "
         "median (largest).\nElsewhere: on the sessions of the other plan. Held out: by bprr "
         "calibrate, which fits the other half.",
-    )  # fmt: skip
+    )
 
 
 def _missed(ratios: pd.Series) -> str:
@@ -180,14 +189,12 @@ def _share(agreeing: pd.Series) -> str:
 def summary_of_plans(run: PlannedRun, comparison: pd.DataFrame, folder: Path) -> str:
     """What was seen, in sentences with numbers."""
     sessions, settings = run.sessions, run.manifest.settings
-    business = run.manifest.business.values()
     lines = [
         f"{len(sessions)} sessions on {len(settings.plans)} plans; "
         f"{int((sessions['status'] == 'ok').sum())} served, "
         f"{int(sessions['tokens_equal'].sum())} with the tokens of local transformers.",
-        f"Profiles from {len(run.manifest.calibration)} other sessions; machine "
-        f"{100 * max(b.busy for b in business):.0f} % busy at the most, "
-        f"{100 * max(b.busy - b.others for b in business):.0f} % without processes of low priority.",
+        f"Profiles from {len(run.manifest.calibration)} other sessions; "
+        + busy_text(run.manifest.business.values()),
     ]
     for name in settings.plans:
         own = comparison[(comparison["plan"] == name) & (comparison["arm"] == "planned")]
@@ -199,13 +206,30 @@ def summary_of_plans(run: PlannedRun, comparison: pd.DataFrame, folder: Path) ->
                 f"token, planned under this load {said['mean']:.0f}; 95th percentile "
                 f"{own['token_ms'].quantile(0.95):.0f}, planned {said['p95']:.0f}."
             )
+    beyond_ms = _beyond_ms(run)
+    lines.append(
+        f"PETALS' clients knew {len(beyond_ms)} round trips as {np.median(beyond_ms):.0f} ms "
+        f"longer than they were (median; nine in ten {np.quantile(beyond_ms, 0.05):.0f} to "
+        f"{np.quantile(beyond_ms, 0.95):.0f} ms)."
+    )
     routed = comparison[comparison["arm"] == "shipped"]
-    for (name, client, chain), rows in routed.groupby(["plan", "client", "chain"], sort=False):
+    for (plan, client, chain), rows in routed.groupby(["plan", "client", "chain"], sort=False):
         first = rows.iloc[0]
         if not first["explained"]:
             lines.append(
-                f"{name}, from {client}: {len(rows)} sessions over {chain}, which is not the route "
+                f"{plan}, from {client}: {len(rows)} sessions over {chain}, which is not the route "
                 f"explained; by the client's pings it is in {int(rows['by_pings'].sum())}."
             )
     lines += [f"{key}: not measured: {why}" for key, why in run.manifest.not_measured.items()]
     return "\n".join(lines)
+
+
+def _beyond_ms(run: PlannedRun) -> np.ndarray:
+    """What clients' pings said of round trips, less what is emulated."""
+    settings, pings = run.manifest.settings, run.pings[run.pings["source"] == CLIENT]
+    servers, own = len(settings.servers), run.sessions[run.sessions["arm"] == "shipped"]
+    client_of = own.set_index(["plan", "session"])["client"].map(settings.clients.index)
+    clients = client_of.loc[list(zip(pings["plan"], pings["session"], strict=True))].to_numpy()
+    between_ms = settings.rtt_between_hosts_ms()
+    emulated_ms = between_ms[1 + servers + clients, 1 + pings["server"].to_numpy()]
+    return np.asarray(pings["rtt_ms"] - emulated_ms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -39,7 +39,7 @@ class PlannedSettings(Strict):
     title: str
     stand_in: StandIn = StandIn()
     model: dict[str, Any] = Field(description="config.json of the model that is planned for")
-    quant: str
+    quant: Literal["nf4", "int8", "none"]
     devices: dict[str, EmulatedDevice]
     servers: Annotated[list[PlannedServer], Field(min_length=1)]
     clients: Annotated[list[str], Field(min_length=1, description="their places")]

@@ -23,18 +23,17 @@ from bprr.scenario.draw import Catalogue
 from bprr.service.base import ServicePolicy
 from bprr.simulation import Records, simulate
 from bprr.study.capacity import capacity_per_s
-from bprr.testbed.experiment import machine_at_start, refuse_where_it_cannot_run
+from bprr.testbed.experiment import refuse_where_it_cannot_run
 from bprr.testbed.loaded import (
     AS_SHIPPED,
     LoadedSwarm,
     Tables,
-    business_since,
-    cpu_times,
     hosts_of_load,
     load_line,
 )
 from bprr.testbed.loaded_prediction import LoadProfile, fit_load
 from bprr.testbed.loaded_records import Business, LoadedManifest, LoadedRun
+from bprr.testbed.machine import business_since, cpu_times, machine_at_start
 from bprr.testbed.records import Machine
 from bprr.testbed.rivals_records import Placed, RivalsManifest, RivalsRun
 from bprr.testbed.rivals_settings import Rival, RivalsSettings, case_name
@@ -215,6 +214,9 @@ def run_rivals(
                     placed[key], business[key] = seen
                     tables.append(served)
                     say(load_line(key, served["sessions"], business[key]))
+                    if (served["sessions"]["status"] != "ok").any():
+                        swarm.stop()
+                        up = None  # some may still be running
                 if up is not None:
                     swarm.stop()
     manifest = RivalsManifest(
@@ -297,7 +299,9 @@ def _serve(
     served = swarm.serve(key, rival.arm, workload, [None] * len(workload), timeout_s, rule=rule)
     business = business_since(before, time.monotonic() - start_s)
     time.sleep(SETTLE_S)
-    servers = [[swarm.peers[s], int(up.first_block[s]) - 1] for s in np.flatnonzero(up.blocks)]
+    servers = [
+        [swarm.peers[s], int(up.first_block[s]) - 1] for s in np.flatnonzero(up.blocks).tolist()
+    ]
     left = swarm.process.ask("client", 30.0, client=0, do="cache_left", servers=servers)
     held = int(up.cache_tokens.sum()) - sum(left)
     placed = Placed(

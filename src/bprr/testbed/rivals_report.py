@@ -8,6 +8,7 @@ import pandas as pd
 from bprr.figures.text_table import TextTable
 from bprr.placement.base import Placement
 from bprr.scenario.draw import Catalogue
+from bprr.testbed.machine import busy_text
 from bprr.testbed.rivals import Contest
 from bprr.testbed.rivals_records import RivalsRun
 from bprr.testbed.rivals_settings import case_name
@@ -38,10 +39,10 @@ def rivals_compared(run: RivalsRun, catalogue: Catalogue) -> pd.DataFrame:
                 if placed is None:
                     continue
                 if rival.routing.name == "petals_shipped":
-                    placement = Placement(
-                        contest.swarm, *map(np.array, (placed.first_block, placed.blocks)),
-                        cache_tokens=np.array(placed.cache_tokens),
-                    )  # fmt: skip
+                    first, blocks, cache = map(
+                        np.array, (placed.first_block, placed.blocks, placed.cache_tokens)
+                    )
+                    placement = Placement(contest.swarm, first, blocks, cache)
                 else:
                     placement = contest.placement(rival, load)
                 records = contest.predicted(rival, placement, load)
@@ -73,7 +74,8 @@ def rivals_compared(run: RivalsRun, catalogue: Catalogue) -> pd.DataFrame:
 def rivals_table(run: RivalsRun, compared: pd.DataFrame) -> TextTable:
     """Mean and 95th percentile of the time per token and TTFT, measured (predicted)."""
     settings = run.manifest.settings
-    rows, best = [], []
+    rows: list[list[str]] = []
+    best: list[int] = []
     for _, own in compared.groupby("case", sort=False):
         best.append(len(rows) + int(np.argmin(own["per_token_ms"].to_numpy())))
         for _, row in own.iterrows():
@@ -97,7 +99,6 @@ def rivals_table(run: RivalsRun, compared: pd.DataFrame) -> TextTable:
 
 def summary_of_rivals(run: RivalsRun, compared: pd.DataFrame) -> str:
     """What was seen, in sentences with numbers."""
-    business = run.manifest.business.values()
     errors = compared["predicted_per_token_ms"] / compared["per_token_ms"] - 1
     lines = [
         f"{compared['requests'].sum()} sessions in {len(compared)} runs; "
@@ -106,8 +107,7 @@ def summary_of_rivals(run: RivalsRun, compared: pd.DataFrame) -> str:
         f"{compared['held_at_end'].sum()} tokens of cache left held.",
         f"Error of the predicted mean time per token: median {100 * errors.abs().median():.1f} %, "
         f"largest {100 * errors.abs().max():.0f} %.",
-        f"Machine {100 * max(b.busy for b in business):.0f} % busy at the most, "
-        f"{100 * max(b.busy - b.others for b in business):.0f} % without processes of low priority.",
+        busy_text(run.manifest.business.values()).capitalize(),
     ]
     times = compared.pivot(index="case", columns="arm", values="per_token_ms")
     said = compared.pivot(index="case", columns="arm", values="predicted_per_token_ms")

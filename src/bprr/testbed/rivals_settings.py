@@ -119,9 +119,8 @@ class RivalsSettings(Strict):
         rng, count = np.random.default_rng(self.seed), self.requests
         arrival_ms = poisson_arrivals_ms(rng, count, self.rate_per_s(fleet, load))
         lengths = (self.input_tokens, self.output_tokens, self.session_tokens)
-        tokens = [np.full(count, each) for each in lengths]
-        return Workload(arrival_ms, np.zeros(count, dtype=np.int64), *tokens[:2],
-                        cache_tokens=tokens[2])  # fmt: skip
+        inputs, outputs, cache = (np.full(count, each) for each in lengths)
+        return Workload(arrival_ms, np.zeros(count, dtype=np.int64), inputs, outputs, cache)
 
 
 def case_name(fleet: str, load: float) -> str:
