@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bprr.testbed.planned_records import read_planned
 from bprr.testbed.records import read_run
 from bprr.testbed.report import case_means
 from bprr.testbed.swarm_process import what_is_missing
@@ -54,6 +55,16 @@ def test_three_servers_are_measured_and_predicted(tmp_path: Path):
     # Wide, since other tests run beside: the table's accuracy is the shipped run's business.
     assert case_means(run.requests)["per_token_ms_error"].abs().max() < 0.5
     assert time.monotonic() - start_s < 400
+
+
+def test_a_plan_for_three_machines_runs_from_its_files(tmp_path: Path):
+    settings, output = "config/testbed/planned_smoke.yaml", tmp_path / "run"
+    command = [sys.executable, "-m", "bprr", "testbed", "plan", settings, "-o", str(output)]
+    subprocess.run(command, check=True, timeout=400)
+    run = read_planned(output)
+    assert (run.sessions["status"] == "ok").all()
+    assert run.sessions["tokens_equal"].all()
+    assert set(run.sessions["arm"]) == {"planned", "shipped"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])

@@ -272,14 +272,11 @@ REPORT_FURTHER = (
 )
 
 
-def further(kind: str, settings: str) -> list[str]:
-    """Manifest of a run, where the machine can run it."""
-    return [] if what_is_missing() else [f"{RESULTS}/testbed_{kind}/{settings}/manifest.json"]
-
-
 rule testbed_plan:
     input:
-        lambda wildcards: further("plan", "planned"),
+        lambda wildcards: (
+            () if what_is_missing() else f"{RESULTS}/testbed_plan/planned/manifest.json"
+        ),
     log:
         f"{LOGS}/testbed_plan.log",
     params:
@@ -291,14 +288,18 @@ rule testbed_plan:
 
 use rule testbed_plan as testbed_plan_smoke with:
     input:
-        lambda wildcards: further("plan", "planned_smoke"),
+        lambda wildcards: (
+            () if what_is_missing() else f"{RESULTS}/testbed_plan/planned_smoke/manifest.json"
+        ),
     log:
         f"{LOGS}/testbed_plan_smoke.log",
 
 
 use rule testbed_plan as testbed_frames with:
     input:
-        lambda wildcards: further("frames", "frames"),
+        lambda wildcards: (
+            () if what_is_missing() else f"{RESULTS}/testbed_frames/frames/manifest.json"
+        ),
     log:
         f"{LOGS}/testbed_frames.log",
     params:
@@ -308,7 +309,9 @@ use rule testbed_plan as testbed_frames with:
 
 use rule testbed_plan as testbed_rivals with:
     input:
-        lambda wildcards: further("rivals", "rivals"),
+        lambda wildcards: (
+            () if what_is_missing() else f"{RESULTS}/testbed_rivals/rivals/manifest.json"
+        ),
     log:
         f"{LOGS}/testbed_rivals.log",
     params:

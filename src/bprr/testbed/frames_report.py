@@ -59,10 +59,11 @@ def round_trips(run: FramesRun) -> pd.DataFrame:
     wire_ms = 2 * 8 * table["frame_bytes"] / KB / run.manifest.settings.mbit_per_s
     beyond_ms = table["took_ms"] - table["server_ms"] - wire_ms
     table["round_trips"] = beyond_ms / table["rtt_ms"]
+    cells = list(zip(*(table[name].tolist() for name in (*key, "server_ms")), strict=True))
     for name, lost in (("least", 0.0), ("most", np.inf)):
         table[name] = [
-            predicted(*cell, lost)
-            for cell in zip(*(table[name] for name in (*key, "server_ms")), strict=True)
+            predicted(controls, rtt_ms, size, pause_s, server_ms, lost)
+            for controls, rtt_ms, size, pause_s, server_ms in cells
         ]
     columns = ["kind", *key, "width", "took_ms", "server_ms", "window", "round_trips"]
     return table[[*columns, "least", "most"]]
@@ -137,8 +138,8 @@ def windows_table(table: pd.DataFrame, rtt_ms: float) -> str:
     widest = table["width"].max()
     cubic = table[(table["kind"] == "tcp") & (table["controls"] == "cubic")]
     found = [
-        (f"{size / KB:g} kB, {LABELS['cubic']}", rows)
-        for size, rows in cubic.groupby("frame_bytes")
+        (f"{size / KB:g} kB, {LABELS['cubic']}", cubic[cubic["frame_bytes"] == size])
+        for size in sorted(set(cubic["frame_bytes"]))
     ]
     for name, rows in table[table["width"] == widest].groupby("controls", sort=False):
         found.append((f"PETALS, BLOOM's width, {LABELS[str(name)]}", rows))

@@ -17,14 +17,15 @@ class Coordinator:
     Parameters
     ----------
     rule : mapping
-        ``routing`` (`pipe` or `jffc`) with its options, and of each chain ``places`` and
-        ``time_ms``.
+        ``routing`` (`pipe` or `jffc`) with its options, and of each chain ``places``, ``time_ms``
+        and, unless caches are charged otherwise, the ``slots`` of its caches.
     """
 
     def __init__(self, rule: Mapping[str, Any]) -> None:
         self._rule = rule
         self._places: Sequence[float] = rule["places"]
         self._time_ms: Sequence[float] = rule["time_ms"]
+        self._slots: Sequence[float] = rule.get("slots") or [math.inf] * len(self._places)
         self._present = [0] * len(self._places)
         self._changed = threading.Condition()
         self._next = self._head = 0
@@ -50,13 +51,16 @@ class Coordinator:
     def _open(self) -> int | None:
         """Chain to join now; none if the head of the queue is to wait."""
         rule, most = self._rule, math.inf
-        full = [(n + 1) / c for n, c in zip(self._present, self._places, strict=True)]
+        full = [
+            (n + 1) / c if n < s else most
+            for n, c, s in zip(self._present, self._places, self._slots, strict=True)
+        ]
         if rule["routing"] == "jffc":
             costs = [t if f <= 1 else most for t, f in zip(self._time_ms, full, strict=True)]
         else:
             weight, back = rule["weight"], rule["hold_back"]
             within = [
-                f <= rule["most_full"] or (n == 0 and back)
+                f <= rule["most_full"] or (n == 0 and back and f < most)
                 for f, n in zip(full, self._present, strict=True)
             ]
             costs = [
@@ -64,6 +68,6 @@ class Coordinator:
                 for t, f, w in zip(self._time_ms, full, within, strict=True)
             ]
             if not any(within) and not back:
-                costs = full
+                costs = list(full)
         least = min(costs)
         return None if least == most else costs.index(least)

@@ -16,6 +16,7 @@ import petals.server.server as petals_server
 from petals.utils.convert_block import QuantType
 
 from bprr.testbed.hosts import PORT
+from bprr.testbed.petals_growing import charge_by_pages
 from bprr.testbed.petals_runtime import (
     accept_wide,
     emulate_device,
@@ -49,8 +50,9 @@ def run_server(pipe: Connection, spec: Mapping[str, Any], settings: Mapping[str,
     spec, settings : mapping
         Of this server and of all; a ``range`` of blocks is imposed, of a number of ``blocks``
         PETALS chooses which. ``tasks`` is the file of its log (`bprr.testbed.petals_runtime`);
-        ``order``, ``prompt`` and ``prefetch_batches`` are as shipped if not given. With a
-        ``config``, a file of PETALS' ``run_server --config``, that command serves instead.
+        ``order``, ``prompt``, ``prefetch_batches`` and ``page_tokens`` are as shipped if not
+        given. With a ``config``, a file of PETALS' ``run_server --config``, that command serves
+        instead.
     """
     device = spec["device"]
     log = os.open(spec["tasks"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -58,6 +60,8 @@ def run_server(pipe: Connection, spec: Mapping[str, Any], settings: Mapping[str,
     log_sessions(log)
     serve_in_order(spec.get("order", "fifo"), spec.get("prompt", "whole"))
     accept_wide()
+    if spec.get("page_tokens"):
+        charge_by_pages(spec["page_tokens"])
 
     # Asked for its throughput, PETALS would time the CPU; it gets the emulated device's instead.
     def announced(*_: object, num_blocks: int, **__: object) -> dict[str, float]:

@@ -99,7 +99,10 @@ class Contest:
             computing,
             lambda placement: capacity_per_s(placement, request, computing),
         )
-        return PLACEMENT[rival.placement.name](rival.placement.options).place(problem)  # type: ignore[no-any-return]
+        placed = PLACEMENT[rival.placement.name](rival.placement.options).place(problem)
+        if rival.pool_tokens is None:
+            return placed  # type: ignore[no-any-return]
+        return replace(placed, cache_tokens=placed.blocks * rival.pool_tokens)  # type: ignore[no-any-return]
 
     def chains(self, rival: Rival, placement: Placement) -> ChainTable | None:
         """Chains that a coordinator gives; none where PETALS routes."""
@@ -126,9 +129,12 @@ class Contest:
         )
 
 
-def rule_of(rival: Rival, table: ChainTable, peers: Mapping[int, str]) -> dict[str, Any]:
-    """A coordinator's rule, in the terms of PETALS."""
+def rule_of(
+    rival: Rival, table: ChainTable, placement: Placement, tokens: int, peers: Mapping[int, str]
+) -> dict[str, Any]:
+    """A coordinator's rule, in the terms of PETALS, for sessions of so many tokens."""
     chains = []
+    slots = placement.cache_tokens[table.server] // (table.blocks * tokens)
     for first, end in zip(table.first[:-1], table.first[1:], strict=True):
         ends = np.cumsum(table.blocks[first:end]).tolist()
         servers = table.server[first:end].tolist()
@@ -141,6 +147,10 @@ def rule_of(rival: Rival, table: ChainTable, peers: Mapping[int, str]) -> dict[s
         "chains": chains,
         "places": [min(float(each), 1e6) for each in table.places],
         "time_ms": table.time_ms[0].tolist(),
+        # Of caches that grow nobody knows how many sessions they hold.
+        "slots": np.minimum.reduceat(slots, table.first[:-1]).tolist()
+        if rival.page_tokens is None
+        else None,
         **options,
     }
 
@@ -277,6 +287,7 @@ def _start(swarm: LoadedSwarm, rival: Rival, plan: Placement, period_s: float) -
                 "order": rival.order,
                 "prompt": rival.prompt,
                 "prefetch_batches": rival.prefetch // 2,
+                "page_tokens": rival.page_tokens,
             }
         )
     ranges = swarm.start_servers(specs)
@@ -291,7 +302,9 @@ def _serve(
     settings, rival = contest.settings, contest.settings.arms[name]
     workload = settings.workload(contest.fleet, load)
     table = contest.chains(rival, plan)
-    rule = None if table is None else rule_of(rival, table, swarm.peers)
+    rule = (
+        None if table is None else rule_of(rival, table, plan, settings.session_tokens, swarm.peers)
+    )
     rate_per_s = settings.rate_per_s(contest.fleet, 1.0)
     timeout_s = workload.arrival_ms[-1] / 1000.0 + 4 * len(workload) / rate_per_s + SLACK_S
     before, start_s = cpu_times(), time.monotonic()

@@ -11,7 +11,7 @@ from bprr.scenario.draw import Catalogue
 from bprr.testbed.machine import busy_text
 from bprr.testbed.rivals import Contest
 from bprr.testbed.rivals_records import RivalsRun
-from bprr.testbed.rivals_settings import case_name
+from bprr.testbed.rivals_settings import Rival, case_name
 
 __all__ = ["rivals_compared", "rivals_table", "summary_of_rivals"]
 
@@ -45,8 +45,7 @@ def rivals_compared(run: RivalsRun, catalogue: Catalogue) -> pd.DataFrame:
                     placement = Placement(contest.swarm, first, blocks, cache)
                 else:
                     placement = contest.placement(rival, load)
-                records = contest.predicted(rival, placement, load)
-                predicted = records.completion_ms / settings.output_tokens
+                said = _predicted(contest, rival, placement, load)
                 own = run.sessions[(run.sessions["case"] == case) & (run.sessions["arm"] == name)]
                 done = own[own["status"] == "ok"]
                 per_token_ms = done["completion_ms"] / done["output_tokens"]
@@ -63,12 +62,22 @@ def rivals_compared(run: RivalsRun, catalogue: Catalogue) -> pd.DataFrame:
                         "per_token_ms": per_token_ms.mean(),
                         "p95_ms": per_token_ms.quantile(0.95),
                         "ttft_ms": done["ttft_ms"].mean(),
-                        "predicted_per_token_ms": predicted.mean(),
-                        "predicted_p95_ms": np.quantile(predicted, 0.95),
-                        "predicted_ttft_ms": records.ttft_ms.mean(),
+                        **{f"predicted_{name}": value for name, value in said.items()},
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def _predicted(
+    contest: Contest, rival: Rival, placement: Placement, load: float
+) -> dict[str, float]:
+    """`METRICS` as simulated; of caches charged by pages nothing is."""
+    if rival.page_tokens is not None:
+        return dict.fromkeys(METRICS, np.nan)
+    records = contest.predicted(rival, placement, load)
+    per_token_ms = records.completion_ms / contest.settings.output_tokens
+    values = (per_token_ms.mean(), np.quantile(per_token_ms, 0.95), records.ttft_ms.mean())
+    return dict(zip(METRICS, map(float, values), strict=True))
 
 
 def rivals_table(run: RivalsRun, compared: pd.DataFrame) -> TextTable:
@@ -79,11 +88,11 @@ def rivals_table(run: RivalsRun, compared: pd.DataFrame) -> TextTable:
     for _, own in compared.groupby("case", sort=False):
         best.append(len(rows) + int(np.argmin(own["per_token_ms"].to_numpy())))
         for _, row in own.iterrows():
-            cells = [f"{row[name] / 1000:.2f} ({row[f'predicted_{name}'] / 1000:.2f})"
-                     for name in METRICS]  # fmt: skip
+            cells = [_seconds(row[name], row[f"predicted_{name}"]) for name in METRICS]
             error = row["predicted_per_token_ms"] / row["per_token_ms"] - 1
             label = settings.arms[str(row["arm"])].label
-            rows.append([str(row["case"]), label, *cells, f"{100 * error:+.0f} %"])
+            off = "" if np.isnan(error) else f"{100 * error:+.0f} %"
+            rows.append([str(row["case"]), label, *cells, off])
     return TextTable(
         title="Methods on genuine PETALS under load, s: measured (predicted)",
         header=["Case", "Method", "per token", "95th percentile", "TTFT", "error\nper token"],
@@ -95,6 +104,11 @@ def rivals_table(run: RivalsRun, compared: pd.DataFrame) -> TextTable:
         "transients. A case is a fleet and its load, of what all\nservers could do. Shaded: the "
         "least time per token. Predicted from profiles of other sessions.",
     )
+
+
+def _seconds(measured_ms: float, predicted_ms: float) -> str:
+    predicted = "" if np.isnan(predicted_ms) else f" ({predicted_ms / 1000:.2f})"
+    return f"{measured_ms / 1000:.2f}{predicted}"
 
 
 def summary_of_rivals(run: RivalsRun, compared: pd.DataFrame) -> str:

@@ -38,6 +38,12 @@ class Rival(Method):
     order: Literal["fifo", "oldest"] = "fifo"
     prompt: Literal["whole", "block", "token"] = "whole"
     prefetch: Literal[0, 2] = 2
+    pool_tokens: Count | None = Field(
+        None, description="cache of a server per block; what its memory has left if not given"
+    )
+    page_tokens: Count | None = Field(
+        None, description="charge caches by such pages; whole at the start if not given"
+    )
 
     @property
     def arm(self) -> Arm:
