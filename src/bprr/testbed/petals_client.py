@@ -184,15 +184,15 @@ class _Client:
         coordinator, chains = self._rule
         for attempt in itertools.count():
             # PETALS' own retry would keep what other servers have allocated: all may stand still.
-            with coordinator.joined() as number:
-                if not record.get("token_ids"):
-                    _attempts.waited_until_s = time.monotonic()
-                own = {**request, "chain": chains[number], "once": True}
-                try:
+            try:
+                with coordinator.joined() as number:
+                    if not record.get("token_ids"):
+                        _attempts.waited_until_s = time.monotonic()
+                    own = {**request, "chain": chains[number], "once": True}
                     return self._generate(own, arrival_s, record)
-                except Exception:
-                    if attempt == self._settings["max_retries"]:
-                        raise
+            except Exception:
+                if attempt == self._settings["max_retries"]:
+                    raise
             _attempts.retries += 1
             time.sleep(min(0.1 * 2**attempt, LONGEST_GAP_S))
 

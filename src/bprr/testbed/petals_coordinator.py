@@ -18,14 +18,17 @@ class Coordinator:
     ----------
     rule : mapping
         ``routing`` (`pipe` or `jffc`) with its options, and of each chain ``places``, ``time_ms``
-        and, unless caches are charged otherwise, the ``slots`` of its caches.
+        and the ``slots`` of its caches. If these are null they are learned: as many sessions as
+        were left when a server refused one, and one more after as many have ended.
     """
 
     def __init__(self, rule: Mapping[str, Any]) -> None:
         self._rule = rule
         self._places: Sequence[float] = rule["places"]
         self._time_ms: Sequence[float] = rule["time_ms"]
-        self._slots: Sequence[float] = rule.get("slots") or [math.inf] * len(self._places)
+        unlimited = [math.inf] * len(self._places)
+        self._learns = rule.get("slots", unlimited) is None
+        self._slots: list[float] = list(rule.get("slots") or unlimited)
         self._present = [0] * len(self._places)
         self._changed = threading.Condition()
         self._next = self._head = 0
@@ -41,11 +44,16 @@ class Coordinator:
             self._present[chain] += 1
             self._head += 1
             self._changed.notify_all()
+        change = -1.0
         try:
             yield chain
+            change = 1.0 / self._slots[chain]
         finally:
             with self._changed:
                 self._present[chain] -= 1
+                if self._learns:
+                    few = min(self._slots[chain], self._present[chain])
+                    self._slots[chain] = max(few, 1) if change < 0 else self._slots[chain] + change
                 self._changed.notify_all()
 
     def _open(self) -> int | None:
