@@ -113,19 +113,25 @@ def _load(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
+    from shutil import copytree
+    from tempfile import TemporaryDirectory
+
     from bprr.testbed.planned import run_planned
     from bprr.testbed.planned_records import write_planned
     from bprr.testbed.planned_settings import load_planned
 
     settings = load_planned(arguments.settings)
-    run = _run_here(
-        lambda: run_planned(
-            settings, arguments.output, arguments.logs, lambda line: print(line, flush=True)
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        run = _run_here(
+            lambda: run_planned(
+                settings, folder, arguments.logs, lambda line: print(line, flush=True)
+            )
         )
-    )
-    if run is None:
-        return SKIPPED
-    write_planned(run, arguments.output)
+        if run is None:
+            return SKIPPED
+        write_planned(run, folder)
+        copytree(folder, arguments.output, dirs_exist_ok=True)
     return 0
 
 
