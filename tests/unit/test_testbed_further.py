@@ -39,10 +39,12 @@ from bprr.testbed.rivals_settings import RivalsSettings, case_name, load_rivals
 PLANNED = Path("data/traces/testbed_planned")
 FRAMES = Path("data/traces/testbed_frames")
 RIVALS = Path("data/traces/testbed_rivals")
+GROWING = Path("data/traces/testbed_growing")
 READERS = {
     "planned": (PlannedSettings, load_planned, read_planned, PLANNED),
     "frames": (FramesSettings, load_frames, read_frames, FRAMES),
     "rivals": (RivalsSettings, load_rivals, read_rivals, RIVALS),
+    "rivals_growing": (RivalsSettings, load_rivals, read_rivals, GROWING),
 }
 
 
@@ -284,3 +286,17 @@ class TestRivals:
         text = rivals_table(run, table).markdown()
         assert text.count("PETALS as shipped") == table["case"].nunique()
         assert "left held" in summary_of_rivals(run, table)
+
+    def test_the_page_has_the_table(self, rivals, root: Path):
+        text = rivals_table(*rivals).markdown()
+        page = (root / "docs/testbed.md").read_text(encoding="utf-8")
+        assert all(line in page for line in text.splitlines() if line.startswith("|"))
+
+    def test_caches_by_pages_restart_sessions_and_leave_nothing_held(self, root: Path):
+        table = rivals_compared(read_rivals(root / GROWING), catalogue(load_settings()))
+        whole, pages = (table[table["arm"] == arm].iloc[0] for arm in ("whole", "pages"))
+        assert pages["tokens_equal"] == pages["served"] == pages["requests"] >= 50
+        assert pages["retries"] > whole["retries"] == 0
+        assert pages["held_at_end"] == whole["held_at_end"] == 0
+        assert pages["per_token_ms"] < whole["per_token_ms"]
+        assert np.isnan(pages["predicted_per_token_ms"])

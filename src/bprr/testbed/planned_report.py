@@ -132,7 +132,7 @@ def _as_known(placement: Placement, pings: pd.DataFrame) -> Placement:
 
 def planned_table(run: PlannedRun, comparison: pd.DataFrame, folder: Path) -> TextTable:
     """Errors of what was planned, before and after a calibration, and routes explained."""
-    rows = []
+    rows, machines = [], len(run.manifest.settings.servers)
     for (name, arm), own in comparison.groupby(["plan", "arm"], sort=False):
         plan = read_plan(folder / PLANS / str(name))
         fit = calibrated(plan, observed(run, plan, str(name), str(arm)), "testbed")
@@ -153,7 +153,7 @@ def planned_table(run: PlannedRun, comparison: pd.DataFrame, folder: Path) -> Te
             ]
         )
     return TextTable(
-        title="Plans for six machines, and genuine PETALS run from their files",
+        title=f"Plans for {machines} machines, and genuine PETALS run from their files",
         header=[
             "Plan",
             "chains",
