@@ -14,6 +14,7 @@ import pytest
 from bprr.testbed.planned_records import read_planned
 from bprr.testbed.records import read_run
 from bprr.testbed.report import case_means
+from bprr.testbed.rivals_records import read_rivals
 from bprr.testbed.swarm_process import what_is_missing
 
 MARK = "bprr.testbed.petals_swarm"
@@ -65,6 +66,17 @@ def test_a_plan_for_three_machines_runs_from_its_files(tmp_path: Path):
     assert (run.sessions["status"] == "ok").all()
     assert run.sessions["tokens_equal"].all()
     assert set(run.sessions["arm"]) == {"planned", "shipped"}
+
+
+def test_methods_run_side_by_side_and_leave_no_cache_held(tmp_path: Path):
+    settings, output = "config/testbed/rivals_smoke.yaml", tmp_path / "run"
+    command = [sys.executable, "-m", "bprr", "testbed", "rivals", settings, "-o", str(output)]
+    subprocess.run(command, check=True, timeout=400)
+    run = read_rivals(output)
+    assert (run.sessions["status"] == "ok").all()
+    assert run.sessions["tokens_equal"].all()
+    assert set(run.sessions["arm"]) == {"petals", "pipe", "pages"}
+    assert {placed.held_at_end for placed in run.manifest.placed.values()} == {0}
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
