@@ -31,20 +31,22 @@ def main(arguments: Sequence[str]) -> int:
     restart_controller()
     status = run.wait()
     states = Counter(queue("all").values())
+    memory = Counter(queue("all", "%m").values())  # more for a job that is submitted again
     told = {
         "status": status,
         "seconds": round(time.monotonic() - begin, 1),
         "cancelled": cancelled,
         "jobs": states,
+        "memory": memory,
     }
     print(json.dumps(told))
     return status or (0 if states["CANCELLED"] == 1 else 1)
 
 
-def queue(states: str) -> dict[str, str]:
-    """State of jobs by their number; none while the controller does not answer."""
+def queue(states: str, what: str = "%T") -> dict[str, str]:
+    """State (or what else) of jobs by their number; none while the controller does not answer."""
     done = subprocess.run(
-        ["squeue", "--noheader", "--array", f"--states={states}", "--format=%i %T"],
+        ["squeue", "--noheader", "--array", f"--states={states}", f"--format=%i {what}"],
         capture_output=True, encoding="utf-8", check=False,
     )  # fmt: skip
     return dict(line.split() for line in done.stdout.splitlines())  # type: ignore[arg-type]

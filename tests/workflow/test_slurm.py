@@ -1,4 +1,4 @@
-"""A sweep in parts through a real Slurm, disturbed on its way: the same bytes as from this process.
+"""A sweep in parts, as one array, through a real Slurm that is disturbed: the same bytes as here.
 
 Needs root and Debian's packages, which `make slurm-smoke` installs.
 """
@@ -47,13 +47,15 @@ def test_through_slurm_disturbed_the_same_bytes(
     folder = copied(tmp_path / "project", linked=("src",))
     done = subprocess.run(
         [WITH_SLURM, sys.executable, ROOT / "tests/slurm/disturbed.py", TARGET,
-         "--latency-wait", "5", "--config", f"runs={RUNS}", "runs_per_job=2"],
+         "--latency-wait", "5", "--slurm-array-jobs", "sweep_part",
+         "--config", f"runs={RUNS}", "runs_per_job=2"],
         cwd=folder, capture_output=True, encoding="utf-8", timeout=400, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["cancelled"]
     assert told["jobs"] == {"COMPLETED": 3, "CANCELLED": 1}  # two parts and what merges them
+    assert told["memory"]["2000M"] == 1  # of the task that was submitted again
     settings = load_settings(overrides={"runs": RUNS})
     planned = planned_sweep(settings, *PAIR, tmp_path / "here.parquet")
     table, rows = swept(settings, *PAIR, range(RUNS))

@@ -282,14 +282,21 @@ def shortest_with_waits(  # type: ignore[no-untyped-def]
                     per_token = view.prompt_rtt_ms_per_token[near]
                     prompt_ms = per_token * input_tokens + view.prompt_rtt_ms[near]
                     fixed = prompt_ms + token_ms
-                    least = value[low] + fixed
+                    least, entry = value[low] + fixed, state.head[server]
                     if state.free[server] < units_per_block:
-                        least += state.next_end[server] - now
+                        if not least + (state.next_end[server] - now) < shortest * (1 + MARGIN):
+                            continue
+                        # No link waits less than one of a single block.
+                        entry = first_entry_with_room(state, server, units_per_block)
+                        if entry == state.tail[server]:
+                            continue
+                        least += state.end[entry] - now
                     if not least < shortest * (1 + MARGIN):
                         continue
                     length, position = _waiting_link(
-                        state, server, end, low, fixed, per_block, units_per_block, now, distance
-                    )
+                        state, server, end, low, fixed, per_block, units_per_block, now, distance,
+                        entry,
+                    )  # fmt: skip
                     if _better(length, server, shortest, chosen):
                         shortest, chosen, origin = length, server, position
         distance[end], by[end], source[end] = shortest, chosen, origin
@@ -300,12 +307,14 @@ def shortest_with_waits(  # type: ignore[no-untyped-def]
 
 @compiled
 def _waiting_link(  # type: ignore[no-untyped-def]
-    state, server, end, low, fixed, per_block, units_per_block, now, distance
+    state, server, end, low, fixed, per_block, units_per_block, now, distance, entry
 ):
-    """Best way into a server that has not room for all its blocks now: each k has its own wait."""
+    """Best way into a server that has not room for all its blocks now: each k has its own wait.
+
+    ``entry`` is the first after whose end one block has room.
+    """
     best, origin = np.inf, -1
     tail = state.tail[server]
-    entry = first_entry_with_room(state, server, units_per_block)
     for position in range(end - 1, low - 1, -1):
         needed = (end - position) * units_per_block
         release = now
