@@ -35,6 +35,7 @@ rule sweep:
         f"{LOGS}/sweep_{{sweep}}_{{topology}}.log",
     benchmark:
         f"{BENCHMARKS}/sweep_{{sweep}}_{{topology}}.tsv"
+    priority: BEFORE_FIGURES
     wildcard_constraints:
         sweep=one_of(name for name in PARTS if name not in SPREAD),
     resources:
@@ -91,6 +92,7 @@ rule merge:
         f"{LOGS}/merge_{{sweep}}_{{topology}}.log",
     benchmark:
         f"{BENCHMARKS}/merge_{{sweep}}_{{topology}}.tsv"
+    priority: BEFORE_FIGURES
     wildcard_constraints:
         sweep=one_of(SPREAD),
     params:
@@ -101,7 +103,8 @@ rule merge:
         " --config {params.settings:q} -o {output:q} > {log:q} 2>&1"
 
 
-# Running times of the algorithms (Table VIII). All cores are taken, so that nothing runs beside.
+# Running times of the algorithms (Table VIII). All cores are taken, so that nothing runs beside; the
+# first of all, so that nothing is waited for either.
 TIMED = or_stop(planned_times, SETTINGS)
 TIMED_SLICE = settings_slice(TIMED.settings)
 TIMED_INPUTS = or_stop(input_files, SETTINGS, *SETTINGS_TIMED.values())
@@ -115,6 +118,7 @@ rule running_times:
         growth=ensure(f"{RESULTS}/timing/growth.parquet", non_empty=True),
     log:
         f"{LOGS}/running_times.log",
+    priority: ALONE_FIRST
     threads: ALL_CORES
     resources:
         slurm_extra=ALONE,
@@ -158,6 +162,7 @@ rule running_times_of_figures:
         ensure(f"{RESULTS}/timing/sweeps.parquet", non_empty=True),
     log:
         f"{LOGS}/running_times_of_figures.log",
+    priority: ALONE_FIRST
     threads: ALL_CORES
     params:
         sweeps=list(dict.fromkeys(name for name, _ in FIGURES_TIMED)),
@@ -185,6 +190,7 @@ rule theory:
         ensure(f"{RESULTS}/theory/checks.parquet", non_empty=True),
     log:
         f"{LOGS}/theory.log",
+    priority: BEFORE_FIGURES
     params:
         settings=lambda wildcards: THEORY_SLICE,
         data=IN_THEORY.data,
