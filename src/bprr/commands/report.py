@@ -20,7 +20,10 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     command.add_argument("pictures", type=Path, nargs="*", help="figures, in their order")
     add_result_options(command)
     command.add_argument(
-        "--scorecard", type=Path, metavar="JSON", help="as bprr scorecard wrote it, not judged again"
+        "--scorecard",
+        type=Path,
+        metavar="JSON",
+        help="as bprr scorecard wrote it, not judged again",
     )
     command.add_argument("-o", "--output", type=Path, help="the HTML file")
     command.set_defaults(run=_report)
