@@ -40,12 +40,18 @@ from bprr.offline.plan import OfflineResult, Plan
 from bprr.offline.routing_ilp import route_exactly
 from bprr.placement.base import Placement
 from bprr.placement.cg_bp import cg_bp
+from bprr.settings.offline import Option
 
 __all__ = ["FlowFormulation", "solve_flow_formulation"]
 
 FIRST_STEP, STEP_GROWTH = 0.0025, 4.0  # first target above the bound, relative; then wider
 WORTH_IT = 1.5  # a target short of the best plan must save at least a third of what lies between
 SHARE_OF_TIME = 0.35  # of what is left, for a programme that may not be the last
+# What costs more than it saves where reduced costs have fixed columns and classes hold symmetry: a
+# third of the time of the longest proofs.
+WORTHLESS_OFF: dict[str, dict[str, Option]] = {
+    "highs": {"mip_allow_restart": False, "mip_detect_symmetry": False}
+}
 
 Packer = Callable[[Sequence[Arc], Sequence[Window]], list[Window] | None]
 
@@ -123,10 +129,12 @@ def greedy_plan(search: Search) -> None:
 
 def limited(search: Search, share: float) -> SolverSettings:
     """Settings with a share of the time left, and a gap that leaves room for rounding."""
+    settings = search.settings
     return replace(
-        search.settings,
+        settings,
         time_limit_s=max(0.05, search.remaining * share),
-        relative_gap=search.settings.relative_gap / 10,
+        relative_gap=settings.relative_gap / 10,
+        options={**WORTHLESS_OFF.get(settings.solver, {}), **settings.options},
     )
 
 
