@@ -35,9 +35,9 @@ rule sweep:
         f"{LOGS}/sweep_{{sweep}}_{{topology}}.log",
     benchmark:
         f"{BENCHMARKS}/sweep_{{sweep}}_{{topology}}.tsv"
-    priority: BEFORE_FIGURES
     wildcard_constraints:
         sweep=one_of(name for name in PARTS if name not in SPREAD),
+    priority: BEFORE_FIGURES
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
@@ -92,9 +92,9 @@ rule merge:
         f"{LOGS}/merge_{{sweep}}_{{topology}}.log",
     benchmark:
         f"{BENCHMARKS}/merge_{{sweep}}_{{topology}}.tsv"
-    priority: BEFORE_FIGURES
     wildcard_constraints:
         sweep=one_of(SPREAD),
+    priority: BEFORE_FIGURES
     params:
         settings=lambda wildcards: SWEEP_SLICES[wildcards.sweep, wildcards.topology],
         source=lambda wildcards: source_hash("bprr.study.parts"),
