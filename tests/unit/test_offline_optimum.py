@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -19,11 +21,14 @@ from bprr.offline.backends.base import (
     MilpResult,
     NothingFoundError,
     SolverKilledError,
+    SolverLicenceError,
     SolverMissingError,
     SolverSettings,
 )
 from bprr.offline.backends.highs import solve_relaxation
 from bprr.offline.backends.solve import installed_solvers
+from bprr.offline.experiments.solver_race import solver_race
+from bprr.offline.experiments.study import Study
 from bprr.offline.experiments.swarms import cluster_instance, uniform_instance
 from bprr.offline.formulation_paper import build_paper
 from bprr.offline.formulation_strong import build_strong
@@ -34,6 +39,7 @@ from bprr.offline.routing_ilp import route_exactly
 from bprr.offline.solve import evaluate_plan, solve_offline
 from bprr.placement.cg_bp import cg_bp
 from bprr.scenario.draw import Catalogue
+from bprr.settings.offline import OfflineSettings
 
 HIGHS = SolverSettings("highs", 60, 1)
 
@@ -368,3 +374,28 @@ def test_study_commands_write_tables(at_root: Path, tmp_path: Path) -> None:
     assert (read_table(bounds, THEOREM_2)["bound_over_cg_bprr"].dropna() >= 1 - 1e-9).all()
     settings = read_provenance(table)["settings"]
     assert (settings["solver"], settings["offline"]["scale"]) == ("highs", "smoke")
+
+
+@pytest.mark.parametrize(("threads", "lanes"), [(1, 1), (2, 2), (5, 2)])
+def test_solvers_race_side_by_side_with_equally_many_threads(
+    published: Catalogue, monkeypatch: pytest.MonkeyPatch, threads: int, lanes: int
+) -> None:
+    both = Barrier(lanes, timeout=20)  # breaks unless as many wait for each other
+    given = []
+
+    def ask(instance: OfflineInstance, formulation: str, settings: SolverSettings) -> NoReturn:
+        given.append((formulation, settings.solver, settings.threads))
+        both.wait()
+        raise SolverLicenceError(settings.solver, None, "")
+
+    race = "bprr.offline.experiments.solver_race"
+    monkeypatch.setattr(f"{race}.solve_offline", ask)
+    monkeypatch.setattr(f"{race}.installed_solvers", lambda: ("highs", "cbc"))
+    monkeypatch.setattr(f"{race}.cores", lambda: 2)
+    offline = OfflineSettings(scale="smoke", threads=threads)
+    table = solver_race(Study(published, None, offline, "highs", 1))
+    assert {each for *_, each in given} == {threads // lanes}
+    # Whoever ends first: in the order of the solvers, one programme after another.
+    assert table["solver"].tolist() == ["highs", "cbc"] * (len(table) // 2)
+    asked = [formulation for formulation, *_ in given]
+    assert asked == table["formulation"].tolist()

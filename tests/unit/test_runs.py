@@ -1,11 +1,18 @@
 """Runs of a sweep: what is infeasible is that run's status, and times are over all tokens."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
 from bprr.commands.main import main
+from bprr.figures.from_settings import study_caption
+from bprr.figures.means import asked_means
+from bprr.ground.results import REQUESTS
+from bprr.ground.storage import write_table
+from bprr.ground.tables import read_table
 from bprr.study.api import simulate
+from bprr.study.kept_means import keep_means, kept_means
 from bprr.study.summary import run_means
 from bprr.study.sweep import run_sweep
 
@@ -119,3 +126,21 @@ def test_check_accepts_a_good_scenario_and_refuses_a_bad_one(at_root, tmp_path, 
     assert "bad.yaml: admission: got 'rety'; allowed: did you mean" in refused(admission="rety")
     long = {**scattered["workload"], "output_tokens": 5000}
     assert "sequence length: 2972 tokens missing" in refused(workload=long)
+
+
+def test_means_are_kept_beside_a_sweep_and_of_just_that_file(configuration, tmp_path):
+    table = run_sweep(of_traces(configuration, tmp_path, [(10, 10)]), "fig10", "abovenet")
+    path = tmp_path / "sweeps" / "mine.parquet"
+    write_table(table, path, {}, "")
+    assert kept_means(path) is None
+    keep_means(table, path)
+    kept = kept_means(path)
+    pd.testing.assert_frame_equal(kept, run_means(read_table(path, REQUESTS)))
+    study = study_caption(configuration)
+    pd.testing.assert_frame_equal(asked_means(path, study), kept)
+    # Another table in its place has other means, whatever is kept.
+    write_table(table[table["run"] == 0], path, {}, "")
+    assert kept_means(path) is None
+    assert set(asked_means(path, study)["run"]) == {0}
+    (tmp_path / "sweeps/means/mine.parquet").write_bytes(b"nothing")
+    assert kept_means(path) is None

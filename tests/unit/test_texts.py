@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 
 from bprr.figures.caption import Compared, StudyCaption, Variant
+from bprr.ground.errors import InputError
 from bprr.ground.intervals import Interval
 from bprr.report.claims import Comparison
+from bprr.report.discrepancies import load_register
 from bprr.report.findings import finding
 from bprr.report.results import Results
 from bprr.report.scorecard import Scorecard
@@ -21,10 +23,13 @@ from bprr.report.texts import (
     effects_text,
     number,
     percent,
+    read_scorecard,
     summary,
     with_interval,
+    write_scorecard,
 )
 from bprr.report.verdicts import Verdict, agrees, contradicts, judge
+from bprr.settings.shipped import SHIPPED
 
 NAN = math.nan
 STUDY = StudyCaption(
@@ -165,6 +170,28 @@ def test_the_decomposition_step_by_step() -> None:
         "  AboveNet, Free: cache -25.0 %, number +5.0 %; in all -20.0 %",
     ]
     assert summary(card(claim())).splitlines()[1:] == ["  claims in words: 1 reproduced"]
+
+
+def test_a_scorecard_is_read_as_it_was_written(tmp_path: Path) -> None:
+    effect = {
+        "discrepancy": "a", "quantity": "ratio", "topology": "abovenet",
+        "allocation_delays": "paid", "before": 1 / 3, "before_low": NAN, "before_high": NAN,
+        "after": 2e-7, "after_low": 1e-7, "after_high": 3e-7, "effect": NAN,
+    }  # fmt: skip
+    written = card(
+        claim(ours=1 / 7, ours_low=0.1, ours_high=0.2, holds_without_delays=True), claim(),
+        effects=[effect], decomposition=STEPS,
+    )  # fmt: skip
+    write_scorecard(written, tmp_path / "scorecard.csv")
+    register = load_register(SHIPPED / "discrepancies.yaml")
+    found = read_scorecard(tmp_path / "scorecard.json", register, written.results)
+    for made in (claims_text, effects_text, decomposition_text):
+        pd.testing.assert_frame_equal(made(found), made(written))
+    assert (found.counts, found.causes) == (written.counts, written.causes)
+    assert found.claims["ours"][0] == pytest.approx(1 / 7, rel=1e-14)
+    (tmp_path / "scorecard.json").write_text('{"claims": [{}]}', encoding="utf-8")
+    with pytest.raises(InputError, match=r"as bprr scorecard writes it"):
+        read_scorecard(tmp_path / "scorecard.json", register, written.results)
 
 
 def at(value: float, half: float = 0.0) -> Interval:

@@ -65,6 +65,10 @@ BENCHMARKS = f"{RESULTS}/benchmarks"
 ALL_CORES = os.cpu_count() or 1  # scaled down to what a run may use
 ALONE = "--exclusive"  # on Slurm, for what measures time: the whole node
 
+# Priorities that keep all cores busy to the end: what wants them all while none is taken, then the
+# longest jobs, then what the scorecard waits for, which is judged while figures are drawn.
+ALONE_FIRST, LONG, BEFORE_FIGURES = 1000, 20, 10
+
 # Jobs run this very source, by the Python that runs Snakemake, whatever `bprr` is installed.
 # Braces are doubled because the prefix is formatted like a command.
 shell.prefix(
@@ -157,6 +161,11 @@ def offline_cores(wildcards):
     if wildcards.experiment == "solver_race":
         return ALL_CORES
     return 1 if SETTINGS.solver in ("highs", "scip") else SETTINGS.offline.threads
+
+
+def offline_priority(wildcards):
+    """Priority of an experiment, by its cores."""
+    return ALONE_FIRST if wildcards.experiment == "solver_race" else LONG
 
 
 wildcard_constraints:

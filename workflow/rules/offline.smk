@@ -30,6 +30,7 @@ rule offline_experiment:
         f"{LOGS}/{{offline_kind}}_{{experiment}}.log",
     benchmark:
         f"{BENCHMARKS}/{{offline_kind}}_{{experiment}}.tsv"
+    priority: offline_priority
     threads: offline_cores
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,

@@ -58,7 +58,8 @@ rule scorecard:
         loaded=rules.testbed_load_report.output.errors,
     output:
         csv=f"{RESULTS}/scorecard.csv",
-        others=multiext(f"{RESULTS}/scorecard", ".json", ".txt"),
+        json=f"{RESULTS}/scorecard.json",
+        txt=f"{RESULTS}/scorecard.txt",
         md=report(
             f"{RESULTS}/scorecard.md",
             caption="../report/scorecard.rst",
@@ -69,6 +70,7 @@ rule scorecard:
         discrepancies=f"{RESULTS}/discrepancies.csv",
     log:
         f"{LOGS}/scorecard.log",
+    priority: BEFORE_FIGURES
     params:
         caption=lambda wildcards: SCORECARD_CAPTION,
         data=lambda wildcards: files_hash(JUDGED),
@@ -163,7 +165,7 @@ EXHIBITS = [
 rule report_page:
     input:
         judged=JUDGED,
-        scorecard=rules.scorecard.output,
+        scorecard=rules.scorecard.output.json,
         figures=EXHIBITS,
     output:
         report(
@@ -181,7 +183,7 @@ rule report_page:
         results=lambda wildcards, output: str(Path(output[0]).parent),
     shell:
         "bprr report {input.figures:q} --caption {params.caption:q} --results {params.results:q}"
-        " -o {output:q} > {log:q} 2>&1"
+        " --scorecard {input.scorecard:q} -o {output:q} > {log:q} 2>&1"
 
 
 # Hashes of all outputs; `bprr manifest --compare` names what two runs do not agree on.

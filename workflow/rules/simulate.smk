@@ -37,6 +37,7 @@ rule sweep:
         f"{BENCHMARKS}/sweep_{{sweep}}_{{topology}}.tsv"
     wildcard_constraints:
         sweep=one_of(name for name in PARTS if name not in SPREAD),
+    priority: BEFORE_FIGURES
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
@@ -93,6 +94,7 @@ rule merge:
         f"{BENCHMARKS}/merge_{{sweep}}_{{topology}}.tsv"
     wildcard_constraints:
         sweep=one_of(SPREAD),
+    priority: BEFORE_FIGURES
     params:
         settings=lambda wildcards: SWEEP_SLICES[wildcards.sweep, wildcards.topology],
         source=lambda wildcards: source_hash("bprr.study.parts"),
@@ -101,7 +103,8 @@ rule merge:
         " --config {params.settings:q} -o {output:q} > {log:q} 2>&1"
 
 
-# Running times of the algorithms (Table VIII). All cores are taken, so that nothing runs beside.
+# Running times of the algorithms (Table VIII). All cores are taken, so that nothing runs beside; the
+# first of all, so that nothing is waited for either.
 TIMED = or_stop(planned_times, SETTINGS)
 TIMED_SLICE = settings_slice(TIMED.settings)
 TIMED_INPUTS = or_stop(input_files, SETTINGS, *SETTINGS_TIMED.values())
@@ -115,6 +118,7 @@ rule running_times:
         growth=ensure(f"{RESULTS}/timing/growth.parquet", non_empty=True),
     log:
         f"{LOGS}/running_times.log",
+    priority: ALONE_FIRST
     threads: ALL_CORES
     resources:
         slurm_extra=ALONE,
@@ -158,6 +162,7 @@ rule running_times_of_figures:
         ensure(f"{RESULTS}/timing/sweeps.parquet", non_empty=True),
     log:
         f"{LOGS}/running_times_of_figures.log",
+    priority: ALONE_FIRST
     threads: ALL_CORES
     params:
         sweeps=list(dict.fromkeys(name for name, _ in FIGURES_TIMED)),
@@ -185,6 +190,7 @@ rule theory:
         ensure(f"{RESULTS}/theory/checks.parquet", non_empty=True),
     log:
         f"{LOGS}/theory.log",
+    priority: BEFORE_FIGURES
     params:
         settings=lambda wildcards: THEORY_SLICE,
         data=IN_THEORY.data,

@@ -27,6 +27,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def _merge(arguments: argparse.Namespace) -> int:
     from bprr.ground.storage import write_table
+    from bprr.study.kept_means import keep_means
     from bprr.study.parts import expected, merged, provenance, read_part
     from bprr.study.planned import planned_sweep
     from bprr.study.slices import settings_at
@@ -40,5 +41,6 @@ def _merge(arguments: argparse.Namespace) -> int:
     table, rows = merged(parts)
     whole = planned_sweep(settings, *pair, arguments.output)
     write_table(table, whole.path, provenance(whole.provenance(), 0, rows), whole.source)
+    keep_means(table, whole.path)
     print(f"{len(table):,} requests of {runs} runs in {whole.path}")
     return 0

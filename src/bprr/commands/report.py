@@ -19,6 +19,12 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     command.add_argument("pictures", type=Path, nargs="*", help="figures, in their order")
     add_result_options(command)
+    command.add_argument(
+        "--scorecard",
+        type=Path,
+        metavar="JSON",
+        help="as bprr scorecard wrote it, not judged again",
+    )
     command.add_argument("-o", "--output", type=Path, help="the HTML file")
     command.set_defaults(run=_report)
 
@@ -26,7 +32,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 def _report(arguments: argparse.Namespace) -> int:
     from bprr.report.page import write_page
 
-    card, claims, register = judged(arguments)
+    card, claims, register = judged(arguments, arguments.scorecard)
     pictures = [path.with_suffix(".png") for path in arguments.pictures]
     output = arguments.output or card.results.folder / "report.html"
     write_page(card, register, claims.answer, pictures, output)

@@ -45,18 +45,23 @@ def add_result_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--results", type=Path, help="results folder, if not the configured one")
 
 
-def judged(arguments: argparse.Namespace) -> tuple[Scorecard, Claims, Register]:
-    """Every claim judged by the results that the options name."""
+def judged(
+    arguments: argparse.Namespace, known: Path | None = None
+) -> tuple[Scorecard, Claims, Register]:
+    """Every claim judged by the results that the options name; or as a file knows it."""
     from bprr.figures.from_settings import other_tables
     from bprr.report.claims import each_claim, load_claims
     from bprr.report.discrepancies import load_register
     from bprr.report.results import Results
     from bprr.report.scorecard import make_scorecard
+    from bprr.report.texts import read_scorecard
 
     caption = caption_from(arguments, other_tables)
     folder = arguments.results or results_folder(arguments)
     results = Results(folder, caption, arguments.published)
     claims, register = load_claims(arguments.claims), load_register(arguments.discrepancies)
+    if known is not None:
+        return read_scorecard(known, register, results), claims, register
     spelled = each_claim(claims, arguments.published, arguments.artefact, caption.labels)
     return make_scorecard(spelled, register, results), claims, register
 

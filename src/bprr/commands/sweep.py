@@ -47,6 +47,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
     from bprr.ground.errors import InputError
     from bprr.ground.storage import write_table
+    from bprr.study.kept_means import keep_means
     from bprr.study.parts import provenance
     from bprr.study.planned import planned_sweep
     from bprr.study.points import sweep_points
@@ -67,6 +68,8 @@ def _sweep(arguments: argparse.Namespace) -> int:
         table, rows = swept(settings, name, topology, runs, bar.update)
     record = provenance(planned.provenance(), runs.start, rows)
     write_table(table, planned.path, record, planned.source)
+    if arguments.known is None:  # a whole sweep, of which figures are drawn
+        keep_means(table, planned.path)
     infeasible = table.loc[table["status"] != "ok", ["x", "method", "status"]].drop_duplicates()
     for row in infeasible.itertuples():
         print(f"x = {row.x:g}, {row.method}: {row.status}")

@@ -10,6 +10,7 @@ from bprr.figures.caption import StudyCaption
 from bprr.figures.made import check_made
 from bprr.ground.results import REQUESTS
 from bprr.ground.tables import read_table
+from bprr.study.kept_means import kept_means
 from bprr.study.summary import run_means
 
 __all__ = ["asked_means", "asked_requests"]
@@ -23,13 +24,18 @@ def asked_requests(path: Path, study: StudyCaption) -> pd.DataFrame:
     InputError
         If the table says that it was made from something else than the study asks for.
     """
-    requests = read_table(path, REQUESTS)
-    sweep = study.sweeps.get(requests["figure"].iloc[0])
-    asked = sweep.made.get(requests["topology"].iloc[0]) if sweep else None
-    check_made(path, *filter(None, [asked]))
-    return requests
+    return _asked(path, read_table(path, REQUESTS), study)
 
 
 def asked_means(path: Path, study: StudyCaption) -> pd.DataFrame:
-    """Run means of `asked_requests`."""
-    return run_means(asked_requests(path, study))
+    """Run means of `asked_requests`, as they were kept if they were."""
+    kept = kept_means(path)
+    return run_means(asked_requests(path, study)) if kept is None else _asked(path, kept, study)
+
+
+def _asked(path: Path, table: pd.DataFrame, study: StudyCaption) -> pd.DataFrame:
+    """The table, if its file was made from what the study asks for."""
+    sweep = study.sweeps.get(table["figure"].iloc[0])
+    asked = sweep.made.get(table["topology"].iloc[0]) if sweep else None
+    check_made(path, *filter(None, [asked]))
+    return table

@@ -40,12 +40,18 @@ from bprr.offline.plan import OfflineResult, Plan
 from bprr.offline.routing_ilp import route_exactly
 from bprr.placement.base import Placement
 from bprr.placement.cg_bp import cg_bp
+from bprr.settings.offline import Option
 
 __all__ = ["FlowFormulation", "solve_flow_formulation"]
 
 FIRST_STEP, STEP_GROWTH = 0.0025, 4.0  # first target above the bound, relative; then wider
 WORTH_IT = 1.5  # a target short of the best plan must save at least a third of what lies between
 SHARE_OF_TIME = 0.35  # of what is left, for a programme that may not be the last
+# What costs more than it saves where no two servers are equal, a third of the time of the longest
+# proofs: reduced costs have fixed columns already, and there is no symmetry.
+WORTHLESS_OFF: dict[str, dict[str, Option]] = {
+    "highs": {"mip_allow_restart": False, "mip_detect_symmetry": False}
+}
 
 Packer = Callable[[Sequence[Arc], Sequence[Window]], list[Window] | None]
 
@@ -123,10 +129,13 @@ def greedy_plan(search: Search) -> None:
 
 def limited(search: Search, share: float) -> SolverSettings:
     """Settings with a share of the time left, and a gap that leaves room for rounding."""
+    settings, unequal = search.settings, all(each.count == 1 for each in search.instance.classes)
+    off = WORTHLESS_OFF.get(settings.solver, {}) if unequal else {}
     return replace(
-        search.settings,
+        settings,
         time_limit_s=max(0.05, search.remaining * share),
-        relative_gap=search.settings.relative_gap / 10,
+        relative_gap=settings.relative_gap / 10,
+        options={**off, **settings.options},
     )
 
 

@@ -106,8 +106,10 @@ def picture_uri(png: Path) -> tuple[str, tuple[int, int]]:
     """Picture as a data URI, with few colours, and its size (pixels)."""
     with Image.open(png) as image:
         buffer = io.BytesIO()
-        few = image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
-        few.save(buffer, "PNG", optimize=True)
+        few = image.convert("RGB").quantize(
+            COLORS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+        )
+        few.save(buffer, "PNG")
         return f"data:image/png;base64,{_base64(buffer.getvalue())}", image.size
 
 

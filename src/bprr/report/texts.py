@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bprr.ground.errors import InputError
+from bprr.ground.files import read_json
 from bprr.ground.storage import replacing
 from bprr.report.claims import Kind
+from bprr.report.discrepancies import Register
 from bprr.report.results import Results
 from bprr.report.scorecard import Scorecard
 
@@ -20,12 +23,14 @@ __all__ = [
     "decomposition_text",
     "effects_text",
     "markdown",
+    "read_scorecard",
     "summary",
     "with_interval",
     "write_scorecard",
 ]
 
 BEYOND = 8  # percent: printed numbers that are reproduced, and yet listed
+DECIMALS = 15  # of numbers in the JSON, the most that pandas writes
 
 
 def summary(card: Scorecard) -> str:
@@ -206,7 +211,10 @@ def write_scorecard(card: Scorecard, csv: Path) -> list[Path]:
     """Write the scorecard as CSV, JSON and Markdown, the decomposition and the effects as CSV."""
     tables = {"claims": card.claims, "decomposition": card.decomposition, "effects": card.effects}
     # Through pandas, which writes missing numbers as null.
-    records = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
+    records = {
+        name: json.loads(table.to_json(orient="records", double_precision=DECIMALS))
+        for name, table in tables.items()
+    }
     kinds = json.loads(card.by_kind.to_json(orient="index"))
     content = {"counts": card.counts, "kinds": kinds, **records, "causes": card.causes}
     claims, parts, switches = (
@@ -224,3 +232,32 @@ def write_scorecard(card: Scorecard, csv: Path) -> list[Path]:
         with replacing(path) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
     return list(texts)
+
+
+def read_scorecard(path: Path, register: Register, results: Results) -> Scorecard:
+    """Scorecard that `write_scorecard` left as JSON, of the results that it was made from.
+
+    Raises
+    ------
+    InputError
+        If the file is no such scorecard.
+    """
+    what = "scorecard.json, as bprr scorecard writes it"
+    content = read_json(path, "JSON file")
+    try:
+        claims, effects, decomposition = (
+            pd.DataFrame([_known(row) for row in content[name]])
+            for name in ("claims", "effects", "decomposition")
+        )
+        card = Scorecard(
+            claims, effects, decomposition, content["causes"], register.decomposition.x, results
+        )
+        claims_text(card), effects_text(card), decomposition_text(card)
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        raise InputError(path, "file", repr(error), what) from None
+    return card
+
+
+def _known(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row whose missing numbers are no numbers."""
+    return {name: float("nan") if value is None else value for name, value in row.items()}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
 from bprr.ground.errors import InputError
@@ -179,27 +179,31 @@ def summarize(
     for keys, point in means.groupby(place, sort=True):
         constant = dict(zip(place, keys, strict=True))
         # Runs side by side; a method that is infeasible in a run is missing there.
-        wide = {
-            metric: point.pivot(index="run", columns="method", values=metric) for metric in metrics
-        }
-        for method, own in point.groupby("method", sort=True):
-            feasible = int(own["feasible"].sum())
-            for metric in metrics:
-                values = wide[metric][method].dropna()
-                paired = (
-                    wide[metric][[method, baseline]].dropna()
-                    if method != baseline and baseline in wide[metric]
-                    else None
-                )
+        methods, whose = np.unique(point["method"].to_numpy(dtype=str), return_inverse=True)
+        runs, when = np.unique(point["run"].to_numpy(), return_inverse=True)
+        feasible = np.bincount(whose, point["feasible"]).astype(int)
+        infeasible = np.bincount(whose) - feasible
+        wide = np.full((len(metrics), methods.size, runs.size), np.nan)
+        wide[:, whose, when] = point[list(metrics)].to_numpy(dtype=float).T
+        known = ~np.isnan(wide)
+        (others,) = np.nonzero(methods == baseline)
+        for own, method in enumerate(methods.tolist()):
+            for at, metric in enumerate(metrics):
+                values = wide[at, own, known[at, own]]
+                paired = np.empty((0, 2))
+                if others.size and method != baseline:
+                    other = int(others[0])
+                    both = known[at, own] & known[at, other]
+                    paired = np.column_stack([wide[at, own, both], wide[at, other, both]])
                 rows.append(
                     {
                         **constant,
                         "method": method,
                         "metric": metric,
                         **_named(mean_interval(values, confidence), "mean", ""),
-                        "standard_deviation": values.std(ddof=1) if len(values) > 1 else np.nan,
-                        "runs": feasible,
-                        "infeasible_runs": len(own) - feasible,
+                        "standard_deviation": values.std(ddof=1) if values.size > 1 else np.nan,
+                        "runs": int(feasible[own]),
+                        "infeasible_runs": int(infeasible[own]),
                         **_comparison(paired, baseline, confidence),
                     }
                 )
@@ -207,10 +211,9 @@ def summarize(
 
 
 def _comparison(
-    paired: pd.DataFrame | None, baseline: str, confidence: float
+    both: NDArray[np.float64], baseline: str, confidence: float
 ) -> dict[str, float | int]:
-    """Columns that compare two methods; missing for the baseline itself."""
-    both = np.empty((0, 2)) if paired is None else paired.to_numpy()
+    """Columns that compare two methods, shape (runs, 2); missing for the baseline itself."""
     arguments = (both[:, 0], both[:, 1], confidence)
     return {
         **_named(paired_difference(*arguments), f"difference_to_{baseline}", "difference_"),
