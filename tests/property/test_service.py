@@ -111,14 +111,37 @@ def check(case, discipline, **rules):
     prefetch=st.integers(0, 2),
     gap_ms=st.sampled_from([0.0, 2.0]),
     within_ms=st.sampled_from([None, 0.0, 5.0, 40.0]),
+    resubmit_ms=st.sampled_from([0.0, 0.5, 3.0]),
 )
 def test_serial_servers_are_the_plain_ones_event_by_event(
-    case, order, prompt, prefetch, gap_ms, within_ms
+    case, order, prompt, prefetch, gap_ms, within_ms, resubmit_ms
 ):
     latest_ms = math.inf if within_ms is None else within_ms
-    discipline = Discipline.serial(order, prompt, prefetch, gap_ms, latest_ms)
+    discipline = Discipline.serial(order, prompt, prefetch, gap_ms, latest_ms, resubmit_ms)
     rules = {"order": order, "prompt": prompt, "prefetch": prefetch, "gap_ms": gap_ms}
-    check(case, discipline, **rules, within_ms=within_ms)
+    check(case, discipline, **rules, within_ms=within_ms, resubmit_ms=resubmit_ms)
+
+
+def test_between_two_pieces_of_a_prompt_a_server_may_take_another_session():
+    """The oldest session's second piece comes late, and finds the server at another's token."""
+    swarm = uniform_swarm(1, 30, 10.0, prefill_ms=4.0)
+    sessions = [(1.0, Request(0, 1, 1, 1), [(0, 2)]), (0.0, Request(0, 1, 2, 1), [(0, 1)])]
+    ends = {}
+    for resubmit_ms in (0.0, 0.5):
+        discipline = Discipline.serial("oldest", "block", 0, 0.0, math.inf, resubmit_ms)
+        loop = TokenLoop(swarm, discipline)
+        rows = [
+            loop.enter(request, Route(*np.array(chain).T.copy(), 0.0))
+            for _, request, chain in sessions
+        ]
+        for row, (start, _, _) in zip(rows, sessions, strict=True):
+            loop.start(row, start)
+        left = len(rows)
+        while left:
+            left -= len(loop.advance(math.inf))
+        ends[resubmit_ms] = loop.passing.end_ms[rows].tolist()
+    # Prompt of the younger one 0 to 4 ms; the older one's pieces from 4 to 12, or 4 to 8 and 18 on.
+    assert ends == {0.0: [12.0, 22.0], 0.5: [22.0, 18.0]}
 
 
 @given(case=cases(), prompt=st.sampled_from(PROMPTS), share=st.sampled_from([0.0, 0.25, 0.5, 1.0]))
