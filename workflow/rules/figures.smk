@@ -307,8 +307,12 @@ rule drawn:
 
 # Better methods against load, beside bounds.
 BEYOND = [pair for pair in SWEPT if pair[0].startswith("beyond_")]
+BOUNDS = {pair: or_stop(planned_bounds, SETTINGS, *pair) for pair in BEYOND}
 BEYOND_CAPTION = caption(
-    "caption_beyond", list(dict.fromkeys(name for name, _ in BEYOND)), (*NOT_DRAWN, "title")
+    "caption_beyond",
+    list(dict.fromkeys(name for name, _ in BEYOND)),
+    (*NOT_DRAWN, "title"),
+    tables=BOUNDS.values(),
 )
 
 
@@ -321,12 +325,8 @@ rule bounds:
         f"{LOGS}/bounds_{{sweep}}_{{topology}}.log",
     params:
         settings=lambda wildcards: SWEEP_SLICES[wildcards.sweep, wildcards.topology],
-        data=lambda wildcards: files_hash(SWEEP_INPUTS[wildcards.sweep, wildcards.topology]),
-        source=lambda wildcards: source_hash(
-            *sweep_modules(SETTINGS, (wildcards.sweep, wildcards.topology)),
-            "bprr.study.beyond",
-            "bprr.commands.bounds",
-        ),
+        data=lambda wildcards: BOUNDS[wildcards.sweep, wildcards.topology].data,
+        source=lambda wildcards: BOUNDS[wildcards.sweep, wildcards.topology].source,
     shell:
         "bprr bounds {wildcards.sweep:q} {wildcards.topology:q} --config {params.settings:q}"
         " -o {output:q} > {log:q} 2>&1"

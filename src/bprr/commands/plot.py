@@ -173,8 +173,19 @@ def _service_models(arguments: argparse.Namespace) -> int:
 
 def _beyond(arguments: argparse.Namespace) -> int:
     from bprr.figures.beyond import plot_beyond
+    from bprr.study.planned import planned_bounds
 
-    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    shown = {path.name for path in arguments.bounds}
+    caption = caption_from(
+        arguments,
+        lambda settings: [
+            planned_bounds(settings, name, topology)
+            for name, sweep in settings.sweeps.items()
+            for topology in sweep.topologies
+            if f"{name}_{topology}.parquet" in shown
+        ],
+    )
+    stem = arguments.output.with_suffix("")
     return _written(plot_beyond(arguments.results, arguments.bounds, caption, stem))
 
 
