@@ -1,6 +1,7 @@
 """Queued servers: event by event as a plain version has them, and as queueing theory has them."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +15,8 @@ from bprr.ground.errors import InfeasibleError, InputError
 from bprr.ground.registry import ROUTING, SERVICE, Choice
 from bprr.ground.request import Request, Route
 from bprr.ground.swarm import LanguageModel, Swarm
+from bprr.placement.base import Placement
+from bprr.scenario.workload import Workload
 from bprr.service.token_loop import Discipline, TokenLoop
 from bprr.simulation import Delays, simulate
 
@@ -304,12 +307,25 @@ def test_a_session_alone_takes_what_it_is_expected_to_take(run, service):
 COLUMNS = ("client", "input_tokens", "output_tokens", "cache_tokens")
 
 
+def test_exact_routing_goes_where_room_is_if_no_session_is_believed_to_end():
+    """The nearest server is full for ever, as far as routing knows; the next one is taken."""
+    swarm = uniform_swarm(2, 4, 10.0)
+    swarm = replace(swarm, token_rtt_ms=np.array([[2.0, 6.0]]))
+    placement = Placement(swarm, np.array([1, 1]), np.array([4, 4]), np.array([12, 12]))
+    records = simulate(
+        placement,
+        Workload(np.array([0.0, 1.0, 2.0]), 0, 1, 2),
+        "exact",
+        admission="central_queue",
+        service=Choice("serial", SERVICE["serial"].Options(belief="where_room")),
+    )
+    assert [records.chain(n)[0].tolist() for n in range(3)] == [[0], [1], [0]]
+    assert records.wait_ms[:2].tolist() == [0, 0] and records.wait_ms[2] > 0
+
+
 @pytest.mark.parametrize("admission", ["reserve", "at_release"])
 @pytest.mark.parametrize("service", ["serial", "batched"])
 def test_admission_that_needs_known_ends_is_refused(admission, service, small_swarm):
-    from bprr.placement.base import Placement
-    from bprr.scenario.workload import Workload
-
     placement = Placement(small_swarm, np.array([1, 0, 0]), np.array([4, 0, 0]))
     workload = Workload(np.zeros(1), 0, 1, 2)
     with pytest.raises(InputError, match=r"central_queue.*end when they end"):
