@@ -25,7 +25,7 @@ from bprr.settings.configuration import load_settings
 from bprr.study.cost import about
 from bprr.study.planned import planned_bounds
 from bprr.study.slices import input_files, sweep_modules, sweep_slice, sweeps_slice
-from bprr.study.status import differences
+from bprr.study.status import differences, state_of
 from bprr.study.theory import planned_theory, theory_sweeps
 from bprr.study.timing import SETTINGS_TIMED, distributes, planned_times, timed_methods
 
