@@ -21,7 +21,8 @@ from telling import told
 
 from bprr.figures.answer import answer
 from bprr.figures.caption import Compared, StudyCaption, SweepCaption, Variant
-from bprr.figures.decomposition import draw_decomposition
+from bprr.figures.claims_services import claims_services
+from bprr.figures.decomposition import draw_decomposition, draw_decomposition_by_service
 from bprr.figures.fit_time import draw_fit
 from bprr.figures.headline import draw_headline, headline_table, summary_table
 from bprr.figures.offline_optimality import draw_bound, draw_optimality, optimality_table
@@ -29,7 +30,7 @@ from bprr.figures.offline_race import draw_race
 from bprr.figures.offline_variants import draw_equal_blocks, draw_stopping
 from bprr.figures.running_times import running_times_layout, running_times_table
 from bprr.figures.sensitivity import draw_sensitivity, sensitivity_table
-from bprr.figures.service_answer import draw_service_answer
+from bprr.figures.service_answer import answer_table, draw_service_answer
 from bprr.figures.service_models import service_models
 from bprr.figures.swarm_map import draw_map
 from bprr.figures.sweep import conditions, draw_sweep, sweep_table
@@ -223,6 +224,36 @@ def decomposition() -> Shown:
     return draw_decomposition(table, STUDY), table, ""
 
 
+@exhibit
+def decomposition_by_service() -> Shown:
+    rows = [
+        {"service": service, "service_order": order, "belief": belief, "topology": "gts_ce", "x": x,
+         "allocation_delays": variant, "order": "delays last", "step": step, "method": "m",
+         "runs": 4, "share": share * (1 + x), "ratio": ratio}
+        for service, order, belief in [("independent", "", ""), ("serial", "fifo", "where_room")]
+        for variant in ("published", "none")
+        for x in (0.1, 0.5)
+        for step, share, ratio in [("cache", -0.3, 0.7), ("number", 0.1, 0.8), ("R", -0.1, 0.7)]
+    ]  # fmt: skip
+    table = pd.DataFrame(rows)
+    return draw_decomposition_by_service(table, STUDY, 0.5), table, ""
+
+
+@exhibit
+def claims_by_service() -> Shown:
+    rows = [
+        ("gain", "time saved", "share", "published", "serial", "fifo", "ends_now", 0.4, "yes"),
+        ("gain", "time saved", "share", "published", "serial", "fifo", "where_room", 0.1, "no"),
+        ("gain", "time saved", "share", "none", "serial", "fifo", "ends_now", -0.4, "contradicted"),
+        ("gain", "time saved", "share", "none", "batched 0.1", "", "ends_now", 0.7, "yes"),
+        ("hurts", "points", "points", None, None, None, None, np.nan, "not run"),
+    ]
+    names = ["id", "statement", "unit", "delays", "service", "order", "belief", "ours", "holds"]
+    table = pd.DataFrame(rows, columns=names).fillna({"service": "", "order": ""})
+    layout = claims_services(table, STUDY)
+    return layout.draw(), table, layout.markdown()
+
+
 CELLS = {0.0: (9, 0.1, 64), 1.0: (9, 0.5, 64), 2.0: (9, 0.5, 128)}
 PRINTED = pd.DataFrame(
     [
@@ -318,7 +349,7 @@ def times_by_service() -> Shown:
     plain = requests("fig7", "abovenet", {6.0: (6, 0.5, 128)}, methods=("petals", "proposed"))
     plain = plain.drop(columns=["capacity_per_s", "memory_capacity_per_s"])
     both = pd.concat([found, service_models(plain, STUDY.sweeps["fig7"])])
-    return draw_service_answer(both, STUDY), both, ""
+    return draw_service_answer(both, STUDY), both, answer_table(both, STUDY).markdown()
 
 
 @exhibit

@@ -30,7 +30,7 @@ class Outcome(NamedTuple):
     end_ms: list[float]
 
 
-def script(swarm, request, chain, prompt):
+def script(swarm, request, chain, prompt, resubmit_ms=0.0):
     """Tasks of a session over a chain of (server, blocks)."""
     servers = [server for server, _ in chain]
     extra = swarm.prompt_rtt_ms_per_token[request.client] * request.input_tokens
@@ -54,7 +54,7 @@ def script(swarm, request, chain, prompt):
                 if at_end:
                     last_prompt = kind != "token" and ([*passes, "token"])[number + 1] == "token"
                     complete = "prompt" if last_prompt else kind
-                travel = before + half[i] if piece == 0 else 0.0
+                travel = before + half[i] if piece == 0 else resubmit_ms
                 back = half[i] if at_end else 0.0
                 tasks.append(Task(travel, j, k, work, kind != "token", complete, back))
             before = half[i]
@@ -70,9 +70,10 @@ def play(
     gap_ms=0.0,
     curve=None,
     within_ms=None,
+    resubmit_ms=0.0,
 ):
     """Outcome for sessions (start, request, chain) in order of admission; a curve means batches."""
-    scripts = [script(swarm, request, chain, prompt) for _, request, chain in sessions]
+    scripts = [script(swarm, *asked, prompt, resubmit_ms) for _, *asked in sessions]
     at = [0] * len(sessions)
     arrives = {n: start + scripts[n][0].travel_ms for n, (start, _, _) in enumerate(sessions)}
     ends = {}

@@ -1,6 +1,7 @@
 """Queued servers: event by event as a plain version has them, and as queueing theory has them."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +15,8 @@ from bprr.ground.errors import InfeasibleError, InputError
 from bprr.ground.registry import ROUTING, SERVICE, Choice
 from bprr.ground.request import Request, Route
 from bprr.ground.swarm import LanguageModel, Swarm
+from bprr.placement.base import Placement
+from bprr.scenario.workload import Workload
 from bprr.service.token_loop import Discipline, TokenLoop
 from bprr.simulation import Delays, simulate
 
@@ -111,14 +114,37 @@ def check(case, discipline, **rules):
     prefetch=st.integers(0, 2),
     gap_ms=st.sampled_from([0.0, 2.0]),
     within_ms=st.sampled_from([None, 0.0, 5.0, 40.0]),
+    resubmit_ms=st.sampled_from([0.0, 0.5, 3.0]),
 )
 def test_serial_servers_are_the_plain_ones_event_by_event(
-    case, order, prompt, prefetch, gap_ms, within_ms
+    case, order, prompt, prefetch, gap_ms, within_ms, resubmit_ms
 ):
     latest_ms = math.inf if within_ms is None else within_ms
-    discipline = Discipline.serial(order, prompt, prefetch, gap_ms, latest_ms)
+    discipline = Discipline.serial(order, prompt, prefetch, gap_ms, latest_ms, resubmit_ms)
     rules = {"order": order, "prompt": prompt, "prefetch": prefetch, "gap_ms": gap_ms}
-    check(case, discipline, **rules, within_ms=within_ms)
+    check(case, discipline, **rules, within_ms=within_ms, resubmit_ms=resubmit_ms)
+
+
+def test_between_two_pieces_of_a_prompt_a_server_may_take_another_session():
+    """The oldest session's second piece comes late, and finds the server at another's token."""
+    swarm = uniform_swarm(1, 30, 10.0, prefill_ms=4.0)
+    sessions = [(1.0, Request(0, 1, 1, 1), [(0, 2)]), (0.0, Request(0, 1, 2, 1), [(0, 1)])]
+    ends = {}
+    for resubmit_ms in (0.0, 0.5):
+        discipline = Discipline.serial("oldest", "block", 0, 0.0, math.inf, resubmit_ms)
+        loop = TokenLoop(swarm, discipline)
+        rows = [
+            loop.enter(request, Route(*np.array(chain).T.copy(), 0.0))
+            for _, request, chain in sessions
+        ]
+        for row, (start, _, _) in zip(rows, sessions, strict=True):
+            loop.start(row, start)
+        left = len(rows)
+        while left:
+            left -= len(loop.advance(math.inf))
+        ends[resubmit_ms] = loop.passing.end_ms[rows].tolist()
+    # Prompt of the younger one 0 to 4 ms; the older one's pieces from 4 to 12, or 4 to 8 and 18 on.
+    assert ends == {0.0: [12.0, 22.0], 0.5: [22.0, 18.0]}
 
 
 @given(case=cases(), prompt=st.sampled_from(PROMPTS), share=st.sampled_from([0.0, 0.25, 0.5, 1.0]))
@@ -281,12 +307,25 @@ def test_a_session_alone_takes_what_it_is_expected_to_take(run, service):
 COLUMNS = ("client", "input_tokens", "output_tokens", "cache_tokens")
 
 
+def test_exact_routing_goes_where_room_is_if_no_session_is_believed_to_end():
+    """The nearest server is full for ever, as far as routing knows; the next one is taken."""
+    swarm = uniform_swarm(2, 4, 10.0)
+    swarm = replace(swarm, token_rtt_ms=np.array([[2.0, 6.0]]))
+    placement = Placement(swarm, np.array([1, 1]), np.array([4, 4]), np.array([12, 12]))
+    records = simulate(
+        placement,
+        Workload(np.array([0.0, 1.0, 2.0]), 0, 1, 2),
+        "exact",
+        admission="central_queue",
+        service=Choice("serial", SERVICE["serial"].Options(belief="where_room")),
+    )
+    assert [records.chain(n)[0].tolist() for n in range(3)] == [[0], [1], [0]]
+    assert records.wait_ms[:2].tolist() == [0, 0] and records.wait_ms[2] > 0
+
+
 @pytest.mark.parametrize("admission", ["reserve", "at_release"])
 @pytest.mark.parametrize("service", ["serial", "batched"])
 def test_admission_that_needs_known_ends_is_refused(admission, service, small_swarm):
-    from bprr.placement.base import Placement
-    from bprr.scenario.workload import Workload
-
     placement = Placement(small_swarm, np.array([1, 0, 0]), np.array([4, 0, 0]))
     workload = Workload(np.zeros(1), 0, 1, 2)
     with pytest.raises(InputError, match=r"central_queue.*end when they end"):

@@ -318,6 +318,32 @@ def test_the_figure_has_every_column(study, tmp_path):
     assert set(table["service"]) == {"serial", "independent"}
 
 
+def test_bounds_of_other_settings_are_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    pair, config = ["beyond_independent", "abovenet"], tmp_path / "own.yaml"
+    sweep = {
+        "topologies": ["abovenet"],
+        "axes": {"workload.rate_per_s": {"abovenet": [0.0321]}},
+        "set": {"workload.requests": 60, "admission": "central_queue"},
+        "methods": ["petals", "pipe"],
+        "runs": 1,
+    }
+    made = ["results/sweeps/beyond_independent_abovenet.parquet"]
+    bounds = "results/bounds/beyond_independent_abovenet.parquet"
+    plot = ["plot", "beyond", *made, "--bounds", bounds, "--config", str(config), "-o", "b.pdf"]
+    for seed, commands in ((1, ["sweep", "bounds"]), (2, ["sweep"])):
+        own = {"results_dir": "results", "seed": seed, "sweeps": {pair[0]: sweep}}
+        config.write_text(json.dumps(own), encoding="utf-8")
+        for command in commands:
+            assert main([command, *pair, "--config", str(config)]) == 0
+        if seed == 1:
+            assert main(plot) == 0
+    capsys.readouterr()
+    assert main(plot) != 0
+    said = capsys.readouterr().err
+    assert bounds in said and "settings_hash" in said
+
+
 def test_methods_are_named_in_the_shipped_configuration(configuration):
     for name, policies in {
         "pipe": ("pipe", "pipe"),

@@ -1,11 +1,16 @@
 """The table of times by service, from the sweeps that repeat a figure under one after another."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from bprr.figures.from_settings import study_caption
 from bprr.figures.service_models import plot_service_models, service_models
 from bprr.ground.storage import write_table
+from bprr.settings.configuration import settings_of
+from bprr.study.points import sweep_points
+from bprr.study.slices import sweep_modules, sweep_slice
 from bprr.study.sweep import run_sweep
 
 COLUMNS = [
@@ -25,7 +30,13 @@ def study(configuration):
     lengths = {"workload.output_tokens": [16, 64]}
     changed = {
         "fig10": {"axes": lengths, "methods": ["petals", "proposed"], "runs": 2},
-        "fig10_service": {"axes": lengths, "one_at_a_time": {"service": SERVICES}, "runs": 2},
+        "fig10_service": {
+            "axes": lengths,
+            "one_at_a_time": {"service": SERVICES},
+            "runs": 2,
+            "methods": ["petals", "petals_shipped", "proposed"],
+            "delays": ["none"],
+        },
     }
     sweeps = {
         name: configuration.sweeps[name].model_copy(update={**values, "topologies": ["abovenet"]})
@@ -79,8 +90,30 @@ def test_the_repeated_sweep_stands_beside_them(study, tables, tmp_path):
         paths.append(tmp_path / f"{name}.parquet")
         write_table(table, paths[-1], {}, "source")
     plot_service_models(paths, study_caption(study), tmp_path / "service_models")
+    rows = (tmp_path / "service_models_table.md").read_text(encoding="utf-8").splitlines()
+    rows = [
+        line.split(" | ") for line in rows if line.startswith(("| serial", "| batched", "| indep"))
+    ]
+    assert len(rows) == 2 + 3  # the paper's servers under either variant, and the services
+    assert {row[3].partition(" of ")[2] for row in rows} == {"2"}
     lines = (tmp_path / "service_models.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0].split(",")[: len(COLUMNS)] == COLUMNS
     # Two points, two methods, two delay variants, beside those of the services.
     assert len(lines) == 1 + 2 * 2 * 2 + 2 * 4 * 3
     assert np.sum(["published" in line for line in lines]) == 4
+
+
+def test_waits_as_measured_are_those_of_sessions_that_come_again(configuration):
+    (point, *_) = sweep_points(configuration, "fig7_service", "abovenet")
+    admissions = {
+        variant: {name: method.admission and method.admission.name for name, method in run.items()}
+        for variant, run in point.variants.items()
+    }
+    assert set(admissions["none"].values()) == {None, "shipped"}
+    assert set(admissions["measured"].values()) == {"retry", "shipped"}
+    assert admissions["measured"]["petals_shipped"] == "shipped"  # which has its own
+    content = sweep_slice(configuration, "fig7_service", "abovenet").content
+    assert settings_of(content, Path("slice")).delays["measured"].admission.name == "retry"
+    assert "admission" not in content["delays"]["none"]
+    modules = sweep_modules(configuration, ("fig7_service", "abovenet"))
+    assert "bprr.simulation.admission.retry" in modules

@@ -13,6 +13,7 @@ from bprr.figures.cells import as_printed, printed_cells
 from bprr.figures.from_settings import study_caption
 from bprr.figures.published import published_results
 from bprr.figures.sensitivity import draw_sensitivity, sensitivity_table
+from bprr.figures.served import INDEPENDENT, ServiceModel, by_model
 from bprr.figures.tables_found import (
     against_gpus,
     draw_against_gpus,
@@ -21,7 +22,12 @@ from bprr.figures.tables_found import (
     found_table,
     gains_by_network,
 )
-from bprr.figures.tables_queues import by_service
+from bprr.figures.tables_queues import (
+    best_counts,
+    lines_of_time,
+    lines_table,
+    served_against_gpus,
+)
 from bprr.ground.errors import InputError
 from bprr.scenario.draw import draw
 from bprr.scenario.scenario import load_scenario
@@ -85,25 +91,72 @@ def test_simulations_are_scored_against_the_gpus() -> None:
     draw_against_gpus(table, CAPTION)
 
 
-def test_servers_with_queues_are_scored_beside() -> None:
-    """Serial ones at twice the printed times, batched ones at half, on both tables' cells."""
-    caption = STUDY.sweeps["tables_queues"]
-    times = {"a central queue": 1.0, "serial servers": 2.0, "batched servers": 0.5}
+OLDEST = {"serial": {"order": "oldest", "prompt": "block", "prefetch": 0, "belief": "where_room"}}
+BATCHED = {"batched": {"beta_share": 0.1, "belief": "where_room"}}
+
+
+def queued(times: dict[str, float], counts: dict[float, float]) -> pd.DataFrame:
+    """Two places under three services, at so many times the printed times."""
     base, parts = own("tables_queues"), []
-    for topology, changes in caption.changes.items():
+    for topology in ("cluster0", "abovenet"):
         cells = base[base["topology"] == topology]
-        for number, (key, value) in enumerate(changes):
-            name = f"{next(iter(value))} servers" if key else "a central queue"
-            scaled = cells["per_token_ms"] * times[name]
-            parts.append(cells.assign(x=float(number), per_token_ms=scaled))
-    served = by_service(pd.concat(parts), caption)
-    assert list(served) == list(times)
-    stated = own("table3")
-    table = against_gpus(own("tables_found"), stated, PUBLISHED, CAPTION, served)
-    ratios = (1 + table["deviation"]).groupby(table["source"]).median()
+        changes = STUDY.sweeps["tables_queues"].changes[topology]
+        firsts = {str(value): number for number, (_, value) in reversed([*enumerate(changes)])}
+        chosen = [firsts[str(value)] for value in (None, OLDEST, BATCHED)]
+        for number in chosen:
+            key, value = changes[number]
+            name = next(iter(value)) if key else INDEPENDENT
+            for count, factor in counts.items():
+                scaled = cells["per_token_ms"] * times[name] * factor
+                columns = {"x": float(number), "servers": 9, "eta": 0.2, "requests": count}
+                parts.append(cells.assign(per_token_ms=scaled, **columns))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_servers_with_queues_are_scored_beside() -> None:
+    """Serial ones at twice the printed times, batched ones at half; with 50 requests, not 20."""
+    times = {INDEPENDENT: 1.0, "serial": 2.0, "batched": 0.5}
+    means = queued(times, {20.0: 9.0, 50.0: 1.0})
+    caption, served = STUDY.sweeps["tables_queues"], {}
+    for _, rows in means.groupby("topology"):
+        for model, runs in by_model(rows, caption).items():
+            served.setdefault(model, []).append(runs)
+    assert {model.service.split()[0] for model in served} == set(times)
+    assert ServiceModel("serial", "oldest block", "where_room") in served
+    joined = {model: pd.concat(parts) for model, parts in served.items()}
+    table = served_against_gpus(joined, PUBLISHED, STUDY)
+    assert len(set(table["source"])) == len(served) * 2 * len(set(table["delays"]))
+    plain = own("tables_found").query("topology in ('cluster0', 'abovenet')")
+    alone = against_gpus(plain, own("table3"), PUBLISHED, CAPTION)
+    found = (1 + alone["deviation"]).groupby(alone["source"]).median()["ours, setting found"]
+    with_delays = table[(table["delays"] == "published") & (table["requests"] == 50)]
+    ratios = (1 + with_delays["deviation"]).groupby(with_delays["service"].str.split().str[0])
     for name, factor in times.items():
-        assert ratios[f"ours, {name}"] == pytest.approx(factor * ratios["ours, setting found"])
-    draw_against_gpus(table, CAPTION)
+        assert ratios.median()[name] == pytest.approx(factor * found)
+    best = best_counts(table[table["delays"] == "published"])
+    assert set(best["requests"]) == {50}
+    text, lines = lines_table(pd.concat([alone, best]), STUDY)
+    assert text.rows[0][0] == "measured on GPUs"
+    assert len(text.rows) == 1 + len(set(alone["source"])) + len(served)
+    serial = lines[lines["source"].str.startswith("serial")]
+    plain = lines[lines["source"].str.startswith("independent")]
+    key = ["place", "method"]
+    both = serial.merge(plain, on=key, suffixes=("", "_plain"))
+    assert both["start_s"].to_numpy() == pytest.approx(2 * both["start_s_plain"].to_numpy())
+    draw_against_gpus(pd.concat([alone, best]), CAPTION)
+
+
+def test_lines_through_what_was_measured_on_gpus() -> None:
+    """By hand; with two lengths the line goes through the means of their cells."""
+    table = against_gpus(own("tables_found"), own("table3"), PUBLISHED, CAPTION)
+    cells = table[table["source"] == "the authors' simulator"]
+    lines = lines_of_time(cells, "measured_gpu_s").set_index(["place", "method"])
+    for place, method, start_s, per_token_s in [
+        ("Table III", "petals", 101.5, 4.105), ("Table III", "proposed", 79.2, 0.648),
+        ("abovenet", "petals", 104.4, 3.490), ("abovenet", "proposed", 66.6, 0.875),
+    ]:  # fmt: skip
+        assert lines.loc[(place, method), "start_s"] == pytest.approx(start_s, abs=0.1)
+        assert lines.loc[(place, method), "per_token_s"] == pytest.approx(per_token_s, abs=0.001)
 
 
 def test_gains_by_network() -> None:

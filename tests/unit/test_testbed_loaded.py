@@ -191,7 +191,7 @@ def synthetic_run(known: Catalogue) -> LoadedRun:
     for name, case in settings.cases.items():
         for arm in case.arms:
             workload = settings.workload(case, settings.swarm(known))
-            service = service_of("serial", settings.arms[arm], PROFILE.gap_ms)
+            service = service_of("serial", settings.arms[arm], PROFILE)
             records = predict(settings, swarm, workload, service)
             business[f"{name}/{arm}"] = Business(
                 busy=0.5, others=0.1, load_average=1.0, seconds=9.0

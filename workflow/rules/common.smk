@@ -23,8 +23,9 @@ from bprr.report.discrepancies import load_register
 from bprr.report.scorecard import check_claims, planned_files
 from bprr.settings.configuration import load_settings
 from bprr.study.cost import about
+from bprr.study.planned import planned_bounds
 from bprr.study.slices import input_files, sweep_modules, sweep_slice, sweeps_slice
-from bprr.study.status import differences
+from bprr.study.status import differences, state_of
 from bprr.study.theory import planned_theory, theory_sweeps
 from bprr.study.timing import SETTINGS_TIMED, distributes, planned_times, timed_methods
 

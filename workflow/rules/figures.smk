@@ -187,6 +187,7 @@ rule tables_queues:
     output:
         pdf=f"{FIGURES}/tables_queues.pdf",
         others=multiext(f"{FIGURES}/tables_queues", ".png", ".csv"),
+        lines=multiext(f"{FIGURES}/tables_queues_lines", ".pdf", ".png", ".csv", ".md"),
     log:
         f"{LOGS}/figure_tables_queues.log",
     params:
@@ -222,7 +223,8 @@ rule tables_sensitivity:
 
 
 # The answer by how servers compute: sweeps under every service, beside those that they repeat.
-BY_SERVICE = [name for name in SETTINGS.sweeps if name.endswith("_service")]
+REPEATED = [name for name in SETTINGS.sweeps if name.endswith("_service")]
+BY_SERVICE = [name for name in REPEATED if SETTINGS.sweeps[name.removesuffix("_service")].x_label]
 BY_SERVICE += [name.removesuffix("_service") for name in BY_SERVICE]
 SERVICE_CAPTION = caption("caption_service_models", BY_SERVICE, (*NOT_DRAWN, "title"))
 
@@ -238,6 +240,7 @@ rule service_models:
             labels={"figure": "service models"},
         ),
         others=multiext(f"{FIGURES}/service_models", ".png", ".csv"),
+        table=multiext(f"{FIGURES}/service_models_table", ".pdf", ".png", ".csv", ".md"),
     log:
         f"{LOGS}/figure_service_models.log",
     params:
@@ -307,8 +310,12 @@ rule drawn:
 
 # Better methods against load, beside bounds.
 BEYOND = [pair for pair in SWEPT if pair[0].startswith("beyond_")]
+BOUNDS = {pair: or_stop(planned_bounds, SETTINGS, *pair) for pair in BEYOND}
 BEYOND_CAPTION = caption(
-    "caption_beyond", list(dict.fromkeys(name for name, _ in BEYOND)), (*NOT_DRAWN, "title")
+    "caption_beyond",
+    list(dict.fromkeys(name for name, _ in BEYOND)),
+    (*NOT_DRAWN, "title"),
+    tables=BOUNDS.values(),
 )
 
 
@@ -321,12 +328,8 @@ rule bounds:
         f"{LOGS}/bounds_{{sweep}}_{{topology}}.log",
     params:
         settings=lambda wildcards: SWEEP_SLICES[wildcards.sweep, wildcards.topology],
-        data=lambda wildcards: files_hash(SWEEP_INPUTS[wildcards.sweep, wildcards.topology]),
-        source=lambda wildcards: source_hash(
-            *sweep_modules(SETTINGS, (wildcards.sweep, wildcards.topology)),
-            "bprr.study.beyond",
-            "bprr.commands.bounds",
-        ),
+        data=lambda wildcards: BOUNDS[wildcards.sweep, wildcards.topology].data,
+        source=lambda wildcards: BOUNDS[wildcards.sweep, wildcards.topology].source,
     shell:
         "bprr bounds {wildcards.sweep:q} {wildcards.topology:q} --config {params.settings:q}"
         " -o {output:q} > {log:q} 2>&1"
@@ -352,11 +355,3 @@ rule beyond:
     shell:
         "bprr plot beyond {input.results:q} --bounds {input.bounds:q} --caption {params.caption:q}"
         " -o {output.pdf:q} > {log:q} 2>&1"
-
-
-# What takes longer than the main job: `snakemake study`.
-rule study:
-    input:
-        rules.service_models.output,
-        rules.tables_queues.output,
-        rules.beyond.output,

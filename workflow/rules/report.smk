@@ -134,6 +134,85 @@ rule decomposition_figure:
         " > {log:q} 2>&1"
 
 
+# Claims and steps once more, by how servers compute, from the sweeps of the study.
+SERVED_SWEEPS = [pair for pair in SWEPT if pair[0] in (*REPEATED, "tables_queues")]
+BY_SERVICE_CAPTION = caption(
+    "caption_by_service",
+    list(dict.fromkeys(name for name, _ in SERVED_SWEEPS)),
+    (*NOT_DRAWN, "title", "x_label"),
+)
+
+
+rule by_service:
+    input:
+        judged=JUDGED,
+        sweeps=results_of(SERVED_SWEEPS),
+    output:
+        claims=f"{RESULTS}/claims_by_service.csv",
+        steps=f"{RESULTS}/decomposition_by_service.csv",
+    log:
+        f"{LOGS}/by_service.log",
+    params:
+        caption=lambda wildcards: BY_SERVICE_CAPTION,
+        data=lambda wildcards: files_hash(JUDGED),
+        source=lambda wildcards: source_hash("bprr.report.by_service"),
+        results=lambda wildcards, output: str(Path(output.claims).parent),
+    shell:
+        "bprr by-service --caption {params.caption:q} --results {params.results:q}"
+        " -o {output.claims:q} > {log:q} 2>&1"
+
+
+rule claims_by_service:
+    input:
+        rules.by_service.output.claims,
+    output:
+        pdf=f"{FIGURES}/claims_by_service.pdf",
+        others=multiext(f"{FIGURES}/claims_by_service", ".png", ".csv", ".md"),
+    log:
+        f"{LOGS}/claims_by_service.log",
+    params:
+        caption=lambda wildcards: BY_SERVICE_CAPTION,
+        source=lambda wildcards: source_hash("bprr.figures.claims_services"),
+    shell:
+        "bprr plot claims {input:q} --caption {params.caption:q} -o {output.pdf:q} > {log:q} 2>&1"
+
+
+use rule decomposition_figure as decomposition_by_service with:
+    input:
+        rules.by_service.output.steps,
+    output:
+        pdf=f"{FIGURES}/decomposition_by_service.pdf",
+        others=multiext(f"{FIGURES}/decomposition_by_service", ".png", ".csv"),
+    log:
+        f"{LOGS}/decomposition_by_service.log",
+    params:
+        caption=lambda wildcards: BY_SERVICE_CAPTION,
+        source=lambda wildcards: source_hash("bprr.figures.decomposition"),
+
+
+# What takes longer than the main job: `snakemake study`.
+rule study:
+    input:
+        rules.service_models.output,
+        rules.tables_queues.output,
+        rules.claims_by_service.output,
+        rules.decomposition_by_service.output,
+        rules.beyond.output,
+
+
+# The report shows of a study what has been made from what is asked for now, and makes none of it.
+def studied():
+    """Exhibits of the study that are there, if all of its sweeps by service are current."""
+    if any(state_of(PLANNED[pair]).word != "current" for pair in SERVED_SWEEPS):
+        return []
+    names = (
+        "service_models", "service_models_table", "claims_by_service",
+        "decomposition_by_service", "tables_queues", "tables_queues_lines",
+    )  # fmt: skip
+    paths = [f"{FIGURES}/{name}.pdf" for name in names]
+    return [path for path in paths if Path(path).with_suffix(".png").exists()]
+
+
 TABLES_FOUND = ("tables_found", "tables_found_gpus", "tables_found_trend", "tables_sensitivity")
 
 # In the order in which the report shows them.
@@ -181,8 +260,10 @@ rule report_page:
         data=lambda wildcards: files_hash(JUDGED),
         source=lambda wildcards: source_hash("bprr.report.page"),
         results=lambda wildcards, output: str(Path(output[0]).parent),
+        studied=studied(),
+        study=files_hash([Path(path).with_suffix(".csv") for path in studied()]),
     shell:
-        "bprr report {input.figures:q} --caption {params.caption:q} --results {params.results:q}"
+        "bprr report {input.figures:q} {params.studied:q} --caption {params.caption:q} --results {params.results:q}"
         " --scorecard {input.scorecard:q} -o {output:q} > {log:q} 2>&1"
 
 

@@ -34,20 +34,21 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 def _bounds(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from bprr.ground.source import source_hash
     from bprr.ground.storage import write_table
     from bprr.study.beyond import bounds_of_sweep
+    from bprr.study.planned import planned_bounds
     from bprr.study.points import sweep_points
     from bprr.study.slices import settings_at
 
     settings = settings_at(arguments.config)
     name, topology = arguments.name, arguments.topology
     points = len(sweep_points(settings, name, topology))
+    planned = planned_bounds(settings, name, topology, arguments.output)
     with tqdm(
         total=points * settings.runs_of(name), unit="draw", desc=f"bounds of {name} on {topology}"
     ) as bar:
         table = bounds_of_sweep(settings, name, topology, bar.update, arguments.waiting)
-    output = arguments.output or Path(settings.results_dir, "bounds", f"{name}_{topology}.parquet")
-    write_table(table, output, {"seed": settings.seed}, source_hash("bprr.study.beyond"))
-    print(f"{len(table):,} bounds in {output}")
+    record = planned.provenance() | {"waiting": arguments.waiting}
+    write_table(table, planned.path, record, planned.source)
+    print(f"{len(table):,} bounds in {planned.path}")
     return 0

@@ -88,9 +88,9 @@ def _capacity(arguments: argparse.Namespace) -> int:
     )
     profiles, stream = catalogue(settings), (settings.seed, arguments.draw)
     instance = draw(point.scenario, profiles, *stream)
-    (allocation_ms,) = point.delays.values()
+    ((variant, allocation_ms),) = point.delays.items()
     told: dict[str, dict[str, Any]] = {}
-    for name, method in point.methods.items():
+    for name, method in point.variants[variant].items():
         label = method.label or name
 
         def tell(found: Steady, label: str = label) -> None:

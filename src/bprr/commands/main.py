@@ -38,6 +38,7 @@ COMMANDS = {
         "time",
         "wan",
         "scorecard",
+        "by_service",
     ),
     "figures and report": ("plot", "plot_offline", "report", "readme"),
     "measurements": ("measure", "measure_network", "fit", "testbed"),

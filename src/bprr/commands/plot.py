@@ -75,6 +75,9 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     parts = _kind(kinds, "decomposition", _decomposition, "where the gain comes from")
     parts.add_argument("results", type=Path, help="results/decomposition.csv")
 
+    claims = _kind(kinds, "claims", _claims, "claims by how servers compute")
+    claims.add_argument("results", type=Path, help="results/claims_by_service.csv")
+
     fit = kinds.add_parser("fit", help="a fitted device profile and what it rests on")
     fit.add_argument("folder", type=Path, help="what bprr fit wrote: results/fit/<device>")
     fit.add_argument("-o", "--output", type=Path, required=True, help="PDF; the rest beside it")
@@ -173,8 +176,19 @@ def _service_models(arguments: argparse.Namespace) -> int:
 
 def _beyond(arguments: argparse.Namespace) -> int:
     from bprr.figures.beyond import plot_beyond
+    from bprr.study.planned import planned_bounds
 
-    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    shown = {path.name for path in arguments.bounds}
+    caption = caption_from(
+        arguments,
+        lambda settings: [
+            planned_bounds(settings, name, topology)
+            for name, sweep in settings.sweeps.items()
+            for topology in sweep.topologies
+            if f"{name}_{topology}.parquet" in shown
+        ],
+    )
+    stem = arguments.output.with_suffix("")
     return _written(plot_beyond(arguments.results, arguments.bounds, caption, stem))
 
 
@@ -210,6 +224,13 @@ def _decomposition(arguments: argparse.Namespace) -> int:
 
     caption, stem = caption_from(arguments), arguments.output.with_suffix("")
     return _written(plot_decomposition(arguments.results, caption, stem))
+
+
+def _claims(arguments: argparse.Namespace) -> int:
+    from bprr.figures.claims_services import plot_claims_services
+
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(plot_claims_services(arguments.results, caption, stem))
 
 
 def _fit(arguments: argparse.Namespace) -> int:

@@ -12,11 +12,12 @@ from bprr.commands.captions import add_caption_options, caption_from
 from bprr.settings.shipped import SHIPPED
 
 if TYPE_CHECKING:
-    from bprr.report.claims import Claims
+    from bprr.report.claims import Claim, Claims
     from bprr.report.discrepancies import Register
+    from bprr.report.results import Results
     from bprr.report.scorecard import Scorecard
 
-__all__ = ["add_command", "add_result_options", "judged"]
+__all__ = ["add_command", "add_result_options", "judge_with", "judged"]
 
 PUBLISHED = SHIPPED / "data/published"
 
@@ -45,25 +46,34 @@ def add_result_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--results", type=Path, help="results folder, if not the configured one")
 
 
-def judged(
-    arguments: argparse.Namespace, known: Path | None = None
-) -> tuple[Scorecard, Claims, Register]:
-    """Every claim judged by the results that the options name; or as a file knows it."""
+def judge_with(arguments: argparse.Namespace) -> tuple[list[Claim], Register, Results]:
+    """Every claim, the register and the results that the options name."""
     from bprr.figures.from_settings import other_tables
     from bprr.report.claims import each_claim, load_claims
     from bprr.report.discrepancies import load_register
     from bprr.report.results import Results
-    from bprr.report.scorecard import make_scorecard
-    from bprr.report.texts import read_scorecard
 
     caption = caption_from(arguments, other_tables)
     folder = arguments.results or results_folder(arguments)
-    results = Results(folder, caption, arguments.published)
     claims, register = load_claims(arguments.claims), load_register(arguments.discrepancies)
-    if known is not None:
-        return read_scorecard(known, register, results), claims, register
     spelled = each_claim(claims, arguments.published, arguments.artefact, caption.labels)
-    return make_scorecard(spelled, register, results), claims, register
+    return spelled, register, Results(folder, caption, arguments.published)
+
+
+def judged(
+    arguments: argparse.Namespace, known: Path | None = None
+) -> tuple[Scorecard, Claims, Register]:
+    """Every claim judged by the results that the options name; or as a file knows it."""
+    from bprr.report.claims import load_claims
+    from bprr.report.scorecard import make_scorecard
+    from bprr.report.texts import read_scorecard
+
+    spelled, register, results = judge_with(arguments)
+    if known is not None:
+        card = read_scorecard(known, register, results)
+    else:
+        card = make_scorecard(spelled, register, results)
+    return card, load_claims(arguments.claims), register
 
 
 def results_folder(arguments: argparse.Namespace) -> Path:

@@ -15,7 +15,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bprr.figures import style
 from bprr.figures.caption import StudyCaption
-from bprr.ground.results import BOUNDS, REQUESTS
+from bprr.figures.made import check_made
+from bprr.figures.means import asked_requests
+from bprr.ground.results import BOUNDS
 from bprr.ground.tables import read_table
 from bprr.study.regime import WARM_UP, Regime, joint_regime, regime_of
 from bprr.study.summary import mean_interval, paired_ratio
@@ -199,10 +201,12 @@ def plot_beyond(
     stem: Path,
 ) -> list[Path]:
     """Table and figure of some sweeps, each with the bounds beside it."""
+    for path in bound_parquets:
+        check_made(path, *filter(None, [caption.made.get(f"bounds/{path.name}")]))
     bounds = pd.concat([read_table(path, BOUNDS) for path in bound_parquets])
     tables = []
     for path in sweep_parquets:
-        requests = read_table(path, REQUESTS)
+        requests = asked_requests(path, caption)
         caption.sweep_of(requests, path)
         figure, topology = requests[["figure", "topology"]].iloc[0]
         own = bounds[(bounds["figure"] == figure) & (bounds["topology"] == topology)]

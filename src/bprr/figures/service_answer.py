@@ -13,14 +13,17 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from bprr.figures import style
 from bprr.figures.caption import StudyCaption
+from bprr.figures.served import INDEPENDENT
+from bprr.figures.text_table import TextTable
 
-__all__ = ["draw_service_answer"]
+__all__ = ["answer_table", "draw_service_answer", "model_label"]
 
 MODEL = ["service", "order", "belief", "delays"]
+OTHER_BASELINE = "petals_shipped"  # has a panel beside the compared method's
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # of networks
 SHAPES = {"memory": "o", "computing": "s"}  # by what is scarcer
 OVERLOADED = "x"
-INDEPENDENT = "independent"
+REGIMES = ("stable", "backlogged", "overloaded")
 ORDERS = {"fifo": "first in, first out", "oldest": "oldest first"}
 PROMPTS = {"block": "in pieces", "token": "token by token"}
 BELIEFS = {"ends_now": "ends now", "re_estimated": "re-estimated", "where_room": "where room"}
@@ -29,12 +32,14 @@ BELIEFS = {"ends_now": "ends now", "re_estimated": "re-estimated", "where_room":
 def draw_service_answer(table: pd.DataFrame, study: StudyCaption) -> Figure:
     """Draw a table of `service_models`: a row per model, a panel per method, a mark per point.
 
-    Every method that runs under several services is shown relative to the baseline of the compared
-    pair, under the same service. A point that stands twice is the one that comes first.
+    Methods are shown relative to the baseline of the compared pair, under the same service; servers
+    with queues without the delays set by hand. A point that stands twice is the one that comes
+    first.
     """
-    baseline = study.compared.baseline
-    queued = set(table.loc[table["service"] != INDEPENDENT, "method"])
-    methods = sorted(queued - {baseline}, key=lambda name: name != study.compared.method)
+    queues = table["service"] != INDEPENDENT
+    table = table[~queues | (table["delays"] == study.undelayed)]
+    queued = set(table.loc[queues, "method"])
+    methods = [name for name in (study.compared.method, OTHER_BASELINE) if name in queued]
     compared = table[table["method"].isin(methods) & table["ratio_to_petals"].notna()]
     compared = compared.drop_duplicates(["figure", "topology", "x", *MODEL, "method"])
     models = list(table[MODEL].drop_duplicates().itertuples(index=False, name=None))
@@ -46,7 +51,7 @@ def draw_service_answer(table: pd.DataFrame, study: StudyCaption) -> Figure:
             _panel(axes, own, models, study)
             axes.set_title(study.methods.get(method, method), loc="left", fontweight="bold")
             axes.set_xlabel(f"time per token over that of {study.pair[1]}, log scale")
-        rows = [_model_label(model, study) for model in models]
+        rows = [model_label(model, study) for model in models]
         panels[0].set_yticks(range(len(models)), rows)
         panels[0].set_ylim(len(models) - 0.5, -0.5)
         title = f"Faster than {study.pair[1]}? By how servers compute"
@@ -97,7 +102,11 @@ def _look(regime: str, bound: str, color: str) -> dict[str, Any]:
     return {"marker": shape, "color": color, "markerfacecolor": face, "markersize": 4, "alpha": 0.8}
 
 
-def _model_label(model: tuple[Any, ...], study: StudyCaption) -> str:
+def model_label(model: tuple[Any, ...], study: StudyCaption) -> str:
+    """How servers compute, and on a second line what else is assumed.
+
+    ``model`` is service, order, belief and variant of the delays.
+    """
     service, order, belief, delays = ("" if part != part else str(part) for part in model)
     order, _, prompt = order.partition(" ")
     if not service.startswith("serial"):
@@ -123,3 +132,46 @@ def _handles(table: pd.DataFrame, study: StudyCaption) -> list[Line2D]:
         for scarce, shape in SHAPES.items()
     ]
     return [*handles, Line2D([], [], marker=OVERLOADED, color=gray, label="overloaded", **dot)]
+
+
+def answer_table(table: pd.DataFrame, study: StudyCaption) -> TextTable:
+    """The same in numbers: a row per model and variant of the delays, for the compared method."""
+    method, baseline = study.pair
+    own = table[(table["method"] == study.compared.method) & table["ratio_to_petals"].notna()]
+    own = own.drop_duplicates(["figure", "topology", "x", *MODEL])
+    variants = list(study.variants)
+    own = own.assign(
+        model=own.groupby(MODEL[:3], sort=False, dropna=False).ngroup(),
+        variant=[variants.index(name) if name in variants else -1 for name in own["delays"]],
+    ).sort_values(["model", "variant"], kind="stable")
+    rows = []
+    for model, points in own.groupby(MODEL, sort=False, dropna=False):
+        ratio, regimes = points["ratio_to_petals"], points["regime"].value_counts()
+        servers, _, belief = model_label((*model[:3], ""), study).partition("\n")
+        scarce = "–" if model[0] == INDEPENDENT else f"{(points['bound'] == 'computing').sum()}"
+        rows.append(
+            [
+                servers,
+                belief.removeprefix("an overdue session: "),
+                study.variants[str(model[3])].label
+                if model[3] in study.variants
+                else str(model[3]),
+                f"{(ratio < 1).sum()} of {len(points)}",
+                f"{ratio.min():.2f} – {ratio.max():.2f} ({ratio.median():.2f})",
+                " / ".join(f"{regimes.get(word, 0)}" for word in REGIMES),
+                scarce,
+            ]
+        )
+    return TextTable(
+        title=f"Figures 7 to 10 by how servers compute: {method} / {baseline}, time per token",
+        header=[
+            "Servers", "An overdue session", "Delays", "faster", "lowest – highest (median)",
+            "\n".join(REGIMES), "computing\nis scarcer",
+        ],
+        rows=rows,
+        leading=3,
+        widths=[2.6, 1.2, 1.8, 0.8, 1.8, 1.1, 0.8],
+        note="Points of all figures and networks. Stable: the mean belongs to the load. Backlogged:"
+        " it grows over the run, as short as the\npaper’s. Overloaded: more sessions come "
+        "than any routing could carry. All of the first method. Independent servers: no bound.",
+    )  # fmt: skip

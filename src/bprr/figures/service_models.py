@@ -6,31 +6,20 @@ under the paper's servers (docs/service.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from bprr.figures import style
 from bprr.figures.caption import StudyCaption, SweepCaption
 from bprr.figures.means import asked_requests
-from bprr.figures.service_answer import draw_service_answer
+from bprr.figures.served import SUFFIX, axis_of, points_by_model, points_repeated
+from bprr.figures.service_answer import answer_table, draw_service_answer
 from bprr.study.regime import Regime, joint_regime, regime_of
-from bprr.study.summary import CONDITIONS, mean_interval, paired_ratio, run_means
+from bprr.study.summary import mean_interval, paired_ratio, run_means
 
 __all__ = ["plot_service_models", "service_models"]
-
-SUFFIX = "_service"  # of the sweeps; before it stands the name of the one that they repeat
-
-
-class _Model(NamedTuple):
-    """How servers compute, as the table names it."""
-
-    service: str
-    order: str = ""
-    belief: str = ""
 
 
 def service_models(requests: pd.DataFrame, caption: SweepCaption) -> pd.DataFrame:
@@ -45,12 +34,10 @@ def service_models(requests: pd.DataFrame, caption: SweepCaption) -> pd.DataFram
         scarcer: computing or memory).
     """
     means = run_means(requests)
-    axis = _axis(means, caption)
+    axis, base = axis_of(means, caption), points_repeated(means, caption)
     baseline = caption.compared.baseline
-    changes = caption.changes.get(str(means["topology"].iloc[0]), [])
-    base = sum(not key for key, _ in changes) or np.inf
     rows = []
-    for x, model, point in _points(means, caption):
+    for x, model, point in points_by_model(means, caption):
         for variant, runs in point.groupby("allocation_delays", sort=False):
             petals = runs[runs["method"] == baseline].set_index("run")["per_token_ms"]
             for method, own in runs.groupby("method", sort=False):
@@ -86,35 +73,6 @@ def service_models(requests: pd.DataFrame, caption: SweepCaption) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
-def _points(
-    means: pd.DataFrame, caption: SweepCaption
-) -> Iterator[tuple[float, _Model, pd.DataFrame]]:
-    changes = caption.changes.get(str(means["topology"].iloc[0]))
-    for x in means["x"].unique().tolist():
-        value = changes[int(x)][1] if changes else None
-        yield x, _model(value), means[means["x"] == x]
-
-
-def _model(service: Any) -> _Model:
-    if not isinstance(service, Mapping):
-        return _Model(service or "independent")
-    ((name, options),) = service.items()
-    belief = options.get("belief", "re_estimated")
-    prompt = options.get("prompt", "whole")
-    pieces = "" if prompt == "whole" else f" {prompt}"
-    if name == "batched":
-        return _Model(f"{name} {options.get('beta_share', 0.1):g}", pieces.strip(), belief)
-    return _Model(name, options.get("order", "fifo") + pieces, belief)
-
-
-def _axis(means: pd.DataFrame, caption: SweepCaption) -> str | None:
-    """Condition that the axis is; none where x says it itself."""
-    if not caption.changes:
-        return None
-    varied = (name for name in CONDITIONS if means[name].nunique() > 1)
-    return next(varied, None)
-
-
 def _regime(requests: pd.DataFrame) -> tuple[Regime | None, str]:
     found: list[Regime] = []
     bounds = []
@@ -134,10 +92,11 @@ def _regime(requests: pd.DataFrame) -> tuple[Regime | None, str]:
 def plot_service_models(
     sweep_parquets: Sequence[Path], study: StudyCaption, stem: Path
 ) -> list[Path]:
-    """Table and picture of some sweeps, those with services and those that they repeat."""
+    """Picture of some sweeps, those with services and those that they repeat; ``<stem>_table``."""
     tables = []
     for path in sweep_parquets:
         requests = asked_requests(path, study)
         tables.append(service_models(requests, study.sweep_of(requests, path)))
     table = pd.concat(tables, ignore_index=True)
-    return style.save(draw_service_answer(table, study), table, stem)
+    picture = style.save(draw_service_answer(table, study), table, stem)
+    return [*picture, *answer_table(table, study).save(table, stem.with_name(f"{stem.name}_table"))]

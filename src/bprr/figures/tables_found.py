@@ -6,9 +6,8 @@ beside all that is simulated for it; and the gain by network, taken apart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -78,11 +77,8 @@ def against_gpus(
     stated: pd.DataFrame,
     published: pd.DataFrame,
     caption: Caption,
-    variations: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """Deviation of everything simulated from what was measured on GPUs, a row per cell and source.
-
-    ``variations`` are run means in the settings found but for what their names say.
 
     Returns
     -------
@@ -101,9 +97,6 @@ def against_gpus(
         "ours, setting found, without delays": ours(found, caption.undelayed),
         "ours, setting stated, without delays": ours(stated, caption.undelayed),
     }
-    for name, means in variations.items():
-        sources[f"ours, {name}"] = ours(means, caption.delayed)
-        sources[f"ours, {name}, without delays"] = ours(means, caption.undelayed)
     parts = [
         values.rename("simulated_s").to_frame().assign(source=source)
         for source, values in sources.items()

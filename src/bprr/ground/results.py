@@ -7,6 +7,7 @@ from bprr.ground.tables import NUMBER, TEXT, TRUTH, WHOLE, Column, Schema
 __all__ = [
     "ARTEFACT",
     "BOUNDS",
+    "BY_SERVICE",
     "DECOMPOSITION",
     "EQUAL_BLOCKS",
     "GROWTH",
@@ -212,6 +213,14 @@ DECOMPOSITION = Schema(
         "share": NUMBER.with_gaps,
         "ratio": NUMBER.with_gaps,
         "runs": WHOLE,
+    },
+)
+BY_SERVICE = Schema(
+    "claims by how servers compute (bprr by-service)",
+    {
+        **dict.fromkeys(("id", "statement", "holds"), TEXT),
+        **dict.fromkeys(("unit", "delays", "service", "order", "belief"), TEXT.with_gaps),
+        **dict.fromkeys(("ours", "low", "high"), NUMBER.with_gaps),
     },
 )
 WAN_SWARMS = Schema(

@@ -105,7 +105,9 @@ class Decomposition(Strict):
     orders: dict[str, Annotated[list[Step], Field(min_length=1)]] = Field(
         description="steps in one order and another; the first one is the headline's"
     )
-    without: str = Field(description="the steps once more, all of them under this variant")
+    without: Annotated[list[str], Field(min_length=1)] = Field(
+        description="the steps once more, all of them under each of these variants"
+    )
 
 
 class Register(Strict):
@@ -131,14 +133,6 @@ def load_register(path: Path) -> Register:
     return validated(Register, read_yaml(path), path)
 
 
-def sweep_files(results: Results, sweep: str) -> list[str]:
-    """Files of a sweep that exist, relative to the results folder."""
-    paths = sorted(results.path("sweeps").glob(f"{sweep}_*.parquet"))
-    known = results.caption.topologies
-    stems = [path.stem for path in paths]
-    return [f"sweeps/{stem}.parquet" for stem in stems if stem.removeprefix(f"{sweep}_") in known]
-
-
 def effects(register: Register, results: Results) -> pd.DataFrame:
     """Measured effect of every switch, on the headline ratio or on what it measures instead.
 
@@ -153,7 +147,7 @@ def effects(register: Register, results: Results) -> pd.DataFrame:
             rows += _measured(entry.id, entry.effect, results)
             continue
         sides = {"before": entry.effect.before, "after": entry.effect.after}
-        for name in sweep_files(results, entry.effect.sweep):
+        for name in results.files_of(entry.effect.sweep):
             means = results.means(name)
             for variant, _ in results.by_variant(means):
                 ratio = {
@@ -244,12 +238,12 @@ def decomposition(register: Register, results: Results) -> pd.DataFrame:
     """
     wanted = register.decomposition
     rows = []
-    for name in sweep_files(results, wanted.sweep):
+    for name in results.files_of(wanted.sweep):
         means = results.means(name)
-        for variant in (wanted.baseline.delays, wanted.without):
+        for variant in (wanted.baseline.delays, *wanted.without):
             for order, steps in wanted.orders.items():
                 taken = [wanted.baseline, *steps]
-                if variant == wanted.without:
+                if variant in wanted.without:
                     taken = [one.model_copy(update={"delays": variant}) for one in taken]
                 if not {one.delays for one in taken} <= set(means["allocation_delays"]):
                     continue

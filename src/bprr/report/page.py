@@ -37,6 +37,7 @@ PROVENANCE = (
     "settings_hash", "data", "source", "packages", "solver", "device", "measured_utc",
 )  # fmt: skip
 
+QUEUES = "Servers that queue"  # what the study shows
 # Exhibits that are no sweep: caption, and where their numbers come from.
 OTHERS = {
     "headline": ("Time per token of the compared methods", ""),
@@ -44,6 +45,11 @@ OTHERS = {
     "tables_found": ("Tables III and VI in the settings stated and found", ""),
     "tables_found_gpus": ("Every simulation of Tables III and VI against the GPUs", ""),
     "tables_found_trend": ("Table VI: the gain by network, taken apart", ""),
+    "service_models_table": ("Figures 7 to 10 by how servers compute", ""),
+    "claims_by_service": ("Claims of the paper by how servers compute", ""),
+    "decomposition_by_service": ("Where the gain comes from, by how servers compute", ""),
+    "tables_queues": ("Tables III and VI against the GPUs, by how servers compute", ""),
+    "tables_queues_lines": ("What the GPUs' columns say: time against output length", ""),
     "tables_sensitivity": ("How sharply the printed cells determine each setting", ""),
     "orders": ("One swarm whose servers join in other orders", ""),
     "sweep_times": (
@@ -64,6 +70,11 @@ OTHERS = {
 }
 # Families of exhibits: caption and group by the beginning of the name.
 FAMILIES = {
+    "service_models_table": ("{}", QUEUES),
+    "service_models": ("Faster than PETALS? By how servers compute", "Headline"),
+    "claims_by_service": ("{}", QUEUES),
+    "decomposition_by_service": ("{}", QUEUES),
+    "tables_queues": ("{}", QUEUES),
     "headline": ("{}", "Headline"),
     "decomposition": ("{}", "Headline"),
     "table": ("{}", "Tables"),
@@ -75,7 +86,6 @@ FAMILIES = {
     "fit_": ("Performance model fitted to {}", "Measured devices"),
     "measured_": ("The paper's sweep with a measured device: {}", "Measured devices"),
     "wan_": ("{}", "Validation by others' measurements"),
-    "service_models": ("Faster than PETALS? By how servers compute", "Headline"),
     "testbed_loaded_": ("Genuine PETALS under load: {}", "Testbed"),
     "testbed_": ("Genuine PETALS beside the simulator: {}", "Testbed"),
     "": ("{}", "Further studies"),
@@ -149,7 +159,7 @@ def exhibit(png: Path, results: Results) -> Exhibit:
         rest = name.removeprefix(next(key for key in FAMILIES if name.startswith(key)))
         caption = words.format(study.topology(rest).replace("_", " "))
     csv, markdown = png.with_suffix(".csv"), png.with_suffix(".md")
-    as_table = group in ("Tables", "Testbed") and markdown.exists()
+    as_table = group in ("Tables", "Testbed", QUEUES) and markdown.exists()
     picture, size = ("", (0, 0)) if as_table else picture_uri(png)
     return Exhibit(
         name=name,
@@ -292,6 +302,8 @@ def write_page(
     for png in pictures:
         item = exhibit(png, card.results)
         shown.setdefault(item.group, []).append(item)
+    first = {"Headline": 0, QUEUES: 1}
+    shown = dict(sorted(shown.items(), key=lambda each: first.get(each[0], 2)))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(
         files("bprr.report").joinpath("page.html").read_text(encoding="utf-8")
@@ -311,6 +323,7 @@ def write_page(
             for entry in register.discrepancies
         ],
         groups=shown,
+        queues=QUEUES,
         explorer=_script_json(explorer_data(pictures, study)),
         provenance={"source": source_hash("bprr"), **package_versions()},
         study=study,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
 
@@ -68,12 +70,17 @@ class Results:
                 self._means[name] = means
         return pd.concat([self._means[name] for name in names], ignore_index=True)
 
-    def under(self, variant: str | None) -> Results:
+    def files_of(self, sweep: str) -> list[str]:
+        """Files of a sweep that exist, relative to the results folder."""
+        places = sorted(self.caption.topologies)
+        names = (f"sweeps/{sweep}_{topology}.parquet" for topology in places)
+        return [name for name in names if self.path(name).exists()]
+
+    def under(self, variant: str | None) -> Self:
         """The same, with one variant of the delays only."""
         names = {} if variant is None else {variant: self.caption.variants[variant]}
-        caption = self.caption.model_copy(update={"variants": names})
-        view = Results(self.folder, caption, self.published)
-        view._means = self._means
+        view = copy(self)
+        view.caption = self.caption.model_copy(update={"variants": names})
         return view
 
     def printed(self, quantity: str) -> Results:

@@ -23,6 +23,7 @@ from bprr.routing.chains import Search, view_of
 __all__ = ["ExactSearch", "shortest_with_waits", "shortest_with_worst_wait"]
 
 TIE = 1e-12  # relative; path lengths closer than this are equal
+LATEST = np.finfo(np.float64).max  # deadline of those that never have room: before inf
 MARGIN = 1e-9  # relative; room for rounding and ties where a bound cuts the search short
 CROWD = 4  # families at an end from which on it pays to bound them before looking at each
 
@@ -212,7 +213,7 @@ def shortest_with_worst_wait(  # type: ignore[no-untyped-def]
                 out_server[i], out_processed[i] = chain[i], processed[i]
         if start <= now:
             return best_length, best
-        deadline = min(start, now + (best - path) + MARGIN * best)
+        deadline = min(start, now + (best - path) + MARGIN * best, LATEST)
 
 
 @state_of(shortest_with_worst_wait)

@@ -23,7 +23,9 @@ class Serial(Queued, name="serial"):
         Prompts run ``whole`` (shipped), in pieces of one ``block`` each, or go round ``token`` by
         token. Of those that wait, the one that came first is next (``fifo``, shipped), tokens
         before prompts (``decode_first``), or the session's that was admitted first (``oldest``);
-        but a prompt goes before tokens once its session is older than ``prompt_within_ms``.
+        but a prompt goes before tokens once its session is older than ``prompt_within_ms``. A piece
+        of a prompt comes to the queue ``resubmit_ms`` after the one before it has ended: until then
+        a server may take another session's task.
         """
 
         order: Literal["fifo", "decode_first", "oldest"] = Field(
@@ -39,6 +41,9 @@ class Serial(Queued, name="serial"):
         prompt_within_ms: Milliseconds | None = Field(
             None, description="a prompt goes before tokens once its session is older"
         )
+        resubmit_ms: Milliseconds = Field(
+            0.0, description="from the end of a piece of a prompt until the next one waits"
+        )
 
     def discipline(self) -> Discipline:
         """One after another."""
@@ -49,4 +54,5 @@ class Serial(Queued, name="serial"):
             options.prefetch,
             options.gap_ms,
             math.inf if options.prompt_within_ms is None else options.prompt_within_ms,
+            options.resubmit_ms,
         )

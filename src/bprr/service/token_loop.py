@@ -37,24 +37,31 @@ class Discipline(NamedTuple):
     prompt: int  # WHOLE, BLOCK or TOKEN
     prefetch: int  # tasks that are taken before their turn, and not passed by from then on
     gap_ms: float  # before a task that has waited while another one ran
+    resubmit_ms: float  # from the end of a prompt's piece until the next one waits
     prompt_within_ms: float  # age of a session from which on its prompt goes before tokens
     batch: FloatArray  # sizes of a batch, increasing from 1
     batch_time: FloatArray  # time of a step with that many tokens, in steps with one
 
     @classmethod
     def serial(
-        cls, order: str, prompt: str, prefetch: int, gap_ms: float, prompt_within_ms: float = np.inf
+        cls,
+        order: str,
+        prompt: str,
+        prefetch: int,
+        gap_ms: float,
+        prompt_within_ms: float = np.inf,
+        resubmit_ms: float = 0.0,
     ) -> Self:
         """One task after another."""
         code = {"fifo": FIFO, "decode_first": DECODE_FIRST, "oldest": OLDEST}[order]
-        pieces, within_ms = _pieces(prompt), float(prompt_within_ms)
-        return cls(code, pieces, prefetch, float(gap_ms), within_ms, *np.ones((2, 2)))
+        times_ms = (float(gap_ms), float(resubmit_ms), float(prompt_within_ms))
+        return cls(code, _pieces(prompt), prefetch, *times_ms, *np.ones((2, 2)))
 
     @classmethod
     def batched(cls, curve: Any, prompt: str) -> Self:
         """All tasks that wait, in one step; ``curve`` holds pairs of size and relative time."""
         size, time = np.array(curve, dtype=float).T.copy()
-        return cls(TOGETHER, _pieces(prompt), 0, 0.0, np.inf, size, time)
+        return cls(TOGETHER, _pieces(prompt), 0, 0.0, 0.0, np.inf, size, time)
 
 
 def _pieces(prompt: str) -> int:

@@ -47,7 +47,7 @@ def enter(  # type: ignore[no-untyped-def]
     passing.number[row], passing.hops[row], passing.hop[row] = number, hops, 0
     passing.prompts[row] = request.input_tokens if prompt == TOKEN else 1
     passing.passes[row] = passing.prompts[row] + request.output_tokens - 1
-    passing.tokens[row] = 0
+    passing.tokens[row] = passing.pieces[row] = 0
     prompt_before, token_before = 0.0, 0.0
     for i in range(hops):
         server = chain[i]
@@ -167,8 +167,9 @@ def _queue(clock, servers, passing, discipline, row):  # type: ignore[no-untyped
 
 @compiled(inline="always")
 def _arrive(clock, servers, passing, discipline, row):  # type: ignore[no-untyped-def]
-    in_blocks = discipline.prompt == BLOCK and passing.prompts[row] > 0
-    passing.pieces[row] = passing.blocks[row, passing.hop[row]] if in_blocks else 1
+    if passing.pieces[row] == 0:  # of the prompt none that was there before
+        in_blocks = discipline.prompt == BLOCK and passing.prompts[row] > 0
+        passing.pieces[row] = passing.blocks[row, passing.hop[row]] if in_blocks else 1
     _queue(clock, servers, passing, discipline, row)
 
 
@@ -178,7 +179,10 @@ def _leave(clock, events, servers, passing, discipline, row):  # type: ignore[no
     now, hops = clock.now_ms, passing.hops[row]
     passing.pieces[row] -= 1
     if passing.pieces[row] > 0:
-        _queue(clock, servers, passing, discipline, row)
+        if discipline.resubmit_ms > 0:
+            _note(events, passing, row, now + discipline.resubmit_ms, ARRIVED)
+        else:
+            _queue(clock, servers, passing, discipline, row)
         return
     legs_ms = passing.prompt_leg_ms if passing.prompts[row] > 0 else passing.token_leg_ms
     passing.hop[row] += 1

@@ -72,11 +72,20 @@ class DelayVariant(Strict):
     source: str = Field("", description="where the assumption comes from")
     per_method_ms: dict[str, Milliseconds] = Field({}, description="by method")
     all_ms: Milliseconds = Field(0.0, description="of the methods that per_method_ms leaves out")
+    admission: Annotated[Choice, ChoiceOf(ADMISSION)] | None = Field(
+        None, description="of the methods that name none, instead of the scenario's"
+    )
     in_every_sweep: bool = Field(True, description="or only in the sweeps that name it")
 
     def of(self, method: str) -> float:
         """Allocation delay of a method (ms)."""
         return self.per_method_ms.get(method, self.all_ms)
+
+    def applied(self, method: Method) -> Method:
+        """A method as it is run under this variant."""
+        if self.admission is None or method.admission is not None:
+            return method
+        return method.model_copy(update={"admission": self.admission})
 
 
 class Compared(Strict):

@@ -181,9 +181,10 @@ class MethodRunner:
         if service.ends_are_known:
             return {}
         free = self._service("independent", allocation_ms)
+        request = self._instance.design_request
         return {
-            "capacity_per_s": self.bound_per_s(method, placement, allocation_ms),
-            "memory_capacity_per_s": capacity_per_s(placement, self._instance.design_request, free),
+            "capacity_per_s": capacity_per_s(placement, request, service),
+            "memory_capacity_per_s": capacity_per_s(placement, request, free),
         }
 
     def bound_per_s(self, method: Method, placement: Placement, allocation_ms: float) -> float:

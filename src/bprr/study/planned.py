@@ -11,7 +11,7 @@ from bprr.ground.storage import files_hash
 from bprr.settings.configuration import Settings
 from bprr.study.slices import Slice, input_files, sweep_modules, sweep_slice
 
-__all__ = ["Planned", "planned_sweep"]
+__all__ = ["Planned", "planned_bounds", "planned_sweep"]
 
 
 @dataclass(frozen=True)
@@ -59,4 +59,21 @@ def planned_sweep(
         path or Path(settings.results_dir, "sweeps", f"{name}_{topology}.parquet"),
         sweep_slice(settings, *pair, runs),
         *settings.derived[key],
+    )
+
+
+def planned_bounds(
+    settings: Settings, name: str, topology: str, path: Path | None = None
+) -> Planned:
+    """Table of the bounds beside a sweep on one topology (`bprr.study.beyond`)."""
+    sweep = planned_sweep(settings, name, topology)
+    key = (planned_bounds, name, topology)
+    if key not in settings.derived:
+        modules = sweep_modules(settings, (name, topology))
+        settings.derived[key] = source_hash(*modules, "bprr.study.beyond")
+    return Planned(
+        path or Path(settings.results_dir, "bounds", f"{name}_{topology}.parquet"),
+        sweep.settings,
+        sweep.data,
+        settings.derived[key],
     )

@@ -37,12 +37,15 @@ class SweepPoint:
         Methods by name.
     delays : mapping
         Allocation delay of every method (ms) by delay variant.
+    variants : mapping
+        Those methods as they are run under each delay variant.
     """
 
     x: float
     scenario: Scenario
     methods: Mapping[str, Method]
     delays: Mapping[str, Mapping[str, float]]
+    variants: Mapping[str, Mapping[str, Method]]
 
     @classmethod
     def of(
@@ -66,7 +69,11 @@ class SweepPoint:
             name: {method: variant.of(method) for method in methods}
             for name, variant in variants.items()
         }
-        return cls(x, scenario, methods, delays)
+        run = {
+            name: {method: variant.applied(entry) for method, entry in methods.items()}
+            for name, variant in variants.items()
+        }
+        return cls(x, scenario, methods, delays, run)
 
 
 def _refuse_hub_only(scenario: Scenario, name: str, method: Method) -> None:

@@ -96,7 +96,11 @@ def scenario_provenance(point: SweepPoint, profiles: Catalogue) -> dict[str, Any
     devices = profiles.devices_for(scenario)
     return {
         "scenario": scenario.model_dump(mode="json"),
-        "methods": {name: each.model_dump(mode="json") for name, each in point.methods.items()},
+        "methods": {
+            name: each.model_dump(mode="json")
+            for methods in point.variants.values()
+            for name, each in methods.items()
+        },
         "delays": {name: dict(delays) for name, delays in point.delays.items()},
         "devices": {name: devices[name].model_dump(mode="json") for _, name in scenario.devices()},
         "model": profiles.model(scenario).model_dump(mode="json"),

@@ -20,6 +20,7 @@ from bprr.ground.schema import Strict
 from bprr.ground.storage import replacing
 from bprr.ground.swarm import Device, LanguageModel
 from bprr.settings.configuration import (
+    DelayVariant,
     Method,
     Settings,
     load_settings,
@@ -134,10 +135,7 @@ def sweeps_slice(
         "runs": max(each["runs"] for each in sweeps.values()),
         "policy_files": [str(path) for path in settings.policy_files if path.resolve() in modules],
         "topology_dir": str(settings.topology_dir),
-        "delays": {
-            variant: {"per_method_ms": {each: settings.delays[variant].of(each) for each in used}}
-            for variant in variants
-        },
+        "delays": {variant: _delays(settings.delays[variant], used) for variant in variants},
         "topologies": {place: {"set": settings.topologies[place].set} for _, place in pairs},
         "methods": own,
         "scenarios": {
@@ -192,6 +190,11 @@ def _policies(method: Method) -> dict[str, Any]:
     }
 
 
+def _delays(variant: DelayVariant, methods: Sequence[str]) -> dict[str, Any]:
+    admission = {} if variant.admission is None else {"admission": variant.admission.content()}
+    return {"per_method_ms": {each: variant.of(each) for each in methods}, **admission}
+
+
 def named_in(
     text: str, kind: str, files: Sequence[Path], given: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -217,7 +220,12 @@ def policy_modules(
         for point in points
         for owner in [
             point.scenario,
-            *(each for name, each in point.methods.items() if methods is None or name in methods),
+            *(
+                each
+                for run in point.variants.values()
+                for name, each in run.items()
+                if methods is None or name in methods
+            ),
         ]
         for kind in SIMULATED
         if (choice := getattr(owner, kind, None)) is not None

@@ -10,7 +10,7 @@ from bprr.ground.storage import read_provenance
 from bprr.offline.experiments import EXPERIMENTS
 from bprr.settings.configuration import Settings
 from bprr.study.offline import BOUND, KINDS, planned_experiment
-from bprr.study.planned import Planned, planned_sweep
+from bprr.study.planned import Planned, planned_bounds, planned_sweep
 from bprr.study.theory import planned_theory
 from bprr.study.timing import planned_growth, planned_times
 
@@ -33,6 +33,9 @@ def planned_tables(settings: Settings) -> Iterator[Planned]:
             planned = planned_sweep(settings, name, topology)
             if not sweep.study or planned.path.exists():
                 yield planned
+            bounds = planned_bounds(settings, name, topology)
+            if bounds.path.exists():
+                yield bounds
     for kind in KINDS:
         for name in (*EXPERIMENTS, BOUND):
             planned = planned_experiment(settings, name, kind)

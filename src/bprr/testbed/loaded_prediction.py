@@ -117,11 +117,16 @@ class _Imposed(RoutingPolicy):
         return self._routes[request.client]
 
 
-def service_of(model: str, arm: Arm, gap_ms: float) -> Choice:
-    """The service that a model takes an arm for."""
+def service_of(model: str, arm: Arm, profile: LoadProfile) -> Choice:
+    """The service that a model takes an arm for.
+
+    A server's handler submits a piece of a prompt when the one before it has come back. Its way
+    takes as long as that from the handler to the start.
+    """
     name, _, share = model.partition("_")
     if name == "serial":
-        return (arm if not share else Arm(label="as shipped")).service(gap_ms)
+        served = arm if not share else Arm(label="as shipped")
+        return served.service(profile.gap_ms, profile.start_ms)
     options: dict[str, Any] = {}
     if name == "batched":
         options = {"beta_share": float(share), "prompt": arm.prompt}
@@ -167,7 +172,7 @@ def compared(run: LoadedRun) -> pd.DataFrame:
         hops = run.hops[(run.hops["case"] == name) & (run.hops["arm"] == arm_name)]
         measured, alone = _measured(rows, hops), _alone(settings, swarm, workload, arm)
         for model in MODELS:
-            service = service_of(model, arm, profile.gap_ms)
+            service = service_of(model, arm, profile)
             records = predict(settings, swarm, workload, service)
             predicted = _predicted(records, alone, profile.start_ms)
             table = measured.join(predicted.add_prefix("predicted_"), on="session")

@@ -43,9 +43,10 @@ class Arm(Strict):
     prompt: Literal["whole", "block", "token"] = "whole"
     prefetch: Literal[0, 2] = Field(2, description="tasks taken beforehand: 2 as shipped, or none")
 
-    def service(self, gap_ms: float) -> Choice:
+    def service(self, gap_ms: float, resubmit_ms: float = 0.0) -> Choice:
         """The service that this should be."""
-        options = self.model_dump(exclude={"label"}) | {"gap_ms": gap_ms}
+        times_ms = {"gap_ms": gap_ms, "resubmit_ms": resubmit_ms}
+        options = self.model_dump(exclude={"label"}) | times_ms
         return Choice("serial", SERVICE["serial"].Options.model_validate(options))
 
 
