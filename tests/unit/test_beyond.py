@@ -18,6 +18,7 @@ from bprr.ground.registry import SERVICE, Choice, ChoiceOf
 from bprr.ground.request import Request
 from bprr.ground.storage import write_table
 from bprr.ground.swarm import LanguageModel, Swarm
+from bprr.offline.throughput import most_flow as flow_of
 from bprr.offline.throughput import passing_rates, rate_bound, solve_throughput
 from bprr.placement.base import Placement
 from bprr.scenario.draw import draw
@@ -214,6 +215,21 @@ def test_helix_s_24_gpus_pass_more_than_published(at_root, capsys):
     assert "no placement passes 2045.64" in capsys.readouterr().out
 
 
+def test_helix_s_24_gpus_are_planned_for_throughput(at_root, tmp_path, capsys):
+    """By the flow that was measured of GPUs that host so many layers, not by their time alone."""
+    kinds = [("a100", 40, 4), ("l4", 24, 8), ("t4", 16, 12)]
+    rows = [f"{gpu}{i},{gpu}_helix,{gb},cluster" for gpu, gb, n in kinds for i in range(n)]
+    machines, rtt = tmp_path / "servers.csv", tmp_path / "rtt.csv"
+    machines.write_text("\n".join(["name,gpu,memory_gb,place", *rows]), encoding="utf-8")
+    rtt.write_text("from,to,rtt_ms\nhere,cluster,1\ncluster,cluster,1\n", encoding="utf-8")
+    words = ["plan", str(machines), "--rtt", str(rtt), "--clients", "here", *HELIX[1:]]
+    words += ["--model", "llama_2_70b_fp16", "-o", str(tmp_path / "plan"), "--json"]
+    assert main(words) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["method"] == "chains of the largest rate"
+    assert any("2,045.6 tokens/s pass" in remark for remark in told["remarks"])
+
+
 def most_flow(first, blocks, rates, model_blocks):
     """Largest flow over hosts whose rate goes with what they host, by augmenting in whole steps."""
     from scipy.optimize import linprog
@@ -245,7 +261,10 @@ def test_rates_of_small_swarms_lie_between_the_plan_and_the_bound():
         for held in itertools.product(range(blocks + 1), repeat=servers):
             firsts = itertools.product(*(range(1, blocks - m + 2) for m in held))
             for first in firsts if any(held) else ():
-                best = max(best, most_flow(first, held, falls, blocks))
+                flow = most_flow(first, held, falls, blocks)
+                placed = Placement(swarm, np.array(first), np.array(held))
+                assert flow_of(placed, falls) == pytest.approx(flow, abs=1e-2)
+                best = max(best, flow)
         plan = solve_throughput(swarm, Request(0, 1, 1, 1))
         assert plan.rate_per_s <= best * (1 + 1e-9) <= plan.bound_per_s * (1 + 1e-6)
         flow = most_flow(plan.placement.first_block, plan.placement.blocks, falls, blocks)

@@ -355,3 +355,30 @@ rule beyond:
     shell:
         "bprr plot beyond {input.results:q} --bounds {input.bounds:q} --caption {params.caption:q}"
         " -o {output.pdf:q} > {log:q} 2>&1"
+
+
+# Servers that fail and join, blocks placed once or anew.
+LIVING = [pair for pair in SWEPT if pair[0].startswith("living_")]
+LIVING_CAPTION = caption(
+    "caption_living", list(dict.fromkeys(name for name, _ in LIVING)), NOT_DRAWN
+)
+
+
+rule living:
+    input:
+        results_of(LIVING),
+    output:
+        pdf=report(
+            f"{FIGURES}/living.pdf",
+            caption="../report/living.rst",
+            category="Figures",
+            labels={"figure": "living swarms"},
+        ),
+        others=multiext(f"{FIGURES}/living", ".png", ".csv"),
+    log:
+        f"{LOGS}/figure_living.log",
+    params:
+        caption=lambda wildcards: LIVING_CAPTION,
+        source=lambda wildcards: source_hash("bprr.figures.living"),
+    shell:
+        "bprr plot living {input:q} --caption {params.caption:q} -o {output.pdf:q} > {log:q} 2>&1"

@@ -198,6 +198,7 @@ rule study:
         rules.claims_by_service.output,
         rules.decomposition_by_service.output,
         rules.beyond.output,
+        rules.living.output,
 
 
 # The report shows of a study what has been made from what is asked for now, and makes none of it.

@@ -61,6 +61,9 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     beyond.add_argument("results", type=Path, nargs="+", help="files of the sweeps to show")
     beyond.add_argument("--bounds", type=Path, nargs="+", required=True, help="of bprr bounds")
 
+    living = _kind(kinds, "living", _living, "servers that fail, join and are given other blocks")
+    living.add_argument("results", type=Path, nargs="+", help="files of the sweeps to show")
+
     running_times = _kind(kinds, "running-times", _running_times, "Table VIII")
     running_times.add_argument("results", type=Path, help="results/timing/table8.parquet")
 
@@ -190,6 +193,13 @@ def _beyond(arguments: argparse.Namespace) -> int:
     )
     stem = arguments.output.with_suffix("")
     return _written(plot_beyond(arguments.results, arguments.bounds, caption, stem))
+
+
+def _living(arguments: argparse.Namespace) -> int:
+    from bprr.figures.living import plot_living
+
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(plot_living(arguments.results, caption, stem))
 
 
 def _running_times(arguments: argparse.Namespace) -> int:

@@ -156,6 +156,14 @@ def _print_method(method: Mapping[str, Any]) -> None:
         numbers = method[key].values()
         cells = ("" if value is None else f"{value:.3f}" for value in numbers)
         print(f"  {name:<12} {' '.join(f'{cell:>9}' for cell in cells)}")
+    if "living" in method:
+        living = method["living"]
+        print(
+            f"  a living swarm ({living['engine']}):"
+            f" {living['cuts_per_request']:.2f} cuts a request,"
+            f" {living['tokens_prefilled_again']:.1f} tokens prefilled again,"
+            f" blocks placed anew {living['replacements']:.1f} times a run"
+        )
     if "within_objective" in method:
         print(f"  within the objective: {method['within_objective']:.1%} of the requests")
     servers = method["servers"]

@@ -283,6 +283,11 @@ class Caches:
         while not enter_anew(self.state, order, servers, units, hops, ends_ms, float(now_ms)):
             self.grow()
 
+    def resize(self, cache_tokens: NDArray[np.integer]) -> None:
+        """Give every server another capacity; who holds what stays."""
+        self.state.free[:] += cache_tokens - self.state.capacity
+        self.state.capacity[:] = cache_tokens
+
     def grow(self) -> None:
         """Give the holds a buffer of twice the size."""
         state, size = self.state, 2 * self.state.end.size

@@ -11,7 +11,13 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bprr.ground.swarm import ACTIVATION_BYTES, FloatArray, LanguageModel, Overheads
+from bprr.ground.swarm import (
+    ACTIVATION_BYTES,
+    FloatArray,
+    IntArray,
+    LanguageModel,
+    Overheads,
+)
 
 __all__ = ["Leg", "Mbit", "Neighbours"]
 
@@ -88,6 +94,15 @@ class Neighbours(NamedTuple):
             Leg(leg.token_ms, *np.zeros((2, *leg.token_ms.shape)))
             for leg in (self.enter, self.between, self.leave)
         )
+        return Neighbours(enter, between, leave, self.crossings)
+
+    def part(self, servers: IntArray) -> Neighbours:
+        """The legs of some of the servers."""
+        enter, leave = (
+            Leg(*(np.take(each, servers, axis=1) for each in leg))
+            for leg in (self.enter, self.leave)
+        )
+        between = Leg(*(each[np.ix_(servers, servers)] for each in self.between))
         return Neighbours(enter, between, leave, self.crossings)
 
     def worst_ms(self, senders: NDArray[np.bool_]) -> FloatArray:

@@ -28,10 +28,12 @@ from bprr.ground.schema import Refused, Strict
 __all__ = [
     "ADMISSION",
     "CHARGING",
+    "CHURN",
     "FORWARDING",
     "PLACEMENT",
     "POLICY_FILE",
     "REGISTRIES",
+    "REPLACEMENT",
     "ROUTING",
     "SERVICE",
     "SIMULATED",
@@ -238,12 +240,16 @@ ROUTING = Registry("routing", "bprr.routing")
 ADMISSION = Registry("admission", "bprr.simulation.admission")
 CHARGING = Registry("charging", "bprr.simulation.charging")
 SERVICE = Registry("service", "bprr.service")
+CHURN = Registry("churn", "bprr.living.churn")
+REPLACEMENT = Registry("replacement", "bprr.living.replacement")
 FORWARDING = Registry("forwarding", "bprr.forwarding")
 WINDOW = Registry("window", "bprr.window")
 SPECULATION = Registry("speculation", "bprr.speculation")
 
 # Kinds that methods and scenarios of the simulator name, and those that `bprr explain` reads.
+LIVING = (CHURN, REPLACEMENT)
 SIMULATED = {
-    each.kind: each for each in (PLACEMENT, ROUTING, ADMISSION, CHARGING, SERVICE, FORWARDING)
+    each.kind: each
+    for each in (PLACEMENT, ROUTING, ADMISSION, CHARGING, SERVICE, FORWARDING, *LIVING)
 }
 REGISTRIES = SIMULATED | {each.kind: each for each in (WINDOW, SPECULATION)}

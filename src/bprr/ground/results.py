@@ -57,6 +57,8 @@ REQUESTS = Schema(
         # Only where servers have queues.
         "capacity_per_s": NUMBER.optional,
         "memory_capacity_per_s": NUMBER.optional,
+        # Only where servers fail, join or are given other blocks.
+        **dict.fromkeys(("cuts", "prefilled_again", "replacements"), WHOLE.optional),
     },
 )
 

@@ -7,7 +7,7 @@ function of it. Units are in the names; memory is in GB = 1e9 bytes, as in the p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -357,6 +357,23 @@ class Swarm:
         """Numbers of blocks, none above L or above what a server is capped at."""
         blocks = np.minimum(blocks, self.model.blocks)
         return blocks if self.block_cap is None else np.minimum(blocks, self.block_cap)
+
+    def part(self, servers: IntArray) -> Swarm:
+        """Some of the servers, and all clients."""
+        columns = {
+            each.name: np.asarray(value)[..., servers]
+            for each in fields(self)
+            if each.name not in ("model", "server_rtt_ms", "tokens_per_s", "neighbours")
+            and (value := getattr(self, each.name)) is not None
+        }
+        pairs, rates = self.server_rtt_ms, self.tokens_per_s
+        return replace(
+            self,
+            **{**columns, "device": columns["device"].tolist()},
+            server_rtt_ms=None if pairs is None else pairs[np.ix_(servers, servers)],
+            tokens_per_s=None if rates is None else rates[servers],
+            neighbours=None if self.neighbours is None else self.neighbours.part(servers),
+        )
 
     def without_block_cap(self) -> Swarm:
         """Same swarm, servers hosting as many blocks as their memory holds."""

@@ -15,9 +15,10 @@ from bprr.offline.backends.base import OPTIMAL_GAP
 from bprr.placement.base import Placement
 from bprr.placement.pipe import Terms, compose
 
-__all__ = ["RatePlan", "passing_rates", "rate_bound", "solve_throughput"]
+__all__ = ["RatePlan", "most_flow", "passing_rates", "rate_bound", "solve_throughput"]
 
 ENOUGH_HALVINGS = 60
+FLOW_UNITS, LARGEST_FLOW = 1000.0, 2.0**30  # of a flow in whole numbers, per unit of a rate
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,43 @@ def rate_bound(rates: FloatArray) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if blocks_at(middle) >= counts.size else (low, middle)
     return high
+
+
+def most_flow(placement: Placement, rates: FloatArray) -> float:
+    """Largest flow over all chains of a placement (per second, to a thousandth).
+
+    A server passes what it passes with all blocks that it hosts, however many of them a token uses.
+
+    Parameters
+    ----------
+    rates : ndarray, shape (S, L)
+        Of each server with 1, 2, … blocks.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import maximum_flow
+
+    blocks = placement.swarm.model.blocks
+    used = np.flatnonzero(placement.blocks > 0)
+    hosted_rates = rates[used, placement.blocks[used] - 1]
+    units = min(FLOW_UNITS, LARGEST_FLOW / max(float(hosted_rates.sum()), 1.0))
+    passes = np.floor(units * hosted_rates).astype(np.int32)
+    # Nodes: positions, then the entries of servers, then their exits.
+    enter, leave = blocks + 1 + np.arange(used.size), blocks + 1 + used.size + np.arange(used.size)
+    hosted = placement.blocks[used]
+    own = np.repeat(np.arange(used.size), hosted)
+    position = np.arange(own.size) - np.repeat(np.cumsum(hosted) - hosted, hosted)
+    position += placement.first_block[used][own] - 1
+    links = np.concatenate(
+        [
+            [position, enter[own], passes[own]],
+            [enter, leave, passes],
+            [leave, placement.last_block[used], passes],
+        ],
+        axis=1,
+    )
+    nodes = blocks + 1 + 2 * used.size
+    graph = coo_array((links[2].astype(np.int32), (links[0], links[1])), shape=(nodes, nodes))
+    return float(maximum_flow(graph.tocsr(), 0, blocks).flow_value) / units
 
 
 def solve_throughput(swarm: Swarm, request: Request) -> RatePlan:

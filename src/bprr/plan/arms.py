@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -16,6 +17,7 @@ from bprr.ground.performance import chain_times_ms, conservative_blocks_suffice
 from bprr.ground.registry import ROUTING, SERVICE, Choice
 from bprr.ground.request import Route
 from bprr.ground.swarm import FloatArray, Swarm
+from bprr.offline.throughput import most_flow, solve_throughput
 from bprr.placement.base import Placement
 from bprr.placement.cg_bp import cg_bp
 from bprr.plan.problem import VALUE, Problem
@@ -24,7 +26,7 @@ from bprr.routing.shortest_path import ShortestPath
 from bprr.settings.configuration import Method, Settings
 from bprr.simulation.engine import Delays, simulate
 from bprr.simulation.records import Records
-from bprr.study.capacity import capacity_per_s
+from bprr.study.capacity import capacity_of_any_placement, capacity_per_s
 from bprr.study.design_load import choose_design_load
 from bprr.study.method import MethodRunner
 
@@ -38,12 +40,17 @@ __all__ = [
     "best_of",
     "method_arm",
     "own_arm",
+    "rate_arms",
 ]
 
 BASELINE = "petals_shipped"  # of the settings: what these servers would choose themselves
 LARGE = 500  # servers from which on less is tried: a linear programme takes seconds
 # Of larger swarms, as they join: to let thousands move in turn takes minutes.
 LARGE_BASELINE = "petals"
+# Methods of the settings whose blocks are placed for a rate, and the arms of their blocks.
+RATED = {"pipe": "pipe_blocks", "two_resource": "two_resource_blocks"}
+MARGIN = 1.1  # by which they have to be faster: they leave servers idle, and so no spares
+MOST_RATED = 200  # servers up to which they are tried
 STEPS, LARGE_STEPS = 8, 4  # design loads that are tried, from one session to as many as fit
 SIMULATED, LARGE_SIMULATED = 4, 2  # placements under the load
 SATURATING = 1.3  # sessions, in those that fill a server's time
@@ -110,6 +117,14 @@ class Arm:
     def capacity_per_s(self) -> float:
         """The same at the values."""
         return self.capacity()
+
+    @cached_property
+    def passing_per_s(self) -> float:
+        """Largest flow that was measured to pass (tokens/s), else the largest rate (sessions/s)."""
+        swarm = self.problem.swarm
+        if swarm.tokens_per_s is None:
+            return self.capacity_per_s
+        return most_flow(self.placement, swarm.tokens_per_s)
 
     def simulated(self, level: int = VALUE, rate: float = 1.0) -> Records:
         """Sessions of the load, arriving so many times as fast."""
@@ -198,6 +213,31 @@ def arms_of(problem: Problem, settings: Settings) -> Iterator[Arm]:
         raise refused
 
 
+def rate_arms(problem: Problem, settings: Settings) -> Iterator[Arm]:
+    """Blocks placed for a rate: PIPE's, 2R's and, for throughput, chains of the largest rate.
+
+    For throughput the first two are asked for more than any placement carries. Sessions are routed
+    as on all other blocks, which clients of PETALS can do.
+    """
+    swarm, instance, objective = problem.swarm, problem.instance, problem.wish.objective
+    if objective == "latency" or swarm.servers > MOST_RATED:
+        return
+    if objective == "throughput":
+        most = capacity_of_any_placement(swarm, problem.request)
+        instance = replace(instance, rate_per_s=most)
+        with suppress(InfeasibleError):
+            chains = solve_throughput(swarm, problem.request).placement
+            yield own_arm(problem, "chains", "chains of the largest rate", chains, settings)
+    runner = MethodRunner(instance)
+    for name in RATED:
+        if name in settings.methods:
+            method = settings.methods[name]
+            with suppress(InfeasibleError):
+                placement = runner.placement(method.placement, 0.0)
+                label = f"{method.label or name}'s blocks"
+                yield own_arm(problem, RATED[name], label, placement, settings)
+
+
 def with_fitting_caches(arm: Arm) -> Arm:
     """The arm with no more cache on a server than for the sessions that keep it computing.
 
@@ -234,12 +274,13 @@ def best_of(problem: Problem, arms: list[Arm]) -> Arm:
     """The arm that the objective prefers.
 
     Latency: the least time of a session alone among those that carry the rate. Throughput: the
-    largest capacity, and of equal ones the faster. Latency at a rate: the least mean time per token
-    over simulations of the widest, and of those that are fastest alone, that carry the rate.
+    largest rate, or flow of tokens where that was measured, and of equal ones the faster. Latency
+    at a rate: the least mean time per token over simulations of the widest, of those that are
+    fastest alone, and of those placed for the rate, that carry it.
     """
     objective = problem.wish.objective
     if objective == "throughput":
-        return max(arms, key=lambda arm: (round(arm.capacity_per_s, 9), -arm.mean_alone_ms))
+        return max(arms, key=lambda arm: (round(arm.passing_per_s, 9), -arm.mean_alone_ms))
     rate = problem.instance.rate_per_s if problem.wish.loaded else 0.0
     if not problem.wish.loaded or math.isnan(rate):
         return min(arms, key=lambda arm: arm.mean_alone_ms)
@@ -254,9 +295,15 @@ def best_of(problem: Problem, arms: list[Arm]) -> Arm:
         return able[0]
     widest = max(able, key=lambda arm: arm.capacity_per_s)
     most = LARGE_SIMULATED if problem.swarm.servers > LARGE else SIMULATED
-    tried = list({id(arm): arm for arm in [*_distinct(able)[:most], widest]}.values())
+    rated = [arm for arm in able if _is_rated(arm)]
+    others = [arm for arm in able if not _is_rated(arm)]
+    tried = list({id(arm): arm for arm in [*_distinct(others)[:most], *rated, widest]}.values())
     tried += [fitting for fitting in map(with_fitting_caches, tried) if _can_carry(fitting, rate)]
-    return min(tried, key=lambda arm: arm.loaded_ms)
+    return min(tried, key=lambda arm: arm.loaded_ms * (MARGIN if _is_rated(arm) else 1.0))
+
+
+def _is_rated(arm: Arm) -> bool:
+    return arm.name.startswith(tuple(RATED.values()))
 
 
 def _can_carry(arm: Arm, rate: float) -> bool:

@@ -15,7 +15,7 @@ from bprr.ground.errors import InfeasibleError, InputError
 from bprr.ground.performance import chain_times_ms, hosts_of_blocks
 from bprr.ground.swarm import Swarm
 from bprr.placement.base import Placement
-from bprr.plan.arms import Arm, arms_of, best_of
+from bprr.plan.arms import Arm, arms_of, best_of, rate_arms
 from bprr.plan.goal import Goal, Wish
 from bprr.plan.machines import Inventory, Machine, once
 from bprr.plan.predict import quantities_of
@@ -103,7 +103,7 @@ def replanned(what: str, make: Callable[[], Problem], settings: Settings) -> Cha
     try:
         problem = make()
         problem = replace(problem, wish=_quick(problem.wish))
-        best = best_of(problem, list(arms_of(problem, settings)))
+        best = best_of(problem, [*arms_of(problem, settings), *rate_arms(problem, settings)])
     except InfeasibleError as error:
         return Change(what, math.nan, math.nan, str(error))
     return Change(what, best.mean_alone_ms, best.capacity_per_s)

@@ -16,6 +16,7 @@ from bprr.ground.swarm import Swarm
 from bprr.offline.backends.base import SolverSettings
 from bprr.offline.instance import OfflineInstance, shared_out
 from bprr.offline.solve import solve_offline
+from bprr.offline.throughput import passing_rates, rate_bound
 from bprr.placement.base import Placement
 from bprr.placement.petals import petals_blocks
 from bprr.plan.arms import (
@@ -27,6 +28,7 @@ from bprr.plan.arms import (
     best_of,
     method_arm,
     own_arm,
+    rate_arms,
 )
 from bprr.plan.changes import (
     Change,
@@ -111,7 +113,7 @@ def plan_of(
     if given is not None:
         arms = [own_arm(problem, "given", "as given", given(problem.swarm), settings)]
     elif method == "best":
-        arms = list(arms_of(problem, settings))
+        arms = [*arms_of(problem, settings), *rate_arms(problem, settings)]
         optimum = _optimum(problem)
         if optimum is not None and optimum.placement is not None:
             label = "optimum of decoding" if optimum.status == "optimal" else "solver's best"
@@ -131,6 +133,12 @@ def plan_of(
         arms.append(own_arm(problem, "petals_blocks", label, theirs, settings))
     chosen = best_of(problem, arms)
     extra = [] if baseline is None or chosen.name == baseline.name else [baseline]
+    if problem.wish.objective == "throughput" and problem.swarm.tokens_per_s is not None:
+        bound = rate_bound(passing_rates(problem.swarm, problem.request)[0])
+        remarks.append(
+            f"{chosen.passing_per_s:,.1f} tokens/s pass, by what was measured of servers that host"
+            f" so many blocks; no placement passes more than {bound:,.1f}"
+        )
     fitting = [] if any(chosen is arm for arm in arms) else [chosen]
     return Made(problem, chosen, (*arms, *fitting, *extra), optimum, tuple(remarks))
 

@@ -268,6 +268,7 @@ def _instance(
         load.rate_per_s,
         load.rejected,
         (*inventory.remarks, *distances.network.remarks, *load.remarks),
+        streams,
     )
     instance.check_lengths()
     return instance

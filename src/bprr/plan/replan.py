@@ -8,6 +8,7 @@ and forth move nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ import numpy as np
 from bprr.ground.errors import InfeasibleError
 from bprr.ground.performance import conservative_blocks, free_cache_tokens, hosts_of_blocks
 from bprr.ground.swarm import IntArray
+from bprr.living.moving import Trade, blocks_to_load
 from bprr.placement.base import Placement
 from bprr.plan.arms import Arm, own_arm
 from bprr.plan.make import Made
@@ -132,17 +134,12 @@ def _place(server: int, most: int, first: IntArray, count: IntArray, blocks: int
 def loaded_gb(problem: Problem, old: PlanRecord, placement: Placement) -> np.ndarray:
     """What each server has to load that it does not host yet (GB)."""
     before: Mapping[str, tuple[int, int]] = {
-        server.name: (server.first_block, server.first_block + server.blocks)
-        for server in old.placement
+        server.name: (server.first_block, server.blocks) for server in old.placement
     }
-    gb = np.zeros(problem.swarm.servers)
-    for server, machine in enumerate(problem.inventory.machines):
-        start, end = before.get(machine.name, (0, 0))
-        low = int(placement.first_block[server])
-        high = low + int(placement.blocks[server])
-        same = max(0, min(end, high) - max(start, low)) if start else 0
-        gb[server] = (high - low - same) * problem.served.model.block_gb
-    return gb
+    machines = problem.inventory.machines
+    first, count = np.array([before.get(each.name, (0, 0)) for each in machines]).T
+    load = blocks_to_load(first, count, placement.first_block, placement.blocks)
+    return load * problem.served.model.block_gb
 
 
 def advice(
@@ -168,7 +165,7 @@ def advice(
             stay = None
     best_gb = loaded_gb(problem, old, made.arm.placement)
     best_ms = _time_ms(made.arm)
-    if stay is None or kept is None:
+    if stay is None or kept is None or math.isinf(_time_ms(stay)):
         because = "as it is, some block has no host with room for a session"
         nan = float("nan")
         return Advice(
@@ -178,14 +175,11 @@ def advice(
     stay_ms = _time_ms(stay)
     tokens = problem.request.output_tokens
     rate = problem.instance.rate_per_s if problem.wish.loaded else 1000.0 / (stay_ms * tokens)
-    saved_s = rate * 3600 * moving.horizon_h * tokens * (stay_ms - best_ms) / 1000
-    # Servers load side by side; what must be loaded anyway is no cost of moving. Sessions that come
-    # meanwhile wait, and those that run start again.
+    # Servers load side by side; what must be loaded anyway is no cost of moving.
     pause_s = moving.seconds_per_gb * max(float(best_gb.max()) - float(stay_gb.max()), 0.0)
-    cost_s = rate * pause_s * (pause_s / 2 + stay_ms * tokens / 1000)
-    faster = stay_ms / best_ms - 1
-    margin = 1 + moving.hysteresis
-    moves = faster > moving.hysteresis and saved_s > margin * cost_s
+    trade = Trade(stay_ms, best_ms, rate, tokens, 3600 * moving.horizon_h, pause_s)
+    saved_s, cost_s, faster = trade.saved_s, trade.cost_s, trade.faster
+    moves = trade.pays(moving.hysteresis)
     if moves:
         because = (
             f"sessions become {faster:.0%} faster: {saved_s / 3600:.1f} h of users' time within"

@@ -25,7 +25,7 @@ from bprr.testbed.report import case_means
 __all__ = ["FIGURES", "KEPT", "PAGES", "SOURCES", "fill", "numbers", "write_readme"]
 
 FIGURES = ("headline", "offline_optimality", "testbed_loaded_cdf", "wan_swarms")
-STUDIED = ("service_models", "beyond")  # by `make study`, kept where it has not been run
+STUDIED = ("service_models", "beyond", "living")  # by `make study`, kept where it has not been run
 KEPT = Path("figures/readme")  # the pictures, and numbers.json
 PAGES = ("*.md", "docs/*.md", "data/*.md", "tests/golden/*.md")
 MARK = re.compile(r"(<!--=([\w.]+)-->).*?(<!--=-->)", re.DOTALL)

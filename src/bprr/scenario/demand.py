@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from bprr.ground.errors import InputError
 from bprr.ground.schema import Count, NonNegative, Positive, Refused, Strict
 from bprr.ground.swarm import FloatArray
+from bprr.scenario.drift import Drift
 from bprr.scenario.fleet import round_half_up
 from bprr.scenario.streams import Streams
 from bprr.scenario.traces import LATEST_S, Trace, read_trace
@@ -45,6 +46,7 @@ class PoissonDemand(Strict):
     per_servers: Count | None = Field(
         None, description="rate_per_s and requests are meant for so many servers, and scale"
     )
+    drift: Drift | None = Field(None, description="how the rate changes; rate_per_s is its mean")
 
     @model_validator(mode="after")
     def _one_length(self) -> PoissonDemand:
@@ -77,6 +79,8 @@ class PoissonDemand(Strict):
             raise InputError("workload", "requests", count, f"at most {MOST_REQUESTS:,} in a run")
         count = max(count, 1)
         arrival_ms = poisson_arrivals_ms(streams.of("arrivals"), count, rate)
+        if self.drift is not None:
+            arrival_ms = 1000 * self.drift.times_s(arrival_ms / 1000)
         client = streams.of("clients").integers(clients, size=count)
         tokens = session_tokens or self.input_tokens + self.output_tokens
         lengths = (np.array(each) for each in (self.input_tokens, self.output_tokens, tokens))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +122,8 @@ class Instance:
         Requests longer than the model accepts, which are refused as they arrive.
     remarks : tuple of str
         What a user should know about how the scenario was read.
+    streams : Streams
+        Random numbers of the run.
     """
 
     scenario: Scenario
@@ -135,6 +137,7 @@ class Instance:
     rate_per_s: float
     rejected: Workload | None = None
     remarks: tuple[str, ...] = ()
+    streams: Streams = field(default_factory=lambda: Streams(0, 0))
 
     @property
     def design_request(self) -> Request:
@@ -224,6 +227,7 @@ def draw(scenario: Scenario, catalogue: Catalogue, seed: int, run: int) -> Insta
         load.rate_per_s,
         load.rejected,
         (*network.remarks, *catalogue.remarks(scenario), *load.remarks),
+        streams,
     )
 
 

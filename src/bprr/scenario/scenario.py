@@ -8,8 +8,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from bprr.ground.registry import ADMISSION, CHARGING, FORWARDING, SERVICE, Choice, ChoiceOf
-from bprr.ground.schema import Count, Positive, Refused, Strict
+from bprr.ground.registry import (
+    ADMISSION,
+    CHARGING,
+    CHURN,
+    FORWARDING,
+    REPLACEMENT,
+    SERVICE,
+    Choice,
+    ChoiceOf,
+)
+from bprr.ground.schema import Count, NonNegative, Positive, Refused, Strict
 from bprr.ground.swarm import Overheads
 from bprr.scenario.demand import Demand
 from bprr.scenario.fleet import Fleet
@@ -83,6 +92,15 @@ class Scenario(Strict):
     engine: Literal["auto", "compiled", "simpy"] = Field(
         "auto", description="with the same results; auto: compiled, where all policies have kernels"
     )
+    churn: Annotated[Choice, ChoiceOf(CHURN)] = Field(
+        "none", validate_default=True, description="when servers fail and join"
+    )
+    replacement: Annotated[Choice, ChoiceOf(REPLACEMENT)] = Field(
+        "never", validate_default=True, description="when blocks are placed anew"
+    )
+    reload_s_per_gb: NonNegative = Field(
+        8.0, description="to load blocks, when a server joins or is given others"
+    )
 
     @model_validator(mode="after")
     def _servers_named_once(self) -> Scenario:
@@ -115,7 +133,8 @@ class Scenario(Strict):
     def files(self, topology_dir: Path) -> list[Path]:
         """Files that a draw reads."""
         parts = (self.network.files(topology_dir), self.workload.files())
-        own = [] if self.fleet.file is None else [self.fleet.file]
+        named = (self.fleet.file, getattr(self.churn.options, "file", None))
+        own = [path for path in named if path is not None]
         return [*own, *(path for part in parts for path in part)]
 
     def devices(self) -> Iterator[tuple[str, str]]:

@@ -16,6 +16,7 @@ from bprr.ground.registry import (
     ADMISSION,
     CHARGING,
     PLACEMENT,
+    REPLACEMENT,
     ROUTING,
     SERVICE,
     Choice,
@@ -62,6 +63,9 @@ class Method(Strict):
     )
     service: Annotated[Choice, ChoiceOf(SERVICE)] | None = Field(
         None, description="what a server does with several sessions"
+    )
+    replacement: Annotated[Choice, ChoiceOf(REPLACEMENT)] | None = Field(
+        None, description="whether blocks are placed anew while requests are served"
     )
 
 

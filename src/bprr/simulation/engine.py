@@ -13,12 +13,12 @@ from bprr.ground.registry import ADMISSION, CHARGING, ROUTING, SERVICE, Choice
 from bprr.placement.base import Placement
 from bprr.routing.base import RoutingContext, RoutingPolicy
 from bprr.scenario.workload import Workload
-from bprr.simulation.admission.base import AdmissionContext
+from bprr.simulation.admission.base import AdmissionContext, AdmissionPolicy
 from bprr.simulation.loop import python_policies, run_compiled
 from bprr.simulation.processes import run_processes
 from bprr.simulation.records import Records
 
-__all__ = ["Delays", "simulate"]
+__all__ = ["Delays", "admission_of", "simulate"]
 
 
 @dataclass(frozen=True)
@@ -91,23 +91,7 @@ def simulate(
         If the admission has to know how long sessions take, and the service does not; if
         ``compiled`` is asked for, and a policy is written in Python alone.
     """
-    env, caches = Environment(), Caches(placement.cache_tokens)
-    served = SERVICE.build(service, placement.swarm, delays.total_ms)
-    router = ROUTING.build(routing, RoutingContext(placement, caches, served))
-    router = watch(router) if watch else router
-    if not ADMISSION.of(admission).ends_holds:
-        router = served.routing(router, caches)
-    charged = CHARGING.build(charging, env)
-    context = AdmissionContext(env, placement, router, caches, charged, served)
-    policy = ADMISSION.build(admission, context)
-    if policy.needs_known_ends and not served.ends_are_known:
-        usable = [name for name, each in ADMISSION.items() if not each.needs_known_ends]
-        allowed = f"{', '.join(usable)} with service {served.name}: its sessions end when they end"
-        raise InputError("simulation", "admission", policy.name, allowed)
-    if policy.needs_known_ends and router.holds_back:
-        usable = [name for name, each in ADMISSION.items() if not each.needs_known_ends]
-        allowed = f"{', '.join(usable)} with routing {router.name}: it holds requests back"
-        raise InputError("simulation", "admission", policy.name, allowed)
+    policy = admission_of(placement, routing, admission, charging, service, delays, watch)
     in_python = python_policies(policy)
     if engine == "compiled" and in_python:
         raise InputError(
@@ -116,3 +100,42 @@ def simulate(
     if engine == "simpy" or in_python:
         return run_processes(policy, workload, progress)
     return run_compiled(policy, workload, progress)
+
+
+def admission_of(
+    placement: Placement,
+    routing: Choice | str,
+    admission: Choice | str,
+    charging: Choice | str,
+    service: Choice | str,
+    delays: Delays = NO_DELAYS,
+    watch: Callable[[RoutingPolicy], RoutingPolicy] | None = None,
+    context_class: type[AdmissionContext] = AdmissionContext,
+) -> AdmissionPolicy:
+    """Admission policy of a run that is about to begin, with all others in its context.
+
+    Raises
+    ------
+    InputError
+        If the admission has to know how long sessions take, and the service does not.
+    """
+    env, caches = Environment(), Caches(placement.cache_tokens)
+    served = SERVICE.build(service, placement.swarm, delays.total_ms)
+    router = ROUTING.build(routing, RoutingContext(placement, caches, served))
+    router = watch(router) if watch else router
+    if not ADMISSION.of(admission).ends_holds:
+        router = served.routing(router, caches)
+    charged = CHARGING.build(charging, env)
+    context = context_class(env, placement, router, caches, charged, served)
+    policy = ADMISSION.build(admission, context)
+    if policy.needs_known_ends and not served.ends_are_known:
+        usable = [name for name, each in ADMISSION.items() if not each.needs_known_ends]
+        allowed = f"{', '.join(usable)} with service {served.name}: its sessions end when they end"
+        raise InputError("simulation", "admission", policy.name, allowed)
+    if policy.needs_known_ends and router.holds_back:
+        usable = [name for name, each in ADMISSION.items() if not each.needs_known_ends]
+        allowed = (
+            f"{', '.join(usable)} with routing {ROUTING.of(routing).name}: it holds requests back"
+        )
+        raise InputError("simulation", "admission", policy.name, allowed)
+    return policy  # type: ignore[no-any-return]

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from bprr.ground.request import Request
+from bprr.ground.request import Request, Route
 from bprr.scenario.workload import Workload
 from bprr.simulation.admission.base import AdmissionPolicy
 from bprr.simulation.records import Records, Sessions
 
-__all__ = ["run_processes"]
+__all__ = ["Run", "run_processes"]
 
 
 def run_processes(
@@ -26,14 +26,10 @@ def run_processes(
     InfeasibleError
         If a request has no chain.
     """
-    run = _Run(admission, workload, progress)
-    env = admission.context.env
-    env.process(run.arrivals())
-    admission.context.service.run(env)
-    return run.records()
+    return Run(admission, workload, progress).records()
 
 
-class _Run:
+class Run:
     """Processes of one simulation and what they record."""
 
     def __init__(
@@ -45,8 +41,9 @@ class _Run:
         self._env, self._admission, self._workload = admission.context.env, admission, workload
         self._progress, self._sessions = progress, Sessions.of(len(workload))
         self._servers, self._processed = array("i"), array("i")
+        self._env.process(self._arrivals())
 
-    def arrivals(self) -> Generator[Any, Any, None]:
+    def _arrivals(self) -> Generator[Any, Any, None]:
         """Let each request arrive at its time."""
         env, workload = self._env, self._workload
         requests = zip(
@@ -65,12 +62,10 @@ class _Run:
 
     def _session(self, index: int, request: Request) -> Generator[Any, Any, None]:
         grant = yield from self._admission.admit(request)
-        sessions, (servers, processed, _) = self._sessions, grant.route
+        sessions = self._sessions
         sessions.start_ms[index] = self._env.now
         sessions.raw_wait_ms[index], sessions.attempts[index] = grant.raw_wait_ms, grant.attempts
-        sessions.chain_at[index], sessions.hops[index] = len(self._servers), len(servers)
-        self._servers.extend(servers.tolist())
-        self._processed.extend(processed.tolist())
+        self._note_chain(index, grant.route)
         service = self._admission.context.service
         served = yield from service.serve(self._env, grant.session, grant.service)
         sessions.first_token_ms[index], sessions.total_ms[index] = served
@@ -79,7 +74,15 @@ class _Run:
         if self._progress is not None:
             self._progress(1)
 
+    def _note_chain(self, index: int, route: Route) -> None:
+        servers, processed, _ = route
+        self._sessions.chain_at[index] = len(self._servers)
+        self._sessions.hops[index] = len(servers)
+        self._servers.extend(servers.tolist())
+        self._processed.extend(processed.tolist())
+
     def records(self) -> Records:
         """Records of all requests once the clock has run out."""
+        self._admission.context.service.run(self._env)
         servers, processed = np.array(self._servers), np.array(self._processed)
         return Records.of(self._workload, self._sessions, servers, processed, "simpy")

@@ -131,6 +131,16 @@ class Records:
         """Most requests in the system at once, waiting ones included."""
         return peak_concurrency(self.workload.arrival_ms, self.end_ms)
 
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """What holds for all requests of a run."""
+        return {"max_concurrent": self.max_concurrent, "engine": self.engine}
+
+    @property
+    def served(self) -> Records:
+        """What chains have served: the requests themselves, or parts of those that were cut."""
+        return self
+
     def table(self) -> pd.DataFrame:
         """One row per request: the metrics of docs/model.md#metrics."""
         return pd.DataFrame(self.columns())

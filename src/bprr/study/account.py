@@ -157,7 +157,7 @@ class Account:
     ) -> None:
         """Take note of one run of a method."""
         method = self._methods.setdefault(name, _Method())
-        method.usage.append(Usage.of(records, placement, instance.rate_per_s))
+        method.usage.append(Usage.of(records.served, placement, instance.rate_per_s))
         if len(method.usage) > 1:
             return
         self.remarks = list(dict.fromkeys([*self.remarks, *instance.remarks]))
@@ -231,6 +231,13 @@ class Account:
             "chains": method.chains,
             "warnings": [*method.warnings, *self._overload(name, busiest, decoding)],
         }
+        if "cuts" in served:
+            told["living"] = {
+                "engine": str(served["engine"].iloc[0]),
+                "cuts_per_request": float(served["cuts"].mean()),
+                "tokens_prefilled_again": float(served["prefilled_again"].mean()),
+                "replacements": float(served.groupby("run")["replacements"].first().mean()),
+            }
         return told
 
     def _overload(self, name: str, busiest: float, decoding: float) -> list[str]:

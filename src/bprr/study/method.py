@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bprr.ground.performance import longest_session_tokens
 from bprr.ground.registry import PLACEMENT, SERVICE, Choice
+from bprr.living.run import simulate_living
 from bprr.placement.base import Placement, PlacementProblem
 from bprr.routing.base import RoutingPolicy
 from bprr.scenario.draw import Instance
@@ -21,6 +23,7 @@ from bprr.simulation.engine import Delays, simulate
 from bprr.simulation.records import Records
 from bprr.study.capacity import capacity_per_s
 from bprr.study.design_load import design_load_of, rate_to_plan_for
+from bprr.study.life import Replanner, life_of, lives
 from bprr.study.regime import WARM_UP
 
 __all__ = ["MethodRunner"]
@@ -83,7 +86,7 @@ class MethodRunner:
                 lambda: rate_to_plan_for(instance),
                 computing,
                 lambda placement: capacity_per_s(placement, request, computing),
-                partial(self._trial_ms, service, allocation_ms),
+                partial(self.trial_ms, service, allocation_ms),
             )
             policy_class = PLACEMENT[policy.name]
             self._placements[key] = policy_class(policy.options).place(problem)
@@ -94,7 +97,7 @@ class MethodRunner:
             self._loads[counted_ms] = design_load_of(self._instance, counted_ms)
         return self._loads[counted_ms]
 
-    def _trial_ms(
+    def trial_ms(
         self,
         service: Choice,
         allocation_ms: float,
@@ -159,19 +162,21 @@ class MethodRunner:
         placement = self.placement(method.placement, allocation_ms, method.service)
         workload = self._instance.workload if workload is None else workload
         served = self.served(placement, workload)
-        records = simulate(
-            placement,
-            workload if served.all() else workload.part(served),
-            method.routing,
-            admission=method.admission or scenario.admission,
-            charging=method.charging or scenario.charging,
-            service=method.service or scenario.service,
-            delays=Delays(scenario.overheads.initial_ms, allocation_ms),
-            engine=scenario.engine,
-            progress=progress,
-            watch=watch,
-        )
-        return records, placement
+        workload = workload if served.all() else workload.part(served)
+        policies: dict[str, Any] = {
+            "admission": method.admission or scenario.admission,
+            "charging": method.charging or scenario.charging,
+            "service": method.service or scenario.service,
+            "delays": Delays(scenario.overheads.initial_ms, allocation_ms),
+            "engine": scenario.engine,
+            "progress": progress,
+            "watch": watch,
+        }
+        if lives(self._instance, method):
+            planner = Replanner(self._instance, method, allocation_ms, workload, MethodRunner)
+            life = life_of(self._instance, method, planner)
+            return simulate_living(placement, workload, method.routing, life, **policies), placement
+        return simulate(placement, workload, method.routing, **policies), placement
 
     def capacities(
         self, method: Method, placement: Placement, allocation_ms: float

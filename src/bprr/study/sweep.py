@@ -31,6 +31,7 @@ ORDER = (
     *("requests", "request", "client", "input_tokens", "arrival_ms", "per_token_ms", "ttft_ms"),
     *("wait_ms", "remaining_per_token_ms", "hops", "attempts", "max_concurrent", "design_load"),
     *("status", "engine", "capacity_per_s", "memory_capacity_per_s"),
+    *("cuts", "prefilled_again", "replacements"),
 )
 
 Observer = Callable[[Instance, str, Records, Placement], object]
@@ -168,10 +169,9 @@ def _simulated(
                     observe(instance, name, records, placement)
                 load = placement.details.get("load")
                 outcome = {
-                    "max_concurrent": records.max_concurrent,
+                    **records.outcome,
                     "design_load": np.nan if load is None else float(str(load)),
                     "status": "ok",
-                    "engine": records.engine,
                     **runner.capacities(method, placement, allocation_ms[name]),
                 }
                 columns = records.columns()

@@ -143,7 +143,11 @@ class AdmissionPolicy(Policy, registry=ADMISSION):
         return asking.grant  # type: ignore[no-any-return]
 
     def completed(self, grant: Grant) -> None:
-        """A session has ended and its caches are free: the head of the queue attempts."""
+        """A session has ended and its caches are free."""
+        self.attempt_queued()
+
+    def attempt_queued(self) -> None:
+        """Let those at the head of the queue attempt, until one is not granted."""
         while self._queue and self._attempt(self._queue[0])[0]:
             self._queue.popleft().turn.succeed()  # type: ignore[union-attr]
 

@@ -1,0 +1,1 @@
+"""When servers fail and join: one policy per module, found by its name."""

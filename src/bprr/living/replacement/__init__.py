@@ -1,0 +1,1 @@
+"""When blocks are placed anew: one policy per module, found by its name."""
