@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bprr.ground.schema import Milliseconds
+from bprr.ground.schema import Milliseconds, NonNegative
 from bprr.service.queued import Queued, QueuedOptions
 from bprr.service.token_loop import Discipline
 
@@ -23,7 +23,9 @@ class Serial(Queued, name="serial"):
         Prompts run ``whole`` (shipped), in pieces of one ``block`` each, or go round ``token`` by
         token. Of those that wait, the one that came first is next (``fifo``, shipped), tokens
         before prompts (``decode_first``), or the session's that was admitted first (``oldest``);
-        but a prompt goes before tokens once its session is older than ``prompt_within_ms``.
+        but a prompt goes before tokens once its session is older than ``prompt_within_ms``, divided
+        by the share of time that the busiest server of its chain was idle when it began, to the
+        power ``prompt_idle_power``.
         """
 
         order: Literal["fifo", "decode_first", "oldest"] = Field(
@@ -39,6 +41,9 @@ class Serial(Queued, name="serial"):
         prompt_within_ms: Milliseconds | None = Field(
             None, description="a prompt goes before tokens once its session is older"
         )
+        prompt_idle_power: NonNegative = Field(
+            0.0, description="of the share of time that its busiest server was idle; divides that"
+        )
 
     def discipline(self) -> Discipline:
         """One after another."""
@@ -49,4 +54,5 @@ class Serial(Queued, name="serial"):
             options.prefetch,
             options.gap_ms,
             math.inf if options.prompt_within_ms is None else options.prompt_within_ms,
+            options.prompt_idle_power,
         )

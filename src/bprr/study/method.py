@@ -19,7 +19,7 @@ from bprr.service.base import ServicePolicy
 from bprr.settings.configuration import Method
 from bprr.simulation.engine import Delays, simulate
 from bprr.simulation.records import Records
-from bprr.study.capacity import capacity_per_s
+from bprr.study.capacity import capacity_per_s, flows_of
 from bprr.study.design_load import design_load_of, rate_to_plan_for
 from bprr.study.regime import WARM_UP
 
@@ -82,7 +82,7 @@ class MethodRunner:
                 request,
                 lambda: rate_to_plan_for(instance),
                 computing,
-                lambda placement: capacity_per_s(placement, request, computing),
+                lambda placement: flows_of(placement, request, computing),
                 partial(self._trial_ms, service, allocation_ms),
             )
             policy_class = PLACEMENT[policy.name]
