@@ -188,6 +188,37 @@ def test_what_two_resource_counts_is_nothing_when_all_have_left(configuration, p
     assert np.allclose(router._load, 0) and np.allclose(router._wait_ms, 0)
 
 
+def test_links_are_taken_as_often_as_flows_say(configuration, published):
+    """No placement end to end lets more flow, and every turn is counted."""
+    drawn = instance(published, "bellcanada", 0.06, 200)
+    runner, serial = MethodRunner(drawn), ChoiceOf(SERVICE).read(FIFO)
+    records, placement = runner.run(method_of(configuration, "max_flow", FIFO), 0.0)
+    chosen = configuration.methods["max_flow"].model_copy(update={"service": serial})
+    other = configuration.methods["two_resource"].model_copy(update={"service": serial})
+    less = runner.bound_per_s(other, runner.placement(other.placement, 0.0, serial), 0.0)
+    most = runner.bound_per_s(chosen, placement, 0.0)
+    least_work = capacity_of_any_placement(drawn.swarm, drawn.design_request)
+    assert less <= most <= least_work * (1 + 1e-9)
+    flows = placement.details["flows"]
+    assert flows.per_s[flows.start == 0].sum() == pytest.approx(most)
+    share = np.zeros(drawn.swarm.servers)
+    np.add.at(share, flows.server, flows.per_s / most)
+    taken = np.bincount(records.chain_server, minlength=share.size) / len(records)
+    assert taken == pytest.approx(share, abs=0.03)
+
+
+def test_prompts_of_idle_chains_come_early_and_of_busy_ones_as_ever(configuration, published):
+    def first_token_ms(rate, **options):
+        service = {"serial": {**OLDEST["serial"], **options}}
+        drawn = instance(published, "bellcanada", rate, 500)
+        records, _ = MethodRunner(drawn).run(method_of(configuration, "pipe", service), 0.0)
+        return records.ttft_ms[100:].mean()
+
+    early = {"prompt_within_ms": 100, "prompt_idle_power": 4}
+    assert first_token_ms(0.0669, **early) < 0.85 * first_token_ms(0.0669)
+    assert first_token_ms(0.2, **early) == first_token_ms(0.2)
+
+
 def test_too_little_memory_is_said(configuration, published):
     tiny = {"fleet.servers": 2, "fleet.share.a100": 0.0}
     drawn = instance(published, "abovenet", 0.1, 5, **tiny)
@@ -302,7 +333,7 @@ def test_the_figure_has_every_column(study, tmp_path):
             paths[-1].parent.mkdir(exist_ok=True)
             write_table(table, paths[-1], {}, "")
     serial = rows[0].set_index("method")
-    assert serial.loc["pipe", "order"] == "oldest block"
+    assert serial.loc["pipe", "order"] == "oldest block prompts within 0.1 s / idle^4"
     assert serial.loc["pipe", "ratio_to_petals"] < 1 == serial.loc["petals", "ratio_to_petals"]
     assert (serial["ratio_to_bound"] >= 1).all()
     assert serial["load"].to_numpy() == pytest.approx(0.296, abs=1e-3)
@@ -323,6 +354,7 @@ def test_methods_are_named_in_the_shipped_configuration(configuration):
         "pipe": ("pipe", "pipe"),
         "pipe_f": ("pipe", "pipe"),
         "two_resource": ("two_resource", "two_resource"),
+        "max_flow": ("max_flow", "flow_weighted"),
         "best": ("best", "best"),
         "successor": ("gbp_cr", "jffc"),
     }.items():

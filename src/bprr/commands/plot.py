@@ -61,6 +61,12 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     beyond.add_argument("results", type=Path, nargs="+", help="files of the sweeps to show")
     beyond.add_argument("--bounds", type=Path, nargs="+", required=True, help="of bprr bounds")
 
+    robust = _kind(kinds, "robust", _robust, "better methods with one thing changed")
+    robust.add_argument("results", type=Path, nargs="+", help="files of the sweep")
+
+    frontier = _kind(kinds, "frontier", _frontier, "what the order of service costs")
+    frontier.add_argument("results", type=Path, nargs="+", help="files of the sweep")
+
     running_times = _kind(kinds, "running-times", _running_times, "Table VIII")
     running_times.add_argument("results", type=Path, help="results/timing/table8.parquet")
 
@@ -176,6 +182,20 @@ def _beyond(arguments: argparse.Namespace) -> int:
 
     caption, stem = caption_from(arguments), arguments.output.with_suffix("")
     return _written(plot_beyond(arguments.results, arguments.bounds, caption, stem))
+
+
+def _robust(arguments: argparse.Namespace) -> int:
+    from bprr.figures.robust import plot_robust
+
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(plot_robust(arguments.results, caption, stem))
+
+
+def _frontier(arguments: argparse.Namespace) -> int:
+    from bprr.figures.frontier import plot_frontier
+
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(plot_frontier(arguments.results, caption, stem))
 
 
 def _running_times(arguments: argparse.Namespace) -> int:

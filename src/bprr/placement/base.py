@@ -15,7 +15,7 @@ from bprr.ground.request import Request
 from bprr.ground.schema import Strict
 from bprr.ground.swarm import Device, FloatArray, IntArray, Swarm
 
-__all__ = ["Computing", "Flows", "Placement", "PlacementPolicy", "PlacementProblem"]
+__all__ = ["Computing", "Flows", "Placement", "PlacementPolicy", "PlacementProblem", "Trial"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,13 @@ class Flows(NamedTuple):
     per_s: FloatArray  # sessions
 
 
+class Trial(NamedTuple):
+    """Times per token of simulated sessions."""
+
+    mean_ms: float
+    p99_ms: float
+
+
 class Computing(Protocol):
     """What a placement may know of how servers compute; a service policy answers it."""
 
@@ -109,7 +116,7 @@ class PlacementProblem:
     flows_of : callable, optional
         Flows over a placement that bound the rate that it can carry.
     try_out : callable, optional
-        Simulates so many sessions on a placement with a routing; their mean time per token (ms).
+        Simulates so many sessions on a placement with a routing.
     """
 
     swarm: Swarm
@@ -121,7 +128,7 @@ class PlacementProblem:
     choose_rate: Callable[[], float] | None = None
     computing: Computing | None = None
     flows_of: Callable[[Placement], Flows] | None = None
-    try_out: Callable[[Placement, Choice, int], float] | None = None
+    try_out: Callable[[Placement, Choice, int], Trial] | None = None
 
     @property
     def load(self) -> int:
@@ -144,8 +151,8 @@ class PlacementProblem:
         assert self.flows_of is not None
         return self.flows_of(placement)
 
-    def trial_ms(self, placement: Placement, routing: Choice, sessions: int) -> float:
-        """Mean time per token of so many sessions that are simulated on a placement (ms)."""
+    def trial(self, placement: Placement, routing: Choice, sessions: int) -> Trial:
+        """Times per token of so many sessions that are simulated on a placement."""
         assert self.try_out is not None
         return self.try_out(placement, routing, sessions)
 

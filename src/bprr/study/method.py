@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bprr.ground.performance import longest_session_tokens
 from bprr.ground.registry import PLACEMENT, SERVICE, Choice
-from bprr.placement.base import Placement, PlacementProblem
+from bprr.placement.base import Placement, PlacementProblem, Trial
 from bprr.routing.base import RoutingPolicy
 from bprr.scenario.draw import Instance
 from bprr.scenario.workload import Workload, poisson_arrivals_ms
@@ -83,7 +83,7 @@ class MethodRunner:
                 lambda: rate_to_plan_for(instance),
                 computing,
                 lambda placement: flows_of(placement, request, computing),
-                partial(self._trial_ms, service, allocation_ms),
+                partial(self._trial, service, allocation_ms),
             )
             policy_class = PLACEMENT[policy.name]
             self._placements[key] = policy_class(policy.options).place(problem)
@@ -94,15 +94,15 @@ class MethodRunner:
             self._loads[counted_ms] = design_load_of(self._instance, counted_ms)
         return self._loads[counted_ms]
 
-    def _trial_ms(
+    def _trial(
         self,
         service: Choice,
         allocation_ms: float,
         placement: Placement,
         routing: Choice,
         sessions: int,
-    ) -> float:
-        """Mean time per token of Poisson sessions of the mean length, the first ones left out."""
+    ) -> Trial:
+        """Times per token of Poisson sessions of the mean length, the first ones left out."""
         instance, request = self._instance, self._instance.design_request
         rng = np.random.default_rng(TRIAL_SEED)
         rate_per_s = max(rate_to_plan_for(instance), LEAST_RATE_PER_S)
@@ -119,8 +119,8 @@ class MethodRunner:
             service=service,
             delays=Delays(instance.scenario.overheads.initial_ms, allocation_ms),
         )
-        mean_ms = records.completion_ms[int(WARM_UP * sessions) :].mean()
-        return float(mean_ms / request.output_tokens)
+        times_ms = records.completion_ms[int(WARM_UP * sessions) :] / request.output_tokens
+        return Trial(float(times_ms.mean()), float(np.quantile(times_ms, 0.99)))
 
     def _service(self, service: Choice | str, allocation_ms: float) -> ServicePolicy:
         delay_ms = self._instance.scenario.overheads.initial_ms + allocation_ms
