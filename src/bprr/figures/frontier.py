@@ -20,7 +20,7 @@ from bprr.study.regime import WARM_UP
 __all__ = ["draw_frontier", "frontier_rows", "plot_frontier"]
 
 COLORS = ("#000000", "#D55E00", "#E69F00", "#009E73", "#56B4E9", "#0072B2", "#CC79A7", "#888888")
-DEFAULT = "default"
+DEFAULT = "default: oldest, sooner where idle"
 
 
 def frontier_rows(requests: pd.DataFrame, caption: SweepCaption) -> pd.DataFrame:
@@ -54,12 +54,11 @@ def _order(change: tuple[str, Any]) -> str:
     if not key:
         return DEFAULT
     options: Mapping[str, Any] = value["serial"]
-    words = ["first come" if options["order"] == "fifo" else "oldest first"]
-    words.append("prompts by blocks" if options.get("prompt") == "block" else "whole prompts")
-    if options["order"] != "fifo":
-        within_ms = options.get("prompt_within_ms")
-        words[1] = "no deadline" if within_ms is None else f"prompts within {within_ms / 1000:g} s"
-    return ", ".join(words)
+    if options["order"] == "fifo":
+        return "FIFO, blocks" if options.get("prompt") == "block" else "FIFO, whole prompts"
+    within_ms = options.get("prompt_within_ms")
+    deadline = "no deadline" if within_ms is None else f"within {within_ms / 1000:g} s"
+    return f"{options['order']}, {deadline}"
 
 
 def draw_frontier(table: pd.DataFrame, caption: SweepCaption) -> Figure:
