@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from pydantic import Field
 
 from bprr.ground.errors import InfeasibleError
 from bprr.ground.performance import conservative_blocks
@@ -21,9 +22,9 @@ class MaxFlow(PlacementPolicy, name="max_flow"):
     """Blocks laid end to end in the width of the largest flow, then moved while it grows."""
 
     class Options(Strict):
-        """How many servers are tried elsewhere, in order of what flows through them."""
+        """How far it is improved."""
 
-        moves: Count = 60
+        moves: Count = Field(60, description="servers tried elsewhere, by what flows through them")
 
     def place(self, problem: PlacementProblem) -> Placement:
         """Blocks and cache of every server, with the detail ``flows``.
