@@ -12,6 +12,8 @@ import pytest
 from bprr.commands.main import main
 from bprr.figures.beyond import beyond_rows, plot_beyond
 from bprr.figures.from_settings import study_caption
+from bprr.figures.frontier import DEFAULT, plot_frontier
+from bprr.figures.robust import plot_robust
 from bprr.ground.errors import InfeasibleError, InputError
 from bprr.ground.performance import free_cache_tokens
 from bprr.ground.registry import SERVICE, Choice, ChoiceOf
@@ -347,6 +349,34 @@ def test_the_figure_has_every_column(study, tmp_path):
     )
     assert set(asked.split()) <= set(table.columns)
     assert set(table["service"]) == {"serial", "independent"}
+
+
+@pytest.mark.parametrize(("name", "plot"), [("robust", plot_robust), ("frontier", plot_frontier)])
+def test_what_is_changed_stands_beside_what_it_costs(tmp_path, name, plot):
+    sweep = "small"
+    shipped = load_settings().sweeps[f"{name}_serial"]
+    services = shipped.one_at_a_time.get("methods.pipe.service", [])[:2]
+    small = {
+        "scenario": "scattered",
+        "delays": ["none"],
+        "topologies": ["abovenet"],
+        "axes": {"workload.rate_per_s": [0.0321]},
+        "one_at_a_time": {"methods.pipe.service": services} if services else {"clients": [2]},
+        "set": {**shipped.set, "workload.requests": 40},
+        "methods": ["pipe"] if services else ["pipe_f", "pipe"],
+        "runs": 2,
+    }
+    settings = load_settings(overrides={"sweeps": {sweep: small}})
+    write_table(run_sweep(settings, sweep, "abovenet"), tmp_path / "sweep.parquet", {}, "")
+    written = plot([tmp_path / "sweep.parquet"], study_caption(settings, [sweep]), tmp_path / name)
+    table = pd.read_csv(written[0])
+    if services:
+        assert set(table["order"]) == {DEFAULT, "FIFO, whole prompts", "FIFO, blocks"}
+        assert (table["p99_ms"] >= table["per_token_ms"]).all()
+    else:
+        assert list(table["x"]) == [0, 0, 1, 1] and set(table["key"].dropna()) == {"clients"}
+        product = table.groupby("x")["ratio_to_best_other"].prod()
+        assert product.to_numpy() == pytest.approx(1.0)  # of two methods, each is the other's
 
 
 def test_methods_are_named_in_the_shipped_configuration(configuration):

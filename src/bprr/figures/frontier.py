@@ -17,7 +17,7 @@ from bprr.ground.results import REQUESTS
 from bprr.ground.tables import read_table
 from bprr.study.regime import WARM_UP
 
-__all__ = ["draw_frontier", "frontier_rows", "plot_frontier"]
+__all__ = ["DEFAULT", "draw_frontier", "frontier_rows", "plot_frontier"]
 
 COLORS = ("#000000", "#D55E00", "#E69F00", "#009E73", "#56B4E9", "#0072B2", "#CC79A7", "#888888")
 DEFAULT = "default: oldest, sooner where idle"

@@ -63,7 +63,11 @@ def robust_rows(requests: pd.DataFrame, caption: SweepCaption) -> pd.DataFrame:
     }
     rows = []
     for x, (key, value) in enumerate(caption.changes[topology]):
-        own = {name: runs.loc[x, name] for name in caption.methods if (x, name) in runs.index}
+        own: dict[str, pd.DataFrame] = {
+            name: pd.DataFrame(runs.xs((x, name)))
+            for name in caption.methods
+            if (x, name) in runs.index
+        }
         for name in caption.methods:
             row: dict[str, Any] = {
                 "topology": topology,
