@@ -12,6 +12,8 @@ import pytest
 from bprr.commands.main import main
 from bprr.figures.beyond import beyond_rows, plot_beyond
 from bprr.figures.from_settings import study_caption
+from bprr.figures.frontier import DEFAULT, plot_frontier
+from bprr.figures.robust import plot_robust
 from bprr.ground.errors import InfeasibleError, InputError
 from bprr.ground.performance import free_cache_tokens
 from bprr.ground.registry import SERVICE, Choice, ChoiceOf
@@ -189,6 +191,37 @@ def test_what_two_resource_counts_is_nothing_when_all_have_left(configuration, p
     assert np.allclose(router._load, 0) and np.allclose(router._wait_ms, 0)
 
 
+def test_links_are_taken_as_often_as_flows_say(configuration, published):
+    """No placement end to end lets more flow, and every turn is counted."""
+    drawn = instance(published, "bellcanada", 0.06, 200)
+    runner, serial = MethodRunner(drawn), ChoiceOf(SERVICE).read(FIFO)
+    records, placement = runner.run(method_of(configuration, "max_flow", FIFO), 0.0)
+    chosen = configuration.methods["max_flow"].model_copy(update={"service": serial})
+    other = configuration.methods["two_resource"].model_copy(update={"service": serial})
+    less = runner.bound_per_s(other, runner.placement(other.placement, 0.0, serial), 0.0)
+    most = runner.bound_per_s(chosen, placement, 0.0)
+    least_work = capacity_of_any_placement(drawn.swarm, drawn.design_request)
+    assert less <= most <= least_work * (1 + 1e-9)
+    flows = placement.details["flows"]
+    assert flows.per_s[flows.start == 0].sum() == pytest.approx(most)
+    share = np.zeros(drawn.swarm.servers)
+    np.add.at(share, flows.server, flows.per_s / most)
+    taken = np.bincount(records.chain_server, minlength=share.size) / len(records)
+    assert taken == pytest.approx(share, abs=0.03)
+
+
+def test_prompts_of_idle_chains_come_early_and_of_busy_ones_as_ever(configuration, published):
+    def first_token_ms(rate, **options):
+        service = {"serial": {**OLDEST["serial"], **options}}
+        drawn = instance(published, "bellcanada", rate, 500)
+        records, _ = MethodRunner(drawn).run(method_of(configuration, "pipe", service), 0.0)
+        return records.ttft_ms[100:].mean()
+
+    early = {"prompt_within_ms": 100, "prompt_idle_power": 4}
+    assert first_token_ms(0.0669, **early) < 0.85 * first_token_ms(0.0669)
+    assert first_token_ms(0.2, **early) == first_token_ms(0.2)
+
+
 def test_too_little_memory_is_said(configuration, published):
     tiny = {"fleet.servers": 2, "fleet.share.a100": 0.0}
     drawn = instance(published, "abovenet", 0.1, 5, **tiny)
@@ -321,7 +354,7 @@ def test_the_figure_has_every_column(study, tmp_path):
             paths[-1].parent.mkdir(exist_ok=True)
             write_table(table, paths[-1], {}, "")
     serial = rows[0].set_index("method")
-    assert serial.loc["pipe", "order"] == "oldest block"
+    assert serial.loc["pipe", "order"] == "oldest block prompts within 0.1 s / idle^4"
     assert serial.loc["pipe", "ratio_to_petals"] < 1 == serial.loc["petals", "ratio_to_petals"]
     assert (serial["ratio_to_bound"] >= 1).all()
     assert serial["load"].to_numpy() == pytest.approx(0.296, abs=1e-3)
@@ -363,11 +396,40 @@ def test_bounds_of_other_settings_are_refused(tmp_path, monkeypatch, capsys):
     assert bounds in said and "settings_hash" in said
 
 
+@pytest.mark.parametrize(("name", "plot"), [("robust", plot_robust), ("frontier", plot_frontier)])
+def test_what_is_changed_stands_beside_what_it_costs(tmp_path, name, plot):
+    sweep = "small"
+    shipped = load_settings().sweeps[f"{name}_serial"]
+    services = shipped.one_at_a_time.get("methods.pipe.service", [])[:2]
+    small = {
+        "scenario": "scattered",
+        "delays": ["none"],
+        "topologies": ["abovenet"],
+        "axes": {"workload.rate_per_s": [0.0321]},
+        "one_at_a_time": {"methods.pipe.service": services} if services else {"clients": [2]},
+        "set": {**shipped.set, "workload.requests": 40},
+        "methods": ["pipe"] if services else ["pipe_f", "pipe"],
+        "runs": 2,
+    }
+    settings = load_settings(overrides={"sweeps": {sweep: small}})
+    write_table(run_sweep(settings, sweep, "abovenet"), tmp_path / "sweep.parquet", {}, "")
+    written = plot([tmp_path / "sweep.parquet"], study_caption(settings, [sweep]), tmp_path / name)
+    table = pd.read_csv(written[0])
+    if services:
+        assert set(table["order"]) == {DEFAULT, "FIFO, whole prompts", "FIFO, blocks"}
+        assert (table["p99_ms"] >= table["per_token_ms"]).all()
+    else:
+        assert list(table["x"]) == [0, 0, 1, 1] and set(table["key"].dropna()) == {"clients"}
+        product = table.groupby("x")["ratio_to_best_other"].prod()
+        assert product.to_numpy() == pytest.approx(1.0)  # of two methods, each is the other's
+
+
 def test_methods_are_named_in_the_shipped_configuration(configuration):
     for name, policies in {
         "pipe": ("pipe", "pipe"),
         "pipe_f": ("pipe", "pipe"),
         "two_resource": ("two_resource", "two_resource"),
+        "max_flow": ("max_flow", "flow_weighted"),
         "best": ("best", "best"),
         "successor": ("gbp_cr", "jffc"),
     }.items():

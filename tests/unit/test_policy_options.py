@@ -29,7 +29,7 @@ METHODS = [
     ("routing", {"petals": {"hop_overhead_ms": -1}}, ".petals.hop_overhead_ms", -1, "at least 0"),
     ("routing", {"petals": 18}, ".petals", 18, "a mapping with the keys full_penalty_ms"),
     ("routing", {"ws_rr": {"a": 1}}, ".ws_rr.a", 1, "no such key"),
-    ("routing", "petal", "", "petal", "did you mean petals? one of best, exact, jffc, petals, "),
+    ("routing", "petal", "", "petal", "did you mean petals? one of best, exact, flow_"),
     ("routing", {"wsrr": {}}, "", "wsrr", "did you mean ws_rr? one of best, exact, "),
     ("routing", {"petals": {}, "ws_rr": {}}, "", {"petals": {}, "ws_rr": {}}, A_CHOICE),
     ("routing", ["petals"], "", ["petals"], A_CHOICE),

@@ -382,3 +382,34 @@ rule living:
         source=lambda wildcards: source_hash("bprr.figures.living"),
     shell:
         "bprr plot living {input:q} --caption {params.caption:q} -o {output.pdf:q} > {log:q} 2>&1"
+
+
+# Better methods with one thing changed; what the order of service costs.
+ASIDE = {"robust": "robust_serial", "frontier": "frontier_serial"}
+ASIDE = {figure: name for figure, name in ASIDE.items() if name in SETTINGS.sweeps}
+ASIDE_CAPTIONS = {
+    figure: caption(f"caption_{figure}", [name], NOT_DRAWN) for figure, name in ASIDE.items()
+}
+
+
+rule aside:
+    input:
+        lambda wildcards: results_of(pair for pair in SWEPT if pair[0] == ASIDE[wildcards.figure]),
+    output:
+        pdf=report(
+            f"{FIGURES}/{{figure}}.pdf",
+            caption="../report/beyond.rst",
+            category="Better methods",
+            labels={"figure": "{figure}"},
+        ),
+        others=multiext(f"{FIGURES}/{{figure}}", ".png", ".csv"),
+    log:
+        f"{LOGS}/figure_{{figure}}.log",
+    wildcard_constraints:
+        figure="|".join(ASIDE) or "none",
+    params:
+        caption=lambda wildcards: ASIDE_CAPTIONS[wildcards.figure],
+        source=lambda wildcards: source_hash(f"bprr.figures.{wildcards.figure}"),
+    shell:
+        "bprr plot {wildcards.figure} {input:q} --caption {params.caption:q} -o {output.pdf:q}"
+        " > {log:q} 2>&1"

@@ -199,6 +199,7 @@ rule study:
         rules.decomposition_by_service.output,
         rules.beyond.output,
         rules.living.output,
+        [f"{FIGURES}/{figure}.pdf" for figure in ASIDE],
 
 
 # The report shows of a study what has been made from what is asked for now, and makes none of it.

@@ -64,6 +64,12 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     living = _kind(kinds, "living", _living, "servers that fail, join and are given other blocks")
     living.add_argument("results", type=Path, nargs="+", help="files of the sweeps to show")
 
+    robust = _kind(kinds, "robust", _robust, "better methods with one thing changed")
+    robust.add_argument("results", type=Path, nargs="+", help="files of the sweep")
+
+    frontier = _kind(kinds, "frontier", _frontier, "what the order of service costs")
+    frontier.add_argument("results", type=Path, nargs="+", help="files of the sweep")
+
     running_times = _kind(kinds, "running-times", _running_times, "Table VIII")
     running_times.add_argument("results", type=Path, help="results/timing/table8.parquet")
 
@@ -200,6 +206,20 @@ def _living(arguments: argparse.Namespace) -> int:
 
     caption, stem = caption_from(arguments), arguments.output.with_suffix("")
     return _written(plot_living(arguments.results, caption, stem))
+
+
+def _robust(arguments: argparse.Namespace) -> int:
+    from bprr.figures.robust import plot_robust
+
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(plot_robust(arguments.results, caption, stem))
+
+
+def _frontier(arguments: argparse.Namespace) -> int:
+    from bprr.figures.frontier import plot_frontier
+
+    caption, stem = caption_from(arguments), arguments.output.with_suffix("")
+    return _written(plot_frontier(arguments.results, caption, stem))
 
 
 def _running_times(arguments: argparse.Namespace) -> int:

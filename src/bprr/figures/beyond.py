@@ -22,7 +22,15 @@ from bprr.ground.tables import read_table
 from bprr.study.regime import WARM_UP, Regime, joint_regime, regime_of
 from bprr.study.summary import mean_interval, paired_ratio
 
-__all__ = ["beyond_rows", "draw_beyond", "plot_beyond"]
+__all__ = [
+    "LONGEST_S",
+    "MS_PER_S",
+    "STYLES",
+    "beyond_rows",
+    "draw_beyond",
+    "plot_beyond",
+    "regime_of_run",
+]
 
 SERVICES = {
     "serial": "Serial servers",
@@ -34,6 +42,7 @@ STYLES = {
     "petals": style.MethodStyle("#D55E00", "o"),
     "proposed": style.MethodStyle("#0072B2", "v"),
     "successor": style.MethodStyle("#CC79A7", "D", style.DASHED),
+    "max_flow": style.MethodStyle("#888888", "<", style.DASHED),
     "two_resource": style.MethodStyle("#E69F00", "^", style.DASHED),
     "pipe_f": style.MethodStyle("#56B4E9", "s", style.DOTTED),
     "pipe": style.MethodStyle("#009E73", "P"),
@@ -68,7 +77,7 @@ def beyond_rows(
         p99_ms=("per_token_ms", lambda values: values.quantile(0.99)),
         ttft_ms=("ttft_ms", "mean"),
     )
-    regimes = {key: _regime(run) for key, run in served.groupby(keys, observed=True)}
+    regimes = {key: regime_of_run(run) for key, run in served.groupby(keys, observed=True)}
     rows = []
     for x, method in bounds[["x", "method"]].drop_duplicates().itertuples(index=False):
         about = bounds[(bounds["x"] == x) & (bounds["method"] == method)]
@@ -117,7 +126,8 @@ def _ratio(values: pd.Series, others: pd.Series | None, confidence: float) -> fl
     return paired_ratio(values[both], others[both], confidence).value
 
 
-def _regime(run: pd.DataFrame) -> Regime:
+def regime_of_run(run: pd.DataFrame) -> Regime:
+    """Regime of the requests of one run."""
     capacity = float(run["capacity_per_s"].iloc[0]) if "capacity_per_s" in run else float("nan")
     columns = ("arrival_ms", "per_token_ms", "output_tokens")
     arrival_ms, per_token_ms, tokens = (run[name].to_numpy() for name in columns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from bprr.ground.request import Request
 from bprr.ground.schema import Strict
 from bprr.ground.swarm import Device, FloatArray, IntArray, Swarm
 
-__all__ = ["Computing", "Placement", "PlacementPolicy", "PlacementProblem"]
+__all__ = ["Computing", "Flows", "Placement", "PlacementPolicy", "PlacementProblem", "Trial"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,27 @@ class Placement:
         return self.first_block + self.blocks - 1
 
 
+class Flows(NamedTuple):
+    """What passes over the links of a placement, each a server's from a position to its end."""
+
+    server: IntArray
+    start: IntArray  # position: so many blocks are done
+    end: IntArray
+    per_s: FloatArray  # sessions
+
+    @property
+    def rate_per_s(self) -> float:
+        """Of all sessions: what enters the first block (sessions/s)."""
+        return float(self.per_s[self.start == 0].sum())
+
+
+class Trial(NamedTuple):
+    """Times per token of simulated sessions."""
+
+    mean_ms: float
+    p99_ms: float
+
+
 class Computing(Protocol):
     """What a placement may know of how servers compute; a service policy answers it."""
 
@@ -97,10 +118,10 @@ class PlacementProblem:
         Chooses the arrival rate to plan for (requests/s); called only by policies that read `rate`.
     computing : Computing, optional
         How servers compute.
-    capacity_of : callable, optional
-        Bounds the rate that a placement can carry (requests/s).
+    flows_of : callable, optional
+        Flows over a placement that bound the rate that it can carry.
     try_out : callable, optional
-        Simulates so many sessions on a placement with a routing; their mean time per token (ms).
+        Simulates so many sessions on a placement with a routing.
     """
 
     swarm: Swarm
@@ -111,8 +132,8 @@ class PlacementProblem:
     request: Request | None = None
     choose_rate: Callable[[], float] | None = None
     computing: Computing | None = None
-    capacity_of: Callable[[Placement], float] | None = None
-    try_out: Callable[[Placement, Choice, int], float] | None = None
+    flows_of: Callable[[Placement], Flows] | None = None
+    try_out: Callable[[Placement, Choice, int], Trial] | None = None
 
     @property
     def load(self) -> int:
@@ -127,11 +148,15 @@ class PlacementProblem:
 
     def capacity_per_s(self, placement: Placement) -> float:
         """Upper bound on the rate that a placement can carry, whatever the routing (requests/s)."""
-        assert self.capacity_of is not None
-        return self.capacity_of(placement)
+        return self.flows(placement).rate_per_s
 
-    def trial_ms(self, placement: Placement, routing: Choice, sessions: int) -> float:
-        """Mean time per token of so many sessions that are simulated on a placement (ms)."""
+    def flows(self, placement: Placement) -> Flows:
+        """Flows of the largest rate that a placement can carry, by a linear programme."""
+        assert self.flows_of is not None
+        return self.flows_of(placement)
+
+    def trial(self, placement: Placement, routing: Choice, sessions: int) -> Trial:
+        """Times per token of so many sessions that are simulated on a placement."""
         assert self.try_out is not None
         return self.try_out(placement, routing, sessions)
 

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
 from pydantic import Field
 
 from bprr.ground.errors import InfeasibleError
 from bprr.ground.registry import ROUTING, Choice
 from bprr.ground.schema import Count, Strict
-from bprr.placement.base import Placement, PlacementPolicy, PlacementProblem
+from bprr.placement.base import Placement, PlacementPolicy, PlacementProblem, Trial
 from bprr.placement.pipe import Pipe
 from bprr.placement.two_resource import candidates
 
@@ -20,6 +19,9 @@ __all__ = ["Best"]
 
 RATES = (1.0, 1.1, 1.25)  # that PIPE plans for, over the rate that there is
 MOST_2R = 12  # placements of 2R that carry the rate, the fastest first
+LONGEST_TAIL = (
+    2.0  # 99th percentile over the mean, beyond which an arm is taken only for want of others
+)
 FINALISTS, LONGER = 3, 4  # arms that are simulated again, and how many times as long
 
 
@@ -51,11 +53,17 @@ class Best(PlacementPolicy, name="best"):
             raise InfeasibleError("GPU memory", "blocks of a whole model", "PIPE and 2R")
         for length in (sessions, LONGER * sessions):
             if len(arms) > 1:
-                times_ms = [problem.trial_ms(arm.placement, arm.routing, length) for arm in arms]
-                arms = [arms[i] for i in np.argsort(times_ms, kind="stable")[:FINALISTS]]
+                trials = [problem.trial(arm.placement, arm.routing, length) for arm in arms]
+                arms = [arms[i] for i in sorted(range(len(arms)), key=lambda i: _rank(trials[i]))]
+                arms = arms[:FINALISTS]
         best = arms[0]
         details = {**best.placement.details, "routing": best.routing}
         return replace(best.placement, details=details)
+
+
+def _rank(trial: Trial) -> tuple[bool, float]:
+    """By the mean, those with a long tail last."""
+    return trial.p99_ms > LONGEST_TAIL * trial.mean_ms, trial.mean_ms
 
 
 def _arms(problem: PlacementProblem) -> Iterator[_Arm]:

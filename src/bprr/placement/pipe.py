@@ -18,6 +18,7 @@ __all__ = ["Composition", "Pipe", "Terms", "compose"]
 
 LOADS = np.arange(0.70, 1.001, 0.02)  # of a chain's busiest server, that its width is tried for
 SPARE = 1.008  # capacity of the chains over the rate that is planned for
+MET = 0.97  # of what chains can pass: sessions are in each other's way
 SLOWER = 0.95  # where no composition carries a rate, one for so much of it is looked for
 SESSIONS, WARM_UP, SEED = 4_000, 0.2, 2025  # of the simulation that ranks compositions
 MOST_SIMULATED = 500  # servers; beyond, a formula ranks, and numbers of chains grow geometrically
@@ -137,7 +138,7 @@ def compose(terms: Terms, chains: int, width: IntArray) -> Composition | None:
 
 
 @compiled
-def _mean_time(arrival, time_ms, places, start, ends, first, head, warm_up):  # type: ignore[no-untyped-def]
+def _mean_time(arrival, time_ms, taken_ms, places, ends, first, head, warm_up):  # type: ignore[no-untyped-def]
     """Mean time of sessions that take the fastest free place of chains, in order of time_ms."""
     ends[:] = -np.inf
     head[:] = 0
@@ -153,7 +154,7 @@ def _mean_time(arrival, time_ms, places, start, ends, first, head, warm_up):  # 
             if free < begin:
                 begin, chosen = free, p
         earliest = begin
-        ends[first[chosen] + head[chosen]] = begin + time_ms[chosen]
+        ends[first[chosen] + head[chosen]] = begin + taken_ms[chosen]
         head[chosen] = head[chosen] + 1 if head[chosen] + 1 < places[chosen] else 0
         if i >= warm_up:
             total += begin + time_ms[chosen] - arrival[i]
@@ -161,16 +162,22 @@ def _mean_time(arrival, time_ms, places, start, ends, first, head, warm_up):  # 
 
 
 def simulated_ms(found: Composition, gaps: FloatArray, rate_per_s: float) -> float:
-    """Mean time of Poisson sessions, first come first served, each at the fastest free place."""
-    places = np.clip(np.floor(found.places), 1, SESSIONS).astype(np.int64)
+    """Mean time of Poisson sessions, first come first served, each at the fastest free place.
+
+    A place is taken for less than a session's time where c is no whole number, so that ⌊c⌋ places
+    pass what c can, but for the time that sessions lose as they meet.
+    """
+    able = np.minimum(found.places, SESSIONS)
+    places = np.maximum(np.floor(able), 1).astype(np.int64)
+    taken_ms = found.time_ms * places / (able * MET)
     order = np.argsort(found.time_ms, kind="stable")
     first = np.cumsum(places[order]) - places[order]
     return float(
         _mean_time(
             np.cumsum(gaps) * (1000.0 / rate_per_s),
             found.time_ms[order],
+            taken_ms[order],
             places[order],
-            0.0,
             np.empty(int(places.sum())),
             first,
             np.empty(order.size, dtype=np.int64),

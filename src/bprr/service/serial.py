@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bprr.ground.schema import Milliseconds
+from bprr.ground.schema import Milliseconds, NonNegative
 from bprr.service.queued import Queued, QueuedOptions
 from bprr.service.token_loop import Discipline
 
@@ -23,9 +23,10 @@ class Serial(Queued, name="serial"):
         Prompts run ``whole`` (shipped), in pieces of one ``block`` each, or go round ``token`` by
         token. Of those that wait, the one that came first is next (``fifo``, shipped), tokens
         before prompts (``decode_first``), or the session's that was admitted first (``oldest``);
-        but a prompt goes before tokens once its session is older than ``prompt_within_ms``. A piece
-        of a prompt comes to the queue ``resubmit_ms`` after the one before it has ended: until then
-        a server may take another session's task.
+        but a prompt goes before tokens once its session is older than ``prompt_within_ms``, divided
+        by the share of time that the busiest server of its chain was idle when it began, to the
+        power ``prompt_idle_power``. A piece of a prompt comes to the queue ``resubmit_ms`` after
+        the one before it has ended: until then a server may take another session's task.
         """
 
         order: Literal["fifo", "decode_first", "oldest"] = Field(
@@ -41,6 +42,9 @@ class Serial(Queued, name="serial"):
         prompt_within_ms: Milliseconds | None = Field(
             None, description="a prompt goes before tokens once its session is older"
         )
+        prompt_idle_power: NonNegative = Field(
+            0.0, description="of the share of time that its busiest server was idle; divides that"
+        )
         resubmit_ms: Milliseconds = Field(
             0.0, description="from the end of a piece of a prompt until the next one waits"
         )
@@ -55,4 +59,5 @@ class Serial(Queued, name="serial"):
             options.gap_ms,
             math.inf if options.prompt_within_ms is None else options.prompt_within_ms,
             options.resubmit_ms,
+            options.prompt_idle_power,
         )

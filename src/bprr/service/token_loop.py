@@ -39,6 +39,7 @@ class Discipline(NamedTuple):
     gap_ms: float  # before a task that has waited while another one ran
     resubmit_ms: float  # from the end of a prompt's piece until the next one waits
     prompt_within_ms: float  # age of a session from which on its prompt goes before tokens
+    prompt_idle_power: float  # of the share of time that its busiest server was idle; divides it
     batch: FloatArray  # sizes of a batch, increasing from 1
     batch_time: FloatArray  # time of a step with that many tokens, in steps with one
 
@@ -51,17 +52,19 @@ class Discipline(NamedTuple):
         gap_ms: float,
         prompt_within_ms: float = np.inf,
         resubmit_ms: float = 0.0,
+        prompt_idle_power: float = 0.0,
     ) -> Self:
         """One task after another."""
         code = {"fifo": FIFO, "decode_first": DECODE_FIRST, "oldest": OLDEST}[order]
         times_ms = (float(gap_ms), float(resubmit_ms), float(prompt_within_ms))
-        return cls(code, _pieces(prompt), prefetch, *times_ms, *np.ones((2, 2)))
+        power = float(prompt_idle_power)
+        return cls(code, _pieces(prompt), prefetch, *times_ms, power, *np.ones((2, 2)))
 
     @classmethod
     def batched(cls, curve: Any, prompt: str) -> Self:
         """All tasks that wait, in one step; ``curve`` holds pairs of size and relative time."""
         size, time = np.array(curve, dtype=float).T.copy()
-        return cls(TOGETHER, _pieces(prompt), 0, 0.0, 0.0, np.inf, size, time)
+        return cls(TOGETHER, _pieces(prompt), 0, 0.0, 0.0, np.inf, 0.0, size, time)
 
 
 def _pieces(prompt: str) -> int:
@@ -115,7 +118,7 @@ class Passing(NamedTuple):
     passes: IntArray  # passes to come, this one too
     pieces: IntArray  # of the prompt, to come at this server
     tokens: IntArray  # generated
-    start_ms: FloatArray
+    prompt_due_ms: FloatArray  # when its prompt is to go before tokens
     first_token_ms: FloatArray
     end_ms: FloatArray
     arrived_ms: FloatArray  # at the queue where it waits
@@ -217,7 +220,7 @@ class TokenLoop:
 
     def start(self, row: int, time_ms: float) -> None:
         """Let a session send its prompt at a time that is not before `now_ms`."""
-        start(self._events, self.passing, row, float(time_ms))
+        start(self._events, self._servers, self.passing, self._discipline, row, float(time_ms))
 
     def advance(self, until_ms: float) -> list[int]:
         """Go on to the next instant at which sessions end, or to ``until_ms``.

@@ -34,6 +34,7 @@ __all__ = [
 FIFO, DECODE_FIRST, OLDEST, TOGETHER = range(4)  # which task is next, or all at once
 WHOLE, BLOCK, TOKEN = range(3)  # pieces of a prompt
 ENDED, DONE, ARRIVED = range(3)  # events, in their order at one instant
+BUSY_BEFORE_MS = 600_000.0  # a server counts as busy before the start, of which it tells nothing
 KIND = 60  # bits below an event's kind: its session's number
 NONE = -1
 
@@ -96,9 +97,18 @@ def _note(events, passing, row, time_ms, kind):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def start(events, passing, row, time_ms):  # type: ignore[no-untyped-def]
-    """Let a session send its prompt."""
-    passing.start_ms[row] = time_ms
+def start(events, servers, passing, discipline, row, time_ms):  # type: ignore[no-untyped-def]
+    """Let a session send its prompt.
+
+    It is to go before tokens the later, the less of the time the busiest of its servers was idle.
+    """
+    idle = 1.0
+    for i in range(passing.hops[row]):
+        busy_ms = servers.busy_ms[passing.server[row, i]]
+        idle = min(idle, max(time_ms - busy_ms, 0.0) / (time_ms + BUSY_BEFORE_MS))
+    within_ms, passing.prompt_due_ms[row] = discipline.prompt_within_ms, np.inf
+    if idle > 0.0:
+        passing.prompt_due_ms[row] = time_ms + within_ms / idle**discipline.prompt_idle_power
     _note(events, passing, row, time_ms + passing.prompt_leg_ms[row, 0], ARRIVED)
 
 
@@ -230,7 +240,7 @@ def _popped(clock, servers, passing, discipline, server):  # type: ignore[no-unt
     """
     row, prompt = servers.waiting[server], servers.prompts[server]
     if prompt != NONE:
-        due = clock.now_ms >= passing.start_ms[prompt] + discipline.prompt_within_ms
+        due = clock.now_ms >= passing.prompt_due_ms[prompt]
         if row == NONE or due or _before(passing, prompt, row):
             servers.prompts[server] = _merged(passing, passing.left[prompt], passing.right[prompt])
             return prompt

@@ -89,5 +89,8 @@ def _order(service: Choice) -> str:
     prompt = options.get("prompt", "whole")
     words = [str(options.get("order", "")), "" if prompt == "whole" else str(prompt)]
     within_ms = options.get("prompt_within_ms")
-    words.append("" if within_ms is None else f"prompts within {within_ms / 1000:g} s")
+    if within_ms is not None:
+        words.append(f"prompts within {within_ms / 1000:g} s")
+        if power := options.get("prompt_idle_power"):
+            words[-1] += f" / idle^{power:g}"
     return " ".join(word for word in words if word)

@@ -15,10 +15,10 @@ import numpy as np
 from bprr.ground.performance import least_session_terms_ms, session_terms_ms
 from bprr.ground.request import Request
 from bprr.ground.swarm import FloatArray, IntArray, Swarm
-from bprr.placement.base import Placement
+from bprr.placement.base import Flows, Placement
 from bprr.service.base import ServicePolicy
 
-__all__ = ["capacity_of_any_placement", "capacity_per_s"]
+__all__ = ["capacity_of_any_placement", "capacity_per_s", "flows_of"]
 
 
 class _Links(NamedTuple):
@@ -48,12 +48,17 @@ def capacity_per_s(placement: Placement, request: Request, service: ServicePolic
     service : ServicePolicy
         How servers compute.
     """
+    return flows_of(placement, request, service).rate_per_s
+
+
+def flows_of(placement: Placement, request: Request, service: ServicePolicy) -> Flows:
+    """Sessions per second over the links of a placement, as many in all as it can carry."""
     from scipy.optimize import linprog  # as long to import as all else of a job
     from scipy.sparse import coo_array
 
     links = _links(placement, request, service.delay_ms)
     if not links.server.size:
-        return 0.0
+        return Flows(links.server, links.start, links.end, np.zeros(0))
     count, blocks = links.server.size, links.blocks
     columns = np.arange(count)
     work_ms = service.least_work_ms(request, links.server, blocks, links.slots)
@@ -89,7 +94,7 @@ def capacity_per_s(placement: Placement, request: Request, service: ServicePolic
     )
     if solved.status != 0:
         raise RuntimeError(f"capacity: {solved.message}")
-    return float(-solved.fun)
+    return Flows(links.server, links.start, links.end, np.maximum(solved.x, 0.0))
 
 
 def capacity_of_any_placement(swarm: Swarm, request: Request) -> float:

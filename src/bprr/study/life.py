@@ -117,11 +117,8 @@ class Replanner:
             placement.cache_tokens[servers],
         )
         try:
-            return float(
-                self._runner_of(part).trial_ms(
-                    service, self._allocation_ms, own, method.routing, TRIED
-                )
-            )
+            trial = self._runner_of(part).trial
+            return trial(service, self._allocation_ms, own, method.routing, TRIED).mean_ms
         except InfeasibleError:
             return math.inf
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bprr.ground.performance import longest_session_tokens
 from bprr.ground.registry import PLACEMENT, SERVICE, Choice
 from bprr.living.run import simulate_living
-from bprr.placement.base import Placement, PlacementProblem
+from bprr.placement.base import Placement, PlacementProblem, Trial
 from bprr.routing.base import RoutingPolicy
 from bprr.scenario.draw import Instance
 from bprr.scenario.workload import Workload, poisson_arrivals_ms
@@ -21,7 +21,7 @@ from bprr.service.base import ServicePolicy
 from bprr.settings.configuration import Method
 from bprr.simulation.engine import Delays, simulate
 from bprr.simulation.records import Records
-from bprr.study.capacity import capacity_per_s
+from bprr.study.capacity import capacity_per_s, flows_of
 from bprr.study.design_load import design_load_of, rate_to_plan_for
 from bprr.study.life import Replanner, life_of, lives
 from bprr.study.regime import WARM_UP
@@ -85,8 +85,8 @@ class MethodRunner:
                 request,
                 lambda: rate_to_plan_for(instance),
                 computing,
-                lambda placement: capacity_per_s(placement, request, computing),
-                partial(self.trial_ms, service, allocation_ms),
+                lambda placement: flows_of(placement, request, computing),
+                partial(self.trial, service, allocation_ms),
             )
             policy_class = PLACEMENT[policy.name]
             self._placements[key] = policy_class(policy.options).place(problem)
@@ -97,15 +97,15 @@ class MethodRunner:
             self._loads[counted_ms] = design_load_of(self._instance, counted_ms)
         return self._loads[counted_ms]
 
-    def trial_ms(
+    def trial(
         self,
         service: Choice,
         allocation_ms: float,
         placement: Placement,
         routing: Choice,
         sessions: int,
-    ) -> float:
-        """Mean time per token of Poisson sessions of the mean length, the first ones left out."""
+    ) -> Trial:
+        """Times per token of Poisson sessions of the mean length, the first ones left out."""
         instance, request = self._instance, self._instance.design_request
         rng = np.random.default_rng(TRIAL_SEED)
         rate_per_s = max(rate_to_plan_for(instance), LEAST_RATE_PER_S)
@@ -122,8 +122,8 @@ class MethodRunner:
             service=service,
             delays=Delays(instance.scenario.overheads.initial_ms, allocation_ms),
         )
-        mean_ms = records.completion_ms[int(WARM_UP * sessions) :].mean()
-        return float(mean_ms / request.output_tokens)
+        times_ms = records.completion_ms[int(WARM_UP * sessions) :] / request.output_tokens
+        return Trial(float(times_ms.mean()), float(np.quantile(times_ms, 0.99)))
 
     def _service(self, service: Choice | str, allocation_ms: float) -> ServicePolicy:
         delay_ms = self._instance.scenario.overheads.initial_ms + allocation_ms

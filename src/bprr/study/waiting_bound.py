@@ -22,15 +22,16 @@ from bprr.study.capacity import capacity_of_any_placement
 
 __all__ = ["waiting_bound_ms"]
 
-WINDOW_MS = 5_000.0
+WINDOW_MS = 10_000.0
 STEPS, FIRST_STEP, SLOWING = 150, 0.5, 15.0  # of the subgradients
-HALVINGS = 14
+HALVINGS, FINE = 14, 1e-3  # of what a pass is worth
+WIDTHS = (1, 8, 32)  # windows over which a step is smoothed: prices follow bursts and busy hours
 LONGEST_MS = 3_600_000.0  # that a session alone may take
 LIGHT = 4  # power of the load in the first prices
+ALIKE = 1e-6  # passes closer than this are one
 PRICED_AT = 0.95  # of the rate that no placement exceeds, where computing surely has a price
-RATIOS = np.concatenate(
-    [[0.0], np.geomspace(1e-3, 1e3, 49)]
-)  # of prices, at which chains are found
+RATIOS = np.geomspace(1e-3, 1e3, 13)  # of prices, between which chains are found
+NEAR = 1e-3  # of a chain's cost, to which they are found
 
 
 class _Hull(NamedTuple):
@@ -42,13 +43,34 @@ class _Hull(NamedTuple):
     @classmethod
     def of(cls, hop_ms, block_ms, priced_ms, most, blocks) -> _Hull:  # type: ignore[no-untyped-def]
         """Chords of the least μ·time + θ·price over all chains, which is concave in θ/μ."""
-        costs = np.array(
-            [best_chain_ms(most, hop_ms, block_ms + r * priced_ms, blocks)[1] for r in RATIOS]
-        )
+
+        def cost(ratio: float) -> float:
+            return best_chain_ms(most, hop_ms, block_ms + ratio * priced_ms, blocks)[1]
+
+        ratios, costs = [0.0], [cost(0.0)]
+        for upper in RATIOS:  # chords as long as they are near the curve
+            ends = [(upper, cost(upper))]
+            while ends:
+                (high, above), (low, below) = ends[-1], (ratios[-1], costs[-1])
+                middle = (low + high) / 2
+                at_middle = cost(middle)
+                if at_middle - (below + above) / 2 > NEAR * at_middle and len(ends) < HALVINGS:
+                    ends.append((middle, at_middle))
+                else:
+                    ratios.append(high)
+                    costs.append(above)
+                    ends.pop()
         _, least_ms = best_chain_ms(most, 0 * hop_ms, priced_ms, blocks)
-        price_ms = np.append(np.diff(costs) / np.diff(RATIOS), least_ms)
-        time_ms = costs - price_ms * RATIOS
-        return cls(np.maximum(time_ms, 1e-9), np.maximum(price_ms, 0.0))
+        price_ms = np.append(np.diff(costs) / np.diff(ratios), least_ms)
+        time_ms = np.subtract(costs, price_ms * ratios)
+        # Neighbours that are alike count once.
+        alike = np.isclose(np.diff(time_ms), 0.0, atol=ALIKE * costs[0])
+        alike &= np.isclose(np.diff(price_ms), 0.0, atol=ALIKE * price_ms[0])
+        kept = np.append(~alike, True)
+        return cls(
+            np.maximum((1 - ALIKE) * time_ms[kept], 1e-9),
+            np.maximum((1 - ALIKE) * price_ms[kept], 0.0),
+        )
 
 
 @compiled(inline="always")
@@ -76,46 +98,59 @@ def _length(w, arrival_ms, window_ms):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _passes(tokens, beta, arrival_ms, first, end, theta, window_ms):  # type: ignore[no-untyped-def]
-    """Passes until the end of a window, whose time costs as much as it lasts, worth beta each."""
-    held = 0.0
+def _worth(tokens, prompt, passes, beta, arrival_ms, first, end, theta, window_ms):  # type: ignore[no-untyped-def]
+    """What ending in a window costs at least, if a pass is worth beta; passes beyond those needed.
+
+    A window's time costs nothing but in the last one, where it costs as much as it lasts.
+    """
+    value, alpha, held = beta * passes + max(end * window_ms - arrival_ms, 0.0), np.inf, -passes
     for w in range(first, end + 1):
-        _, at = _filled(tokens, beta, theta[w], 1.0 if w == end else 0.0)
+        own = 1.0 if w == end else 0.0
+        length = _length(w, arrival_ms, window_ms)
+        mu, at = _filled(tokens, beta, theta[w], own)
         if at >= 0:
-            held += _length(w, arrival_ms, window_ms) / tokens.time_ms[at]
-    return held
+            held += length / tokens.time_ms[at]
+            value -= mu * length
+        alpha = min(alpha, _cost(prompt, mu + own, theta[w]))
+    return value + alpha, held
 
 
 @compiled
 def _cheapest(tokens, prompt, passes, arrival_ms, theta, window_ms, used):  # type: ignore[no-untyped-def]
-    """Least time and price of a session alone; adds the priced work of such a schedule to used."""
+    """Least time and price of a session alone; adds the priced work of such a schedule to used.
+
+    Whatever a pass is worth, that proves a bound for an end: the worth that was best for the end
+    before shows of most ends that they are no better.
+    """
     first = int(arrival_ms // window_ms)
-    best, last, chosen = np.inf, first, 0.0
     fastest_ms = tokens.time_ms[0]
+    best, last, chosen, beta = np.inf, first, 0.0, fastest_ms
     for end in range(first, theta.shape[0]):
-        waited_ms = max(end * window_ms - arrival_ms, 0.0)
-        if waited_ms >= best:
+        if max(end * window_ms - arrival_ms, 0.0) >= best:
             break
         if ((end + 1) * window_ms - arrival_ms) / fastest_ms < passes:
             continue
-        low, high = 0.0, 4.0 * fastest_ms
-        while _passes(tokens, high, arrival_ms, first, end, theta, window_ms) < passes:
-            low, high = high, 2.0 * high
-            if high > 1e7:
-                break
+        value, held = _worth(tokens, prompt, passes, beta, arrival_ms, first, end, theta, window_ms)
+        if value >= best:
+            continue
+        low, high = (beta, 2 * beta) if held < 0 else (0.0, beta)
+        while held < 0 and high < 1e7:
+            other, held = _worth(
+                tokens, prompt, passes, high, arrival_ms, first, end, theta, window_ms
+            )
+            value = max(value, other)
+            if held < 0:
+                low, high = high, 2 * high
         for _ in range(HALVINGS):
+            if value >= best or high - low < FINE * high:
+                break
             beta = (low + high) / 2
-            if _passes(tokens, beta, arrival_ms, first, end, theta, window_ms) < passes:
-                low = beta
-            else:
-                high = beta
-        value, alpha = waited_ms + passes * low, np.inf
-        for w in range(first, end + 1):
-            own = 1.0 if w == end else 0.0
-            mu, _ = _filled(tokens, low, theta[w], own)
-            value -= mu * _length(w, arrival_ms, window_ms)
-            alpha = min(alpha, _cost(prompt, mu + own, theta[w]))
-        value += alpha
+            other, held = _worth(
+                tokens, prompt, passes, beta, arrival_ms, first, end, theta, window_ms
+            )
+            value = max(value, other)
+            low, high = (beta, high) if held < 0 else (low, beta)
+        beta = high
         if value < best:
             best, last, chosen = value, end, high
     left, at_prompt, least = passes, first, np.inf
@@ -140,6 +175,12 @@ def _all_cheapest(tokens, prompt, passes, arrival_ms, theta, window_ms, used):  
     for s in range(arrival_ms.shape[0]):
         total += _cheapest(tokens, prompt, passes, arrival_ms[s], theta, window_ms, used)
     return total
+
+
+def _smoothed(values: FloatArray, windows: int) -> FloatArray:
+    """Means over neighbours, by weights that fall on both sides within so many windows."""
+    weights = np.convolve(np.ones(windows), np.ones(windows))
+    return np.convolve(values, weights / weights.sum(), mode="same")
 
 
 def waiting_bound_ms(
@@ -183,5 +224,7 @@ def waiting_bound_ms(
             tokens, prompt, float(request.output_tokens - 1), begin_ms, theta, window_ms, used
         )
         best = max(best, (total - worth * float(theta.sum())) / begin_ms.size)
-        theta = np.maximum(theta + FIRST_STEP / (1 + step / SLOWING) * (used / worth - 1.0), 0.0)
+        excess = used / worth - 1.0
+        direction = np.mean([_smoothed(excess, windows) for windows in WIDTHS], axis=0)
+        theta = np.maximum(theta + FIRST_STEP / (1 + step / SLOWING) * direction, 0.0)
     return service.delay_ms + best

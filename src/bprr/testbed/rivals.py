@@ -22,7 +22,7 @@ from bprr.placement.gca import greedy_chains
 from bprr.scenario.draw import Catalogue
 from bprr.service.base import ServicePolicy
 from bprr.simulation import Records, simulate
-from bprr.study.capacity import capacity_per_s
+from bprr.study.capacity import flows_of
 from bprr.testbed.experiment import refuse_where_it_cannot_run
 from bprr.testbed.loaded import (
     AS_SHIPPED,
@@ -97,7 +97,7 @@ class Contest:
             request,
             lambda: self.settings.rate_per_s(self.fleet, load),
             computing,
-            lambda placement: capacity_per_s(placement, request, computing),
+            lambda placement: flows_of(placement, request, computing),
         )
         placed = PLACEMENT[rival.placement.name](rival.placement.options).place(problem)
         if rival.pool_tokens is None:
