@@ -21,7 +21,7 @@ from bprr.ground.swarm import LanguageModel, Swarm
 from bprr.placement.base import Placement
 from bprr.placement.gbp_cr import least_response_ms
 from bprr.placement.gca import greedy_chains
-from bprr.placement.pipe import Composition, Terms, compose, simulated_ms
+from bprr.placement.pipe import MET, Composition, Terms, compose, simulated_ms
 from bprr.routing.base import RoutingContext
 from bprr.service.token_loop import Discipline, TokenLoop
 
@@ -114,20 +114,23 @@ def test_composed_chains_hold_the_model_once_each(swarm, chains, widest):
 
 @given(
     times=st.lists(st.integers(1, 20), min_size=1, max_size=4),
-    places=st.lists(st.integers(1, 4), min_size=4, max_size=4),
+    places=st.lists(st.floats(1, 4.9), min_size=4, max_size=4),
     gaps=st.lists(st.integers(0, 9), min_size=10, max_size=60),
 )
 def test_sessions_take_the_fastest_free_place(times, places, gaps):
     time_ms, count = np.array(times, dtype=float), np.array(places[: len(times)], dtype=float)
     none = np.zeros(0, dtype=np.int64)
     found = Composition(none, none, time_ms, time_ms, count)
-    free_at = sorted((t, [0.0] * int(c)) for t, c in zip(times, count, strict=True))
+    free_at = sorted(
+        ((t, t * int(c) / (c * MET), [0.0] * int(c)) for t, c in zip(times, count, strict=True)),
+        key=lambda each: each[0],
+    )
     now, total, arrivals = 0.0, 0.0, np.cumsum(gaps)
     for number, arrival in enumerate(arrivals):
         now = max(now, float(arrival))
-        now = max(now, min(min(ends) for _, ends in free_at))
-        time, ends = next((t, ends) for t, ends in free_at if min(ends) <= now)
-        ends[ends.index(min(ends))] = now + time
+        now = max(now, min(min(ends) for _, _, ends in free_at))
+        time, taken, ends = next(each for each in free_at if min(each[2]) <= now)
+        ends[ends.index(min(ends))] = now + taken
         if number >= int(0.2 * len(gaps)):
             total += now + time - arrival
     mean = total / (len(gaps) - int(0.2 * len(gaps)))

@@ -22,7 +22,9 @@ from bprr.simulation import Delays, simulate
 
 PROMPTS = ["whole", "block", "token"]
 ORDERS = ["fifo", "decode_first", "oldest"]
-ANYWHERE = sorted(set(ROUTING) - {"pipe", "best"})  # those go with placements of their own
+ANYWHERE = sorted(
+    set(ROUTING) - {"pipe", "best", "flow_weighted"}
+)  # those go with placements of their own
 BELIEFS = ["ends_now", "re_estimated", "where_room"]
 
 

@@ -13,7 +13,7 @@ from swarms import placements, requests, swarms
 from bprr.ground.caches import Caches
 from bprr.ground.errors import InfeasibleError
 from bprr.ground.registry import PLACEMENT, ROUTING, ChoiceOf
-from bprr.placement.base import Placement, PlacementProblem
+from bprr.placement.base import Flows, Placement, PlacementProblem
 from bprr.routing.base import RoutingContext
 
 
@@ -181,11 +181,15 @@ def test_2r_places_what_the_page_says(data):
     def capacity_of(placement):
         return float((placement.blocks * weights).sum())
 
+    def flows_of(placement):
+        ends = np.arange(2)
+        return Flows(ends, ends, ends + 1, np.array([capacity_of(placement), 1e12]))
+
     rate = data.draw(st.sampled_from([0.1, 20.0, 60.0, 1e9]))
     pace_ms = data.draw(st.sampled_from([None, None, 2.0, 7.5]))
     problem = PlacementProblem(
         swarm, lambda: 1, tokens, np.arange(swarm.servers), request=request,
-        choose_rate=lambda: rate, computing=AsWritten(swarm), capacity_of=capacity_of,
+        choose_rate=lambda: rate, computing=AsWritten(swarm), flows_of=flows_of,
     )  # fmt: skip
     policy = PLACEMENT.build(ChoiceOf(PLACEMENT).read({"two_resource": {"pace_ms": pace_ms}}))
     found = list(placements_by_pace(swarm, request, tokens, pace_ms))

@@ -86,7 +86,8 @@ def test_the_same_bytes_however_it_is_spread(sweep, name, sometimes_infeasible):
         assert path.read_bytes() == whole.read_bytes()
     table = read_table(whole)
     statuses = table.groupby("method", observed=True)["status"].unique()
-    assert sorted(map(len, statuses)) == [1] * (len(statuses) - 1) + [2]
+    placed_as_petals = {"petals", "optimized_rr"} & set(statuses.index)
+    assert {method for method, each in statuses.items() if len(each) > 1} == placed_as_petals
 
 
 def test_only_new_runs_are_computed(sweep):

@@ -31,10 +31,9 @@ from bprr.testbed.petals_coordinator import Coordinator
 from bprr.testbed.planned_records import MACHINES, PLANS, asked_for, now_rows, read_planned
 from bprr.testbed.planned_report import compared, observed, planned_table, summary_of_plans
 from bprr.testbed.planned_settings import PlannedSettings, load_planned
-from bprr.testbed.rivals import Contest
 from bprr.testbed.rivals_records import read_rivals
 from bprr.testbed.rivals_report import rivals_compared, rivals_table, summary_of_rivals
-from bprr.testbed.rivals_settings import RivalsSettings, case_name, load_rivals
+from bprr.testbed.rivals_settings import RivalsSettings, load_rivals
 
 PLANNED = Path("data/traces/testbed_planned")
 FRAMES = Path("data/traces/testbed_frames")
@@ -265,21 +264,22 @@ class TestRivals:
         errors = (table["predicted_per_token_ms"] / table["per_token_ms"] - 1).abs()
         assert errors.median() <= 0.10
 
-    def test_coordinated_servers_hosted_what_is_placed(self, rivals):
+    def test_coordinated_servers_hosted_their_chains(self, rivals):
+        """Whole chains of servers that host what they give to them."""
         run, _ = rivals
         settings = run.manifest.settings
-        known = settings.catalogue(catalogue(load_settings()))
-        for fleet, profile in run.manifest.profiles.items():
-            contest = Contest(settings, known, fleet, profile)
-            for load in settings.loads:
-                for name, rival in settings.arms.items():
-                    placed = run.manifest.placed[f"{case_name(fleet, load)}/{name}"]
-                    if rival.routing.name != "petals_shipped":
-                        placement = contest.placement(rival, load)
-                        used = placement.blocks > 0
-                        assert placed.blocks == placement.blocks.tolist()
-                        first = np.array(placed.first_block)
-                        assert (first[used] == placement.first_block[used]).all()
+        for key, placed in run.manifest.placed.items():
+            if settings.arms[key.split("/")[1]].routing.name == "petals_shipped":
+                assert placed.chains is None
+                continue
+            assert len(placed.chains) == len(placed.places) > 0
+            for chain in placed.chains:
+                done = 0
+                for server, blocks in chain:
+                    first = placed.first_block[server] - 1
+                    assert first <= done and done + blocks <= first + placed.blocks[server]
+                    done += blocks
+                assert done == settings.blocks
 
     def test_the_table_and_the_sentences_are_of_these_numbers(self, rivals):
         run, table = rivals

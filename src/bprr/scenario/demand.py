@@ -17,6 +17,7 @@ from bprr.scenario.fleet import round_half_up
 from bprr.scenario.streams import Streams
 from bprr.scenario.traces import LATEST_S, Trace, read_trace
 from bprr.scenario.workload import Workload, poisson_arrivals_ms
+from bprr.settings.shipped import here_or_shipped
 
 __all__ = ["Demand", "Load", "PoissonDemand", "TraceDemand"]
 
@@ -121,7 +122,7 @@ class TraceDemand(Strict):
 
     def files(self) -> list[Path]:
         """The trace."""
-        return [self.file]
+        return [here_or_shipped(self.file)]
 
     def draw(
         self,
@@ -133,7 +134,7 @@ class TraceDemand(Strict):
     ) -> Load:
         """The requests of the trace."""
         columns = None if self.columns is None else self.columns.model_dump(exclude_none=True)
-        trace = read_trace(self.file, columns, self.time_unit)
+        trace = read_trace(here_or_shipped(self.file), columns, self.time_unit)
         used = trace.window(self.start_s, self.duration_s, self.requests)
         inputs, outputs = used.input_tokens.astype(np.int64), used.output_tokens.astype(np.int64)
         too_long = inputs + outputs > longest

@@ -107,7 +107,7 @@ def start(events, servers, passing, discipline, row, time_ms):  # type: ignore[n
         busy_ms = servers.busy_ms[passing.server[row, i]]
         idle = min(idle, max(time_ms - busy_ms, 0.0) / (time_ms + BUSY_BEFORE_MS))
     within_ms, passing.prompt_due_ms[row] = discipline.prompt_within_ms, np.inf
-    if idle > 0.0:
+    if idle > 0.0 or discipline.prompt_idle_power == 0.0:
         passing.prompt_due_ms[row] = time_ms + within_ms / idle**discipline.prompt_idle_power
     _note(events, passing, row, time_ms + passing.prompt_leg_ms[row, 0], ARRIVED)
 

@@ -154,7 +154,8 @@ def _simulated(
             "output_tokens": round(float(workload.output_tokens.mean())),
         }
         for variant, allocation_ms in point.delays.items():
-            for name, method in point.variants[variant].items():
+            for name in point.methods:
+                method = point.variants[variant][name]
                 whose = {"allocation_delays": variant, "method": name}
                 shared = {**drawn, **whose, "run": run, "requests": len(workload)}
                 refused = instance.rejected

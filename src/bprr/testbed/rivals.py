@@ -17,7 +17,7 @@ from bprr.ground.registry import PLACEMENT, SERVICE, Choice
 from bprr.ground.request import Request
 from bprr.ground.swarm import IntArray, Swarm
 from bprr.placement.base import Placement, PlacementProblem
-from bprr.placement.composed import ChainTable, chains_of
+from bprr.placement.composed import ChainTable, chain_table, chains_of
 from bprr.placement.gca import greedy_chains
 from bprr.scenario.draw import Catalogue
 from bprr.service.base import ServicePolicy
@@ -82,12 +82,13 @@ class Contest:
         """How its servers compute."""
         return rival.arm.service(self.profile.gap_ms)
 
-    def _computing(self, rival: Rival) -> ServicePolicy:
+    def computing(self, rival: Rival) -> ServicePolicy:
+        """The same, as a placement knows it."""
         return SERVICE.build(self.service(rival), self.swarm, 0.0)  # type: ignore[no-any-return]
 
     def placement(self, rival: Rival, load: float) -> Placement:
         """Blocks of a method that knows the rate."""
-        swarm, request, computing = self.swarm, self.request, self._computing(rival)
+        swarm, request, computing = self.swarm, self.request, self.computing(rival)
         problem = PlacementProblem(
             swarm,
             lambda: 1,
@@ -108,8 +109,20 @@ class Contest:
         """Chains that a coordinator gives; none where PETALS routes."""
         if rival.routing.name == "jffc":
             found = chains_of(placement)
-            return found or greedy_chains(placement, self.request, self._computing(rival))
+            return found or greedy_chains(placement, self.request, self.computing(rival))
         return chains_of(placement)
+
+    def hosted(self, rival: Rival, placed: Placed) -> Placement:
+        """What the servers of a method came to host, with the chains of its coordinator."""
+        first, blocks, cache = map(
+            np.array, (placed.first_block, placed.blocks, placed.cache_tokens)
+        )
+        placement = Placement(self.swarm, first, blocks, cache)
+        if placed.chains is None or placed.places is None:
+            return placement
+        chains = [tuple(np.array(chain, dtype=np.int64).T) for chain in placed.chains]
+        table = chain_table(chains, placed.places, self.request, self.computing(rival))
+        return replace(placement, details={"chains": table})
 
     def predicted(self, rival: Rival, placement: Placement, load: float) -> Records:
         """Every session of a case, simulated."""
@@ -296,6 +309,14 @@ def _start(swarm: LoadedSwarm, rival: Rival, plan: Placement, period_s: float) -
     return as_came_up(plan.swarm, ranges, per_block)
 
 
+def _chains(table: ChainTable | None) -> dict[str, Any]:
+    if table is None:
+        return {}
+    entries = list(zip(table.server.tolist(), table.blocks.tolist(), strict=True))
+    chains = [entries[a:b] for a, b in zip(table.first[:-1], table.first[1:], strict=True)]
+    return {"chains": chains, "places": [min(float(each), 1e6) for each in table.places]}
+
+
 def _serve(
     contest: Contest, swarm: LoadedSwarm, name: str, load: float, plan: Placement, up: Placement
 ) -> tuple[Tables, tuple[Placed, Business]]:
@@ -325,5 +346,6 @@ def _serve(
             longest_session_tokens(up.first_block, up.blocks, up.cache_tokens, settings.blocks)
         ),
         held_at_end=held,
+        **_chains(table),
     )
     return served, (placed, business)

@@ -31,6 +31,10 @@ class Placed(Strict):
     cache_tokens: list[int]
     longest_session_tokens: int
     held_at_end: int = Field(description="tokens of one block that servers still counted as held")
+    chains: list[list[tuple[int, int]]] | None = Field(
+        None, description="that its coordinator gave: each server, from 0, and its blocks"
+    )
+    places: list[float] | None = Field(None, description="sessions at once that each is meant for")
 
 
 class RivalsManifest(Strict):

@@ -38,13 +38,7 @@ def rivals_compared(run: RivalsRun, catalogue: Catalogue) -> pd.DataFrame:
                 placed = run.manifest.placed.get(f"{case}/{name}")
                 if placed is None:
                     continue
-                if rival.routing.name == "petals_shipped":
-                    first, blocks, cache = map(
-                        np.array, (placed.first_block, placed.blocks, placed.cache_tokens)
-                    )
-                    placement = Placement(contest.swarm, first, blocks, cache)
-                else:
-                    placement = contest.placement(rival, load)
+                placement = contest.hosted(rival, placed)
                 said = _predicted(contest, rival, placement, load)
                 own = run.sessions[(run.sessions["case"] == case) & (run.sessions["arm"] == name)]
                 done = own[own["status"] == "ok"]
