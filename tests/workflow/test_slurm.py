@@ -1,4 +1,4 @@
-"""A sweep in parts, as one array, through a real Slurm that is disturbed: the same bytes as here.
+"""A sweep in parts through a real Slurm that is disturbed: the same bytes as here.
 
 Needs root and Debian's packages, which `make slurm-smoke` installs.
 """
@@ -47,7 +47,7 @@ def test_through_slurm_disturbed_the_same_bytes(
     folder = copied(tmp_path / "project", linked=("src",))
     done = subprocess.run(
         [WITH_SLURM, sys.executable, ROOT / "tests/slurm/disturbed.py", TARGET,
-         "--latency-wait", "5", "--slurm-array-jobs", "sweep_part",
+         "--latency-wait", "5",
          "--config", f"runs={RUNS}", "runs_per_job=2"],
         cwd=folder, capture_output=True, encoding="utf-8", timeout=400, check=False,
     )  # fmt: skip
