@@ -53,7 +53,7 @@ made = for folder in $(1); do [ ! -d $$folder ] || \
 help: ## list the doors
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-reproduce: $(READY) ## every result, figure and the scorecard (about 10 min on two cores, 130 MB)
+reproduce: $(READY) ## every result, figure and the scorecard (about 8 min on two cores, 130 MB)
 	$(QUIETLY) $(ARGS) $(WITH_RUN)
 	@if [ -f $(RESULTS)/report.html ]; then \
 	    cat $(RESULTS)/scorecard.txt; echo "Report: $$PWD/$(RESULTS)/report.html"; \

@@ -236,3 +236,11 @@ def test_a_program_may_change_its_folder(tmp_path, monkeypatch):
     assert load_settings().scenario("clustered")[0]["model"] == "bloom_176b"
     with pytest.raises(InputError, match=r"scenario: got 'scatered'; allowed: a file, or cluster"):
         load_settings().scenario("scatered")
+
+
+def test_what_is_set_stays_as_it_was_when_more_is_set_below_it() -> None:
+    whole = {"churn": {"exponential": {"mean_down_s": 900}}}
+    for mean_up_s in (1, 2):
+        made = with_overrides({}, {**whole, "churn.exponential.mean_up_s": mean_up_s})
+        assert made["churn"]["exponential"] == {"mean_down_s": 900, "mean_up_s": mean_up_s}
+    assert whole == {"churn": {"exponential": {"mean_down_s": 900}}}

@@ -80,10 +80,7 @@ def with_overrides(
     InputError
         If a key leads through a value that is no mapping.
     """
-    result: dict[str, Any] = {
-        key: with_overrides(value, {}) if isinstance(value, Mapping) else value
-        for key, value in content.items()
-    }
+    result: dict[str, Any] = {key: _copied(value) for key, value in content.items()}
     for dotted, value in overrides.items():
         *parents, last = dotted.split(".")
         node = result
@@ -94,8 +91,15 @@ def with_overrides(
                 raise InputError(where, dotted, value, allowed)
         for rival in RIVAL_KEYS.get(last, ()):
             node.pop(rival, None)
-        node[last] = value
+        node[last] = _copied(value)
     return result
+
+
+def _copied(value: Any) -> Any:
+    """A value whose mappings can be changed without changing what it was taken from."""
+    if isinstance(value, Mapping):
+        return {key: _copied(below) for key, below in value.items()}
+    return value
 
 
 def _entered(node: dict[str, Any], key: str) -> Any:

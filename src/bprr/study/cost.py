@@ -11,9 +11,9 @@ from bprr.study.points import sweep_points
 __all__ = ["about", "length_of", "requests_of"]
 
 # Of a run of everything on two cores of 2.6 GHz.
-START_S, REQUEST_S = 5.0, 5e-5  # of a job: Python and its libraries; every request
-TOKEN_S = 5e-6  # every token of a request whose servers have queues
-EXPERIMENT_S = {"smoke": 30.0, "main": 130.0, "study": 3600.0}  # of the offline optimum
+START_S, REQUEST_S = 2.5, 4e-6  # of a job: Python and its libraries; every request
+TOKEN_S = 4e-6  # every token of a request whose servers have queues
+EXPERIMENT_S = {"smoke": 30.0, "main": 50.0, "study": 3600.0}  # of the offline optimum
 JOB_BYTES, REQUEST_BYTES = 150e3, 2.3
 
 
