@@ -241,6 +241,6 @@ def test_a_program_may_change_its_folder(tmp_path, monkeypatch):
 def test_what_is_set_stays_as_it_was_when_more_is_set_below_it() -> None:
     whole = {"churn": {"exponential": {"mean_down_s": 900}}}
     for mean_up_s in (1, 2):
-        made = with_overrides({}, {**whole, "churn.exponential.mean_up_s": mean_up_s})
+        made = with_overrides({}, {**whole, "churn.mean_up_s": mean_up_s})
         assert made["churn"]["exponential"] == {"mean_down_s": 900, "mean_up_s": mean_up_s}
     assert whole == {"churn": {"exponential": {"mean_down_s": 900}}}
