@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +22,7 @@ from bprr.testbed.calibration import (
     random_chain,
 )
 from bprr.testbed.hosts import PORT, address_of, server_host
-from bprr.testbed.machine import machine_at_start
+from bprr.testbed.machine import machine_at_start, machine_of
 from bprr.testbed.prediction import (
     Chain,
     Predictor,
@@ -32,7 +30,7 @@ from bprr.testbed.prediction import (
     replaceable_server,
     request_rows,
 )
-from bprr.testbed.records import Machine, Manifest, Range, Run, Started
+from bprr.testbed.records import Manifest, Range, Run, Started
 from bprr.testbed.settings import Cell, TestbedSettings
 from bprr.testbed.swarm_process import SwarmError, SwarmProcess, what_is_missing
 
@@ -276,7 +274,7 @@ def run_testbed(
     refuse_where_it_cannot_run()
     predictor = Predictor(settings, catalogue)
     nominal = predictor.nominal()
-    machine, start_s = machine_at_start(), time.monotonic()
+    machine = machine_at_start()
     tables: list[pd.DataFrame] = []
     placements: dict[str, Started] = {}
     with SwarmProcess(hosts_of(settings, nominal), log) as process:
@@ -313,12 +311,7 @@ def run_testbed(
         profile=profile,
         calibration=sessions,
         placements=placements,
-        machine=Machine(
-            **machine,
-            packages=packages,
-            load_average_at_end=os.getloadavg()[0],
-            minutes=round((time.monotonic() - start_s) / 60, 1),
-        ),
+        machine=machine_of(machine, packages),
     )
     return Run(pd.concat(tables, ignore_index=True), manifest)
 

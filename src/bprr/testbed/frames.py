@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,14 +17,20 @@ from pydantic import Field, model_validator
 
 from bprr.ground.files import read_json
 from bprr.ground.schema import Count, Milliseconds, NonNegative, Positive, Refused, Strict
-from bprr.ground.storage import replacing
-from bprr.ground.tables import NUMBER, TEXT, WHOLE, Schema, read_csv
+from bprr.ground.tables import NUMBER, TEXT, WHOLE
 from bprr.settings.messages import validated
 from bprr.settings.yaml_file import read_yaml
 from bprr.testbed.experiment import refuse_where_it_cannot_run
-from bprr.testbed.machine import machine_at_start
+from bprr.testbed.machine import machine_at_start, machine_of
 from bprr.testbed.namespaces import allowing
-from bprr.testbed.records import LARGEST_MANIFEST, MANIFEST, Machine, write_manifest
+from bprr.testbed.records import (
+    LARGEST_MANIFEST,
+    MANIFEST,
+    Machine,
+    read_tables,
+    write_manifest,
+    write_tables,
+)
 from bprr.testbed.settings import Seed, StandIn
 from bprr.testbed.swarm_process import SwarmError, SwarmProcess
 
@@ -135,11 +140,7 @@ def load_frames(path: Path) -> FramesSettings:
 
 def write_frames(run: FramesRun, folder: Path) -> None:
     """Write tables and manifest."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
-        with replacing(folder / f"{name}.csv") as unfinished:
-            table = getattr(run, name).round(3)
-            table.to_csv(unfinished, index=False, float_format="%.10g", lineterminator="\n")
+    write_tables({name: getattr(run, name) for name in FILES}, folder)
     write_manifest(run.manifest, folder)
 
 
@@ -153,13 +154,7 @@ def read_frames(folder: Path) -> FramesRun:
     """
     path = folder / MANIFEST
     content = read_json(path, "manifest of a windows run", LARGEST_MANIFEST)
-    tables = {
-        name: read_csv(
-            folder / f"{name}.csv",
-            Schema(f"{name} of a windows run (bprr testbed frames)", columns),
-        )
-        for name, columns in FILES.items()
-    }
+    tables = read_tables(FILES, folder, "of a windows run (bprr testbed frames)")
     manifest = validated(FramesManifest, content, path)
     return FramesRun(tables["frames"], tables["steps"], manifest)
 
@@ -186,7 +181,7 @@ def run_frames(
         If a probe fails, or a swarm cannot be started.
     """
     refuse_where_it_cannot_run()
-    machine, began = machine_at_start(), pd.Timestamp.now()
+    machine = machine_at_start()
     packages: dict[str, str] = {}
     with allowing(settings.algorithms):
         with _probes(settings) as probes:
@@ -198,15 +193,9 @@ def run_frames(
                 steps += _steps(settings, name, process)
                 packages = dict(process.packages)
             say(f"PETALS, {name}: {len(steps)} steps so far")
-    minutes = (pd.Timestamp.now() - began).total_seconds() / 60
     manifest = FramesManifest(
         settings=settings,
-        machine=Machine(
-            **machine,
-            packages=packages,
-            load_average_at_end=os.getloadavg()[0],
-            minutes=round(minutes, 1),
-        ),
+        machine=machine_of(machine, packages),
     )
     return FramesRun(frames[list(FRAMES)], pd.DataFrame(steps, columns=list(STEPS)), manifest)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,9 +27,8 @@ from bprr.testbed.loaded_records import (
     LoadedRun,
 )
 from bprr.testbed.loaded_settings import Arm, LoadedSettings
-from bprr.testbed.machine import business_since, cpu_times, machine_at_start
+from bprr.testbed.machine import business_since, cpu_times, machine_at_start, machine_of
 from bprr.testbed.prediction import Chain
-from bprr.testbed.records import Machine
 from bprr.testbed.swarm_process import SwarmError, SwarmProcess
 
 __all__ = [
@@ -311,7 +309,7 @@ def run_loaded(
         If a swarm cannot be started.
     """
     refuse_where_it_cannot_run()
-    machine, began_s = machine_at_start(), time.monotonic()
+    machine = machine_at_start()
     tables: list[Tables] = []
     business: dict[str, Business] = {}
     not_measured: dict[str, str] = {}
@@ -356,12 +354,7 @@ def run_loaded(
     manifest = LoadedManifest(
         settings=settings,
         rtt_ms=rtt_ms,
-        machine=Machine(
-            **machine,
-            packages=packages,
-            load_average_at_end=os.getloadavg()[0],
-            minutes=round((time.monotonic() - began_s) / 60, 1),
-        ),
+        machine=machine_of(machine, packages),
         business=business,
         not_measured=not_measured,
     )

@@ -13,10 +13,17 @@ from bprr.ground.errors import InputError
 from bprr.ground.files import read_json
 from bprr.ground.schema import NonNegative, Share, Strict
 from bprr.ground.storage import replacing
-from bprr.ground.tables import NUMBER, TEXT, TRUTH, WHOLE, Schema, read_csv, read_table
+from bprr.ground.tables import NUMBER, TEXT, TRUTH, WHOLE, Schema, read_table
 from bprr.settings.messages import validated
 from bprr.testbed.loaded_settings import LoadedSettings
-from bprr.testbed.records import LARGEST_MANIFEST, MANIFEST, Machine, write_manifest
+from bprr.testbed.records import (
+    LARGEST_MANIFEST,
+    MANIFEST,
+    Machine,
+    read_tables,
+    write_manifest,
+    write_tables,
+)
 
 __all__ = [
     "CALIBRATION",
@@ -97,10 +104,7 @@ class LoadedRun:
 
 def write_loaded(run: LoadedRun, folder: Path) -> None:
     """Write tables and manifest."""
-    for name in FILES:
-        with replacing(folder / f"{name}.csv") as unfinished:
-            table = getattr(run, name).round(3)
-            table.to_csv(unfinished, index=False, float_format="%.10g", lineterminator="\n")
+    write_tables({name: getattr(run, name) for name in FILES}, folder)
     whole = {name: (1000 * run.tasks[name]).round().astype("int64") for name in TIMES}
     tasks = pa.Table.from_pandas(run.tasks.assign(**whole), preserve_index=False)
     texts = [name for name, column in TASKS.items() if column is TEXT]
@@ -125,10 +129,7 @@ def read_loaded(folder: Path) -> LoadedRun:
     content = read_json(path, "manifest of a loaded run", LARGEST_MANIFEST)
     manifest = validated(LoadedManifest, content, path)
     kind = "of a loaded run (bprr testbed load)"
-    tables = {
-        name: read_csv(folder / f"{name}.csv", Schema(f"{name} {kind}", columns))
-        for name, columns in FILES.items()
-    }
+    tables = read_tables(FILES, folder, kind)
     tasks = read_table(folder / TASKS_FILE, Schema(f"tasks {kind}", WRITTEN))
     tasks[TIMES] /= 1000.0
     known = {CALIBRATION, *manifest.settings.cases}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from bprr.measure.manifest import processor
 from bprr.testbed.loaded_records import Business
+from bprr.testbed.records import Machine
 
-__all__ = ["business_since", "busy_text", "cpu_times", "machine_at_start"]
+__all__ = ["business_since", "busy_text", "cpu_times", "machine_at_start", "machine_of"]
 
 
 def machine_at_start() -> dict[str, Any]:
@@ -24,6 +25,18 @@ def machine_at_start() -> dict[str, Any]:
         "load_average_at_start": os.getloadavg()[0],
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def machine_of(start: Mapping[str, Any], packages: dict[str, str]) -> Machine:
+    """The machine of a run that ends now, and began with `machine_at_start`."""
+    began = datetime.datetime.fromisoformat(start["started"])
+    spent = datetime.datetime.now(datetime.UTC) - began
+    return Machine(
+        **start,
+        packages=packages,
+        load_average_at_end=os.getloadavg()[0],
+        minutes=round(spent.total_seconds() / 60, 1),
+    )
 
 
 def cpu_times() -> tuple[float, float, float]:

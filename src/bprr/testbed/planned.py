@@ -7,7 +7,6 @@ servers start from its ``servers/NAME/config.yml`` by PETALS' own ``run_server -
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -29,7 +28,7 @@ from bprr.testbed.calibration import CalibrationSession, Profile, fit_profile, r
 from bprr.testbed.experiment import refuse_where_it_cannot_run
 from bprr.testbed.hosts import PORT, address_of, client_host, server_host
 from bprr.testbed.loaded_records import Business
-from bprr.testbed.machine import business_since, cpu_times, machine_at_start
+from bprr.testbed.machine import business_since, cpu_times, machine_at_start, machine_of
 from bprr.testbed.planned_records import (
     ARMS,
     MACHINES,
@@ -44,7 +43,6 @@ from bprr.testbed.planned_records import (
 )
 from bprr.testbed.planned_settings import PlannedSettings
 from bprr.testbed.prediction import chain_text
-from bprr.testbed.records import Machine
 from bprr.testbed.swarm_process import SwarmError, SwarmProcess
 
 __all__ = ["run_planned"]
@@ -280,7 +278,7 @@ def run_planned(
         If the machines cannot be planned.
     """
     refuse_where_it_cannot_run()
-    machine, began_s = machine_at_start(), time.monotonic()
+    machine = machine_at_start()
     sessions, pings = [], []
     business: dict[str, Business] = {}
     not_measured: dict[str, str] = {}
@@ -325,12 +323,7 @@ def run_planned(
         settings=settings,
         profile=profile,
         calibration=calibration,
-        machine=Machine(
-            **machine,
-            packages=packages,
-            load_average_at_end=os.getloadavg()[0],
-            minutes=round((time.monotonic() - began_s) / 60, 1),
-        ),
+        machine=machine_of(machine, packages),
         business=business,
         not_measured=not_measured,
     )

@@ -9,14 +9,20 @@ import pandas as pd
 
 from bprr.ground.files import read_json
 from bprr.ground.schema import Strict
-from bprr.ground.storage import replacing
-from bprr.ground.tables import NUMBER, TEXT, TRUTH, WHOLE, Schema, read_csv
+from bprr.ground.tables import NUMBER, TEXT, TRUTH, WHOLE
 from bprr.plan.record import PlanRecord
 from bprr.settings.messages import validated
 from bprr.testbed.calibration import CalibrationSession, Profile
 from bprr.testbed.loaded_records import Business
 from bprr.testbed.planned_settings import PlannedSettings
-from bprr.testbed.records import LARGEST_MANIFEST, MANIFEST, Machine, write_manifest
+from bprr.testbed.records import (
+    LARGEST_MANIFEST,
+    MANIFEST,
+    Machine,
+    read_tables,
+    write_manifest,
+    write_tables,
+)
 
 __all__ = [
     "ARMS",
@@ -75,10 +81,7 @@ class PlannedRun:
 
 def write_planned(run: PlannedRun, folder: Path) -> None:
     """Write tables and manifest; machines and plans are there already."""
-    for name in FILES:
-        with replacing(folder / f"{name}.csv") as unfinished:
-            table = getattr(run, name).round(3)
-            table.to_csv(unfinished, index=False, float_format="%.10g", lineterminator="\n")
+    write_tables({name: getattr(run, name) for name in FILES}, folder)
     write_manifest(run.manifest, folder)
 
 
@@ -93,13 +96,7 @@ def read_planned(folder: Path) -> PlannedRun:
     path = folder / MANIFEST
     content = read_json(path, "manifest of a planned run", LARGEST_MANIFEST)
     manifest = validated(PlannedManifest, content, path)
-    tables = {
-        name: read_csv(
-            folder / f"{name}.csv",
-            Schema(f"{name} of a planned run (bprr testbed plan)", columns),
-        )
-        for name, columns in FILES.items()
-    }
+    tables = read_tables(FILES, folder, "of a planned run (bprr testbed plan)")
     return PlannedRun(tables["sessions"], tables["pings"], manifest)
 
 

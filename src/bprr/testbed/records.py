@@ -6,6 +6,7 @@ Nothing here runs the simulator: a report of a run depends on what was measured 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from bprr.ground.errors import InputError
 from bprr.ground.files import read_json
 from bprr.ground.schema import NonNegative, Strict
 from bprr.ground.storage import replacing
-from bprr.ground.tables import NUMBER, TEXT, TRUTH, WHOLE, Schema, read_csv
+from bprr.ground.tables import NUMBER, TEXT, TRUTH, WHOLE, Column, Schema, read_csv
 from bprr.settings.messages import validated
 from bprr.testbed.calibration import CalibrationSession, Profile
 from bprr.testbed.settings import TestbedSettings
@@ -29,7 +30,10 @@ __all__ = [
     "Run",
     "Started",
     "read_run",
+    "read_tables",
+    "write_manifest",
     "write_run",
+    "write_tables",
 ]
 
 REQUESTS, MANIFEST = "requests.csv", "manifest.json"
@@ -113,6 +117,26 @@ def write_run(run: Run, folder: Path) -> None:
     with replacing(folder / REQUESTS) as unfinished:
         run.requests.to_csv(unfinished, index=False, float_format="%.6g", lineterminator="\n")
     write_manifest(run.manifest, folder)
+
+
+def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
+    """Write tables of a run, each as ``<name>.csv`` to the thousandth."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        with replacing(folder / f"{name}.csv") as unfinished:
+            table.round(3).to_csv(
+                unfinished, index=False, float_format="%.10g", lineterminator="\n"
+            )
+
+
+def read_tables(
+    files: Mapping[str, Mapping[str, Column]], folder: Path, kind: str
+) -> dict[str, pd.DataFrame]:
+    """Read what `write_tables` wrote; ``kind`` says of what run, for messages."""
+    return {
+        name: read_csv(folder / f"{name}.csv", Schema(f"{name} {kind}", columns))
+        for name, columns in files.items()
+    }
 
 
 def write_manifest(manifest: Strict, folder: Path) -> None:

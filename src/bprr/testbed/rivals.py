@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -33,7 +32,7 @@ from bprr.testbed.loaded import (
 )
 from bprr.testbed.loaded_prediction import LoadProfile, fit_load
 from bprr.testbed.loaded_records import Business, LoadedManifest, LoadedRun
-from bprr.testbed.machine import business_since, cpu_times, machine_at_start
+from bprr.testbed.machine import business_since, cpu_times, machine_at_start, machine_of
 from bprr.testbed.records import Machine
 from bprr.testbed.rivals_records import Placed, RivalsManifest, RivalsRun
 from bprr.testbed.rivals_settings import Rival, RivalsSettings, case_name
@@ -201,7 +200,7 @@ def run_rivals(
         If a swarm cannot be started.
     """
     refuse_where_it_cannot_run()
-    machine, began_s = machine_at_start(), time.monotonic()
+    machine = machine_at_start()
     catalogue = settings.catalogue(catalogue)
     tables: list[Tables] = []
     placed: dict[str, Placed] = {}
@@ -246,12 +245,7 @@ def run_rivals(
         settings=settings,
         profiles=profiles,
         placed=placed,
-        machine=Machine(
-            **machine,
-            packages=packages,
-            load_average_at_end=os.getloadavg()[0],
-            minutes=round((time.monotonic() - began_s) / 60, 1),
-        ),
+        machine=machine_of(machine, packages),
         business=business,
         not_measured=not_measured,
     )

@@ -10,12 +10,17 @@ from pydantic import Field
 
 from bprr.ground.files import read_json
 from bprr.ground.schema import Strict
-from bprr.ground.storage import replacing
-from bprr.ground.tables import Schema, read_csv
 from bprr.settings.messages import validated
 from bprr.testbed.loaded_prediction import LoadProfile
 from bprr.testbed.loaded_records import HOPS, SESSIONS, Business
-from bprr.testbed.records import LARGEST_MANIFEST, MANIFEST, Machine, write_manifest
+from bprr.testbed.records import (
+    LARGEST_MANIFEST,
+    MANIFEST,
+    Machine,
+    read_tables,
+    write_manifest,
+    write_tables,
+)
 from bprr.testbed.rivals_settings import RivalsSettings
 
 __all__ = ["Placed", "RivalsManifest", "RivalsRun", "read_rivals", "write_rivals"]
@@ -59,11 +64,7 @@ class RivalsRun:
 
 def write_rivals(run: RivalsRun, folder: Path) -> None:
     """Write tables and manifest."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
-        with replacing(folder / f"{name}.csv") as unfinished:
-            table = getattr(run, name).round(3)
-            table.to_csv(unfinished, index=False, float_format="%.10g", lineterminator="\n")
+    write_tables({name: getattr(run, name) for name in FILES}, folder)
     write_manifest(run.manifest, folder)
 
 
@@ -78,9 +79,6 @@ def read_rivals(folder: Path) -> RivalsRun:
     path = folder / MANIFEST
     content = read_json(path, "manifest of a rivals run", LARGEST_MANIFEST)
     kind = "of a rivals run (bprr testbed rivals)"
-    tables = {
-        name: read_csv(folder / f"{name}.csv", Schema(f"{name} {kind}", columns))
-        for name, columns in FILES.items()
-    }
+    tables = read_tables(FILES, folder, kind)
     manifest = validated(RivalsManifest, content, path)
     return RivalsRun(tables["sessions"], tables["hops"], manifest)
