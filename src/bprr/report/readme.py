@@ -99,6 +99,18 @@ def _loaded(path: Path) -> dict[str, str]:
     return texts
 
 
+def _rivals(path: Path) -> dict[str, str]:
+    sessions = pd.read_csv(path)
+    served = sessions[sessions["status"] == "ok"]
+    per_token_ms = served["completion_ms"] / served["output_tokens"]
+    means = per_token_ms.groupby([served["case"], served["arm"]]).mean().unstack()
+    texts = {"rivals.cases": str(len(means)), "rivals.sessions": f"{len(sessions):,}"}
+    for name in ("pipe", "pipe_f"):
+        ratio = means[name] / means["petals"]
+        texts[f"rivals.{name}"] = f"{ratio.min():.2f} to {ratio.max():.2f}"
+    return texts
+
+
 def _scorecard(path: Path) -> dict[str, str]:
     kinds = json.loads(path.read_text(encoding="utf-8"))["kinds"]
     texts = {"claims.all": str(sum(sum(counts.values()) for counts in kinds.values()))}
@@ -140,6 +152,7 @@ SOURCES: dict[str, Callable[[Path], dict[str, str]]] = {
     "results/manifest.json": _disk,
     "data/traces/testbed/requests.csv": _testbed,
     "tests/golden/cases.json": _golden,
+    "data/traces/testbed_rivals/sessions.csv": _rivals,
     "tests/campaign/figures.json": _campaign,
 }
 
