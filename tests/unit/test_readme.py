@@ -93,6 +93,8 @@ def project(tmp_path: Path, root: Path, at_root: Path) -> Path:
     (tmp_path / "docs/other.md").write_text("nothing of a run", encoding="utf-8")
     shutil.copy(root / "config/default.yaml", tmp_path / "config")
     shutil.copytree(root / "data/traces/testbed", tmp_path / "data/traces/testbed")
+    (tmp_path / "data/traces/testbed_rivals").mkdir()
+    side_by_side().to_csv(tmp_path / "data/traces/testbed_rivals/sessions.csv", index=False)
     cases = {"cases": [{}] * 3}
     (tmp_path / "tests/golden/cases.json").write_text(json.dumps(cases), encoding="utf-8")
     campaign = {
@@ -159,6 +161,27 @@ def test_numbers_as_they_are_printed(project: Path) -> None:
     assert "the 4 cells of their simulator come out here to 3.0 % in the mean (at most 4 %)" in gpus
     assert "with them our cells are 12 % off" in calibration
     assert "without them 70 %" in calibration
+
+
+def side_by_side() -> pd.DataFrame:
+    """Two cases, a session each by three methods, and one of PETALS' that was not served."""
+    columns = ["case", "arm", "status", "completion_ms", "output_tokens"]
+    rows = [
+        ("a", "petals", "ok", 1000, 10),
+        ("a", "pipe", "ok", 500, 10),
+        ("a", "pipe_f", "ok", 900, 10),
+        ("b", "petals", "ok", 2000, 10),
+        ("b", "pipe", "ok", 600, 10),
+        ("b", "pipe_f", "ok", 2500, 10),
+        ("b", "petals", "refused", 9000, 10),
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_methods_side_by_side_are_told_by_their_means_over_petals(project: Path) -> None:
+    texts = numbers(project)
+    assert (texts["rivals.cases"], texts["rivals.sessions"]) == ("2", "7")
+    assert (texts["rivals.pipe"], texts["rivals.pipe_f"]) == ("0.30 to 0.50", "0.90 to 1.25")
 
 
 def test_numbers_of_the_testbed_are_those_of_its_cases(project: Path) -> None:
