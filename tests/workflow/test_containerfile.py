@@ -71,7 +71,12 @@ def test_the_steps_make_an_image_that_works(tmp_path: Path) -> None:
         if instruction == "COPY":
             *sources, target = words
             for name in copied_files() if sources == ["."] else sources:
-                placed = image / target / (name if target in (".", "./") else "")
+                folder = target.endswith("/") and target != "./"
+                placed = (
+                    image
+                    / target
+                    / (name if target in (".", "./") else Path(name).name if folder else "")
+                )
                 placed.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, placed)
         elif instruction == "RUN" and "apt-get" in words[0]:
@@ -81,7 +86,7 @@ def test_the_steps_make_an_image_that_works(tmp_path: Path) -> None:
             assert ran.returncode == 0, ran.stdout + ran.stderr
         elif instruction == "CMD":
             assert words == ['["make",', '"reproduce"]']
-    assert done == ["FROM", "RUN", "WORKDIR", "COPY", "COPY", "RUN", "COPY", "CMD"]
+    assert done == ["FROM", "RUN", "WORKDIR", "COPY", "COPY", "COPY", "RUN", "COPY", "CMD"]
     there = make(".venv/bin/python -m bprr --version && make --no-print-directory dry-run")
     assert there.returncode == 0, there.stdout + there.stderr
     assert there.stdout.startswith("bprr ")

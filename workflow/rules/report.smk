@@ -202,19 +202,6 @@ rule study:
         [f"{FIGURES}/{figure}.pdf" for figure in ASIDE],
 
 
-# The report shows of a study what has been made from what is asked for now, and makes none of it.
-def studied():
-    """Exhibits of the study that are there, if all of its sweeps by service are current."""
-    if any(state_of(PLANNED[pair]).word != "current" for pair in SERVED_SWEEPS):
-        return []
-    names = (
-        "service_models", "service_models_table", "claims_by_service",
-        "decomposition_by_service", "tables_queues", "tables_queues_lines",
-    )  # fmt: skip
-    paths = [f"{FIGURES}/{name}.pdf" for name in names]
-    return [path for path in paths if Path(path).with_suffix(".png").exists()]
-
-
 TABLES_FOUND = ("tables_found", "tables_found_gpus", "tables_found_trend", "tables_sensitivity")
 
 # In the order in which the report shows them.
