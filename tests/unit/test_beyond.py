@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bprr.commands.main import main
-from bprr.figures.beyond import beyond_rows, plot_beyond
+from bprr.figures.beyond import beyond_rows, draw_beyond, plot_beyond
 from bprr.figures.from_settings import study_caption
 from bprr.figures.frontier import DEFAULT, plot_frontier
 from bprr.figures.robust import plot_robust
@@ -368,6 +368,11 @@ def test_the_figure_has_every_column(study, tmp_path):
     )
     assert set(asked.split()) <= set(table.columns)
     assert set(table["service"]) == {"serial", "independent"}
+    figure = draw_beyond(table, caption)
+    above, below = figure.axes  # serial, independent; one network
+    assert (above.get_title("left"), below.get_title("left")) == ("AboveNet", "")
+    assert (above.get_xlabel(), below.get_xlabel()) == ("", "Load")
+    assert above.get_ylabel().endswith("Time per token (s)")
 
 
 def test_bounds_of_other_settings_are_refused(tmp_path, monkeypatch, capsys):

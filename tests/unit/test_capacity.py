@@ -169,3 +169,16 @@ def test_what_makes_a_regime():
     assert Regime(1.0, 0.0, 0.0, 1.0).state == "overloaded"
     noisy = [Regime(0.5, growth, 0.01, 1.0) for growth in (-0.5, 0.9, -0.3, 0.6)]
     assert joint_regime(noisy).state == "stable"
+
+
+def test_the_least_share_of_a_batched_step_is_that_of_its_best_size(configuration):
+    """Each size that is allowed, tried: the curve's time over the size."""
+    (instance,) = instances(configuration, "abovenet", 0.1, 1)
+    sizes, times = [1, 2, 4, 8], [1.0, 1.6, 1.8, 4.0]  # best at 4; from 8 on a step of .55 each
+    curve = [list(pair) for pair in zip(sizes, times, strict=True)]
+    batched = service(instance.swarm, {"batched": {"curve": curve}})
+    most = np.array([1.0, 1.5, 2.0, 4.0, 6.0, 8.0, 40.0])
+    for each, found in zip(most, batched.least_share(most), strict=True):
+        tried = np.arange(1, each + 1e-9, 0.01)
+        took = np.where(tried <= 8, np.interp(tried, sizes, times), 4.0 + 0.55 * (tried - 8))
+        assert found == pytest.approx((took / tried).min(), rel=1e-3)

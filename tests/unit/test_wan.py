@@ -14,7 +14,7 @@ from bprr.speculation.none import NoSpeculation
 from bprr.speculation.rounds import acceptance_for, tokens_per_round
 from bprr.speculation.single_frames import SingleFrames
 from bprr.speculation.tree import Tree
-from bprr.wan.measured import read_measured
+from bprr.wan.measured import HIDDEN, read_measured
 from bprr.wan.swarm import Prompt, WanSwarm, pace, prefill_ms, read_swarm
 from bprr.wan.traversal import activation_kb, aux_states, traversal
 from bprr.wan.validation import GROUPS, NOISE, compared, errors
@@ -340,3 +340,11 @@ def test_table_figure_and_explanation_from_the_command_line(at_root, tmp_path, c
     assert asked <= set(header)
     assert main(["explain", "config/swarms/ring.yaml"]) == 0
     assert "connections kept warm" in capsys.readouterr().out
+
+
+def test_activations_are_as_wide_as_the_models_say():
+    """kB of a position in 16 bits, from the models' own configurations."""
+    kb = {name: 2 * width * streams / 1000 for name, (width, streams) in HIDDEN.items()}
+    assert {name: round(value, 1) for name, value in kb.items()} == {
+        "gpt-oss": 5.8, "MiniMax-M2.5": 6.1, "GLM-5.2": 12.3, "DeepSeek-V4": 32.8, "BLOOM": 28.7,
+    }  # fmt: skip

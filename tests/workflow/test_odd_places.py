@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,11 @@ def test_doctor_says_what_is_good_and_what_helps(
         assert line.startswith("ok ") if good else line.startswith("BAD ")
         assert ("make setup" in line) is not good
         assert good or status == 1
+    version = namedtuple("version", ["major", "minor", "micro", "releaselevel", "serial"])
+    for minor, word in ((10, "BAD "), (11, "ok ")):
+        monkeypatch.setattr(sys, "version_info", version(3, minor, 0, "final", 0))
+        main(["doctor"])
+        assert capsys.readouterr().out.splitlines()[0].startswith(word)
 
 
 @pytest.fixture
