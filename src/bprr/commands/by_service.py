@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bprr.commands.scorecard import add_result_options, judge_with
+from bprr.commands.scorecard import add_result_options, judge_with, spelled
 
 __all__ = ["add_command"]
 
@@ -31,7 +31,7 @@ def _by_service(arguments: argparse.Namespace) -> int:
 
     claims, register, results = judge_with(arguments)
     output = arguments.output or results.folder / "claims_by_service.csv"
-    table = claims_by_service(claims, results)
+    table = claims_by_service(spelled(arguments, claims, results), results)
     steps = decomposition_by_service(register, results)
     write_by_service({output: table, output.with_name("decomposition_by_service.csv"): steps})
     for holds, own in table.groupby("holds"):

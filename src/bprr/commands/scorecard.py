@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bprr.report.results import Results
     from bprr.report.scorecard import Scorecard
 
-__all__ = ["add_command", "add_result_options", "judge_with", "judged"]
+__all__ = ["add_command", "add_result_options", "judge_with", "judged", "spelled"]
 
 PUBLISHED = SHIPPED / "data/published"
 
@@ -46,34 +46,38 @@ def add_result_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--results", type=Path, help="results folder, if not the configured one")
 
 
-def judge_with(arguments: argparse.Namespace) -> tuple[list[Claim], Register, Results]:
-    """Every claim, the register and the results that the options name."""
+def judge_with(arguments: argparse.Namespace) -> tuple[Claims, Register, Results]:
+    """Claims, the register and the results that the options name."""
     from bprr.figures.from_settings import other_tables
-    from bprr.report.claims import each_claim, load_claims
+    from bprr.report.claims import load_claims
     from bprr.report.discrepancies import load_register
     from bprr.report.results import Results
 
     caption = caption_from(arguments, other_tables)
     folder = arguments.results or results_folder(arguments)
     claims, register = load_claims(arguments.claims), load_register(arguments.discrepancies)
-    spelled = each_claim(claims, arguments.published, arguments.artefact, caption.labels)
-    return spelled, register, Results(folder, caption, arguments.published)
+    return claims, register, Results(folder, caption, arguments.published)
+
+
+def spelled(arguments: argparse.Namespace, claims: Claims, results: Results) -> list[Claim]:
+    """Every claim by itself, those of the printed numbers too."""
+    from bprr.report.claims import each_claim
+
+    return each_claim(claims, arguments.published, arguments.artefact, results.caption.labels)
 
 
 def judged(
     arguments: argparse.Namespace, known: Path | None = None
 ) -> tuple[Scorecard, Claims, Register]:
     """Every claim judged by the results that the options name; or as a file knows it."""
-    from bprr.report.claims import load_claims
     from bprr.report.scorecard import make_scorecard
     from bprr.report.texts import read_scorecard
 
-    spelled, register, results = judge_with(arguments)
+    claims, register, results = judge_with(arguments)
     if known is not None:
-        card = read_scorecard(known, register, results)
-    else:
-        card = make_scorecard(spelled, register, results)
-    return card, load_claims(arguments.claims), register
+        return read_scorecard(known, register, results), claims, register
+    card = make_scorecard(spelled(arguments, claims, results), register, results)
+    return card, claims, register
 
 
 def results_folder(arguments: argparse.Namespace) -> Path:

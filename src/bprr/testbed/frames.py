@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
-from bprr.ground.files import read_json
 from bprr.ground.schema import Count, Milliseconds, NonNegative, Positive, Refused, Strict
 from bprr.ground.tables import NUMBER, TEXT, WHOLE
 from bprr.settings.messages import validated
@@ -24,9 +23,8 @@ from bprr.testbed.experiment import refuse_where_it_cannot_run
 from bprr.testbed.machine import machine_at_start, machine_of
 from bprr.testbed.namespaces import allowing
 from bprr.testbed.records import (
-    LARGEST_MANIFEST,
-    MANIFEST,
     Machine,
+    read_manifest,
     read_tables,
     write_manifest,
     write_tables,
@@ -152,10 +150,8 @@ def read_frames(folder: Path) -> FramesRun:
     InputError, InputErrors
         If a file cannot be read, or is not what such a run writes.
     """
-    path = folder / MANIFEST
-    content = read_json(path, "manifest of a windows run", LARGEST_MANIFEST)
+    manifest = read_manifest(FramesManifest, folder, "a windows run")
     tables = read_tables(FILES, folder, "of a windows run (bprr testbed frames)")
-    manifest = validated(FramesManifest, content, path)
     return FramesRun(tables["frames"], tables["steps"], manifest)
 
 

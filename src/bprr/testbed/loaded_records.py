@@ -10,16 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bprr.ground.errors import InputError
-from bprr.ground.files import read_json
 from bprr.ground.schema import NonNegative, Share, Strict
 from bprr.ground.storage import replacing
 from bprr.ground.tables import NUMBER, TEXT, TRUTH, WHOLE, Schema, read_table
-from bprr.settings.messages import validated
 from bprr.testbed.loaded_settings import LoadedSettings
 from bprr.testbed.records import (
-    LARGEST_MANIFEST,
-    MANIFEST,
     Machine,
+    read_manifest,
     read_tables,
     write_manifest,
     write_tables,
@@ -125,9 +122,7 @@ def read_loaded(folder: Path) -> LoadedRun:
     InputError, InputErrors
         If a file cannot be read, or is not what such a run writes.
     """
-    path = folder / MANIFEST
-    content = read_json(path, "manifest of a loaded run", LARGEST_MANIFEST)
-    manifest = validated(LoadedManifest, content, path)
+    manifest = read_manifest(LoadedManifest, folder, "a loaded run")
     kind = "of a loaded run (bprr testbed load)"
     tables = read_tables(FILES, folder, kind)
     tasks = read_table(folder / TASKS_FILE, Schema(f"tasks {kind}", WRITTEN))

@@ -7,18 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from bprr.ground.files import read_json
 from bprr.ground.schema import Strict
 from bprr.ground.tables import NUMBER, TEXT, TRUTH, WHOLE
 from bprr.plan.record import PlanRecord
-from bprr.settings.messages import validated
 from bprr.testbed.calibration import CalibrationSession, Profile
 from bprr.testbed.loaded_records import Business
 from bprr.testbed.planned_settings import PlannedSettings
 from bprr.testbed.records import (
-    LARGEST_MANIFEST,
-    MANIFEST,
     Machine,
+    read_manifest,
     read_tables,
     write_manifest,
     write_tables,
@@ -93,9 +90,7 @@ def read_planned(folder: Path) -> PlannedRun:
     InputError, InputErrors
         If a file cannot be read, or is not what such a run writes.
     """
-    path = folder / MANIFEST
-    content = read_json(path, "manifest of a planned run", LARGEST_MANIFEST)
-    manifest = validated(PlannedManifest, content, path)
+    manifest = read_manifest(PlannedManifest, folder, "a planned run")
     tables = read_tables(FILES, folder, "of a planned run (bprr testbed plan)")
     return PlannedRun(tables["sessions"], tables["pings"], manifest)
 

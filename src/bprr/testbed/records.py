@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
@@ -29,12 +30,15 @@ __all__ = [
     "Range",
     "Run",
     "Started",
+    "read_manifest",
     "read_run",
     "read_tables",
     "write_manifest",
     "write_run",
     "write_tables",
 ]
+
+Kind = TypeVar("Kind", bound=Strict)
 
 REQUESTS, MANIFEST = "requests.csv", "manifest.json"
 LARGEST_MANIFEST = 4_000_000  # bytes
@@ -147,6 +151,12 @@ def write_manifest(manifest: Strict, folder: Path) -> None:
         unfinished.write_text(text, encoding="utf-8")
 
 
+def read_manifest(kind: type[Kind], folder: Path, run: str) -> Kind:
+    """Read what `write_manifest` wrote; ``run`` says of what run, for messages."""
+    path = folder / MANIFEST
+    return validated(kind, read_json(path, f"manifest of {run}", LARGEST_MANIFEST), path)
+
+
 def read_run(folder: Path) -> Run:
     """Read a run.
 
@@ -155,9 +165,8 @@ def read_run(folder: Path) -> Run:
     InputError, InputErrors
         If a file cannot be read, or is not what a run writes.
     """
-    path = folder / MANIFEST
-    content = read_json(path, "manifest of a testbed run", LARGEST_MANIFEST)
-    manifest, requests = validated(Manifest, content, path), read_csv(folder / REQUESTS, SCHEMA)
+    manifest = read_manifest(Manifest, folder, "a testbed run")
+    requests = read_csv(folder / REQUESTS, SCHEMA)
     settings = manifest.settings
     for column, known in (("method", settings.methods), ("group", settings.cases)):
         if strange := sorted(set(requests[column]) - set(known)):

@@ -8,15 +8,12 @@ from pathlib import Path
 import pandas as pd
 from pydantic import Field
 
-from bprr.ground.files import read_json
 from bprr.ground.schema import Strict
-from bprr.settings.messages import validated
 from bprr.testbed.loaded_prediction import LoadProfile
 from bprr.testbed.loaded_records import HOPS, SESSIONS, Business
 from bprr.testbed.records import (
-    LARGEST_MANIFEST,
-    MANIFEST,
     Machine,
+    read_manifest,
     read_tables,
     write_manifest,
     write_tables,
@@ -76,9 +73,7 @@ def read_rivals(folder: Path) -> RivalsRun:
     InputError, InputErrors
         If a file cannot be read, or is not what such a run writes.
     """
-    path = folder / MANIFEST
-    content = read_json(path, "manifest of a rivals run", LARGEST_MANIFEST)
+    manifest = read_manifest(RivalsManifest, folder, "a rivals run")
     kind = "of a rivals run (bprr testbed rivals)"
     tables = read_tables(FILES, folder, kind)
-    manifest = validated(RivalsManifest, content, path)
     return RivalsRun(tables["sessions"], tables["hops"], manifest)
