@@ -169,6 +169,22 @@ def test_first_hops_keep_an_unknown_round_trip_under_the_defect(router):
     assert servers(right, 0.0) == [0, 2]
 
 
+def test_ways_are_half_round_trips_but_for_those_that_are_unknown_or_long(router):
+    """Two servers of a block each, 10 ms a block and 18 a hop; the first one is not pinged."""
+    raw = np.array([2.0, 40.0])
+    between = np.array([[0.0, 60.0], [60.0, 0.0]])
+    where = placement([1, 2], [1, 1], raw_rtt_ms=raw, server_rtt_ms=between)
+    request = Request(0, 1, 1, TOKENS)
+
+    def cost_ms(**options):
+        return router(where, **options)[0].route(request, 0.0).cost_ms - 2 * (18 + 10)
+
+    full_ms = 2 * 10_000  # caches for one session look full to one that counts twice its tokens
+    assert cost_ms() == pytest.approx(full_ms + 150 + 30 + 20)
+    assert cost_ms(first_pings_are_lost=False) == pytest.approx(full_ms + 1 + 30 + 20)
+    assert cost_ms(longest_way_ms=25.0) == pytest.approx(full_ms + 150 + 25 + 20)
+
+
 def test_a_client_leaves_a_server_alone_that_has_refused_it(router):
     where = placement([1, 1], [4, 4], sessions=9, tau_ms=np.array([10.0, 20.0]))
     route, _ = router(where)

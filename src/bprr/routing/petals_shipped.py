@@ -23,7 +23,7 @@ __all__ = ["PetalsShipped"]
 
 @compiled
 def _shortest_part(  # type: ignore[no-untyped-def]
-    order, low, end, own_ms, block_ms, rtt_ms, server_rtt_ms, start, goal, distance, previous
+    order, low, end, own_ms, block_ms, way_ms, server_way_ms, start, goal, distance, previous
 ):
     """Shortest way from one position to another; the last server on it, −1 if there is none.
 
@@ -36,16 +36,16 @@ def _shortest_part(  # type: ignore[no-untyped-def]
         until = min(end[server], goal)
         if low[server] <= start < until:
             work = block_ms[server] * (until - start)
-            distance[server] = rtt_ms[server] / 2 + own_ms[server] + work
+            distance[server] = way_ms[server] + own_ms[server] + work
         for h in range(i):
             before = order[h]
             if end[before] < goal and low[server] <= end[before] < until:
                 work = block_ms[server] * (until - end[before])
-                length = distance[before] + server_rtt_ms[before, server] / 2 + own_ms[server]
+                length = distance[before] + server_way_ms[before, server] + own_ms[server]
                 if length + work < distance[server]:
                     distance[server], previous[server] = length + work, before
-        if until == goal and distance[server] + rtt_ms[server] / 2 < best:
-            best, last = distance[server] + rtt_ms[server] / 2, server
+        if until == goal and distance[server] + way_ms[server] < best:
+            best, last = distance[server] + way_ms[server], server
     return last, best
 
 
@@ -61,10 +61,10 @@ class PetalsShipped(RoutingPolicy, name="petals_shipped"):
         full_penalty_ms: Milliseconds = Field(
             10_000.0, description="cost of a server whose cache looks full"
         )
-        unknown_rtt_ms: Milliseconds = Field(
-            150.0, description="taken where a server was not pinged"
+        unknown_way_ms: Milliseconds = Field(
+            150.0, description="of one way, half a round trip, where a server was not pinged"
         )
-        longest_rtt_ms: Positive = Field(5_000.0, description="a longer one counts as this")
+        longest_way_ms: Positive = Field(5_000.0, description="a longer way counts as this")
         announce_ms: Positive = Field(
             60_000.0, description="how often servers announce their free cache"
         )
@@ -90,7 +90,7 @@ class PetalsShipped(RoutingPolicy, name="petals_shipped"):
         self._used = np.flatnonzero(placement.blocks > 0)
         self._low, self._end = placement.first_block - 1, placement.last_block
         self._block_ms = 1000.0 / swarm.inference_rps
-        self._server_rtt_ms = np.minimum(swarm.server_rtt_ms, self.options.longest_rtt_ms)
+        self._server_way_ms = np.minimum(swarm.server_rtt_ms / 2, self.options.longest_way_ms)
         self._rng = np.random.default_rng([self.options.seed, *placement.first_block.tolist()])
         self._phase_ms = self._rng.uniform(0, self.options.announce_ms, swarm.servers)
         self._announced = placement.cache_tokens.copy()
@@ -126,10 +126,10 @@ class PetalsShipped(RoutingPolicy, name="petals_shipped"):
         options, client, placement = self.options, request.client, self.context.placement
         needed = 2 * request.cache_tokens * placement.blocks
         full_ms = np.where(needed > self._seen[client], options.full_penalty_ms, 0.0)
-        rtt_ms = np.minimum(placement.swarm.raw_rtt_ms[client], options.longest_rtt_ms)
-        rtt_ms = np.where(self._is_pinged[client], rtt_ms, options.unknown_rtt_ms)
-        distance = np.empty(rtt_ms.size)
-        previous = np.empty(rtt_ms.size, dtype=np.int64)
+        way_ms = np.minimum(placement.swarm.raw_rtt_ms[client] / 2, options.longest_way_ms)
+        way_ms = np.where(self._is_pinged[client], way_ms, options.unknown_way_ms)
+        distance = np.empty(way_ms.size)
+        previous = np.empty(way_ms.size, dtype=np.int64)
         # Banned servers are asked only where nobody else is left.
         free = self._used[self._banned_until_ms[client, self._used] <= now_ms]
         for asked in (free, self._used):
@@ -139,8 +139,8 @@ class PetalsShipped(RoutingPolicy, name="petals_shipped"):
                 self._end,
                 full_ms + options.hop_overhead_ms,
                 self._block_ms,
-                rtt_ms,
-                self._server_rtt_ms,
+                way_ms,
+                self._server_way_ms,
                 start,
                 goal,
                 distance,
