@@ -105,6 +105,8 @@ def test_claims_are_held_against_the_same_limits_under_every_model(results):
     assert free.groupby("kind")["ours"].mean().to_dict() == pytest.approx(
         {"independent": 0.7, "serial": -0.5, "batched": 0.5}
     )
+    # A request a run says nothing of growth, and nothing is known of capacities: five points.
+    assert set(table["regimes"]) == {"5 / 0 / 0"}
     delayed = table[(table["delays"] == "published") & (table["service"] == "independent")]
     assert delayed["ours"].iloc[0] == pytest.approx(0.7 * 1.01 / 2.01)
 
@@ -120,6 +122,7 @@ def test_steps_add_up_under_every_model(results):
         whole = own.groupby(["service", "service_order", "belief", "x"])["share"].sum()
         assert whole.to_numpy() == pytest.approx(RATIO[service] - 1)
     assert sorted(set(table["x"])) == [0.1, 0.5]
+    assert set(table["regime"]) == {"stable"}
 
 
 def test_through_the_door_of_a_user(results, tmp_path, capsys, monkeypatch):

@@ -109,6 +109,7 @@ def queued(times: dict[str, float], counts: dict[float, float]) -> pd.DataFrame:
             for count, factor in counts.items():
                 scaled = cells["per_token_ms"] * times[name] * factor
                 columns = {"x": float(number), "servers": 9, "eta": 0.2, "requests": count}
+                columns |= {"regime": "stable" if count == 50 else "overloaded", "bound": name}
                 parts.append(cells.assign(per_token_ms=scaled, **columns))
     return pd.concat(parts, ignore_index=True)
 
@@ -126,6 +127,8 @@ def test_servers_with_queues_are_scored_beside() -> None:
     joined = {model: pd.concat(parts) for model, parts in served.items()}
     table = served_against_gpus(joined, PUBLISHED, STUDY)
     assert len(set(table["source"])) == len(served) * 2 * len(set(table["delays"]))
+    assert (table["regime"] == np.where(table["requests"] == 50, "stable", "overloaded")).all()
+    assert (table["bound"] == table["service"].str.split().str[0]).all()
     plain = own("tables_found").query("topology in ('cluster0', 'abovenet')")
     alone = against_gpus(plain, own("table3"), PUBLISHED, CAPTION)
     found = (1 + alone["deviation"]).groupby(alone["source"]).median()["ours, setting found"]

@@ -8,12 +8,13 @@ import pandas as pd
 
 from bprr.figures.caption import StudyCaption
 from bprr.figures.made import check_made
+from bprr.figures.regimes import with_regimes
 from bprr.ground.results import REQUESTS
 from bprr.ground.tables import read_table
 from bprr.study.kept_means import kept_means
 from bprr.study.summary import run_means
 
-__all__ = ["asked_means", "asked_requests"]
+__all__ = ["asked_means", "asked_points", "asked_requests"]
 
 
 def asked_requests(path: Path, study: StudyCaption) -> pd.DataFrame:
@@ -31,6 +32,11 @@ def asked_means(path: Path, study: StudyCaption) -> pd.DataFrame:
     """Run means of `asked_requests`, as they were kept if they were."""
     kept = kept_means(path)
     return run_means(asked_requests(path, study)) if kept is None else _asked(path, kept, study)
+
+
+def asked_points(path: Path, study: StudyCaption) -> pd.DataFrame:
+    """Run means of `asked_requests`, with the regimes of their points (`with_regimes`)."""
+    return with_regimes(asked_means(path, study), asked_requests(path, study))
 
 
 def _asked(path: Path, table: pd.DataFrame, study: StudyCaption) -> pd.DataFrame:

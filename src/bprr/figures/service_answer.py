@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from bprr.figures import style
 from bprr.figures.caption import StudyCaption
+from bprr.figures.regimes import REGIMES, counts_of_regimes
 from bprr.figures.served import INDEPENDENT
 from bprr.figures.text_table import TextTable
 
@@ -23,7 +24,6 @@ OTHER_BASELINE = "petals_shipped"  # has a panel beside the compared method's
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # of networks
 SHAPES = {"memory": "o", "computing": "s"}  # by what is scarcer
 OVERLOADED = "x"
-REGIMES = ("stable", "backlogged", "overloaded")
 ORDERS = {"fifo": "first in, first out", "oldest": "oldest first"}
 PROMPTS = {"block": "in pieces", "token": "token by token"}
 BELIEFS = {"ends_now": "ends now", "re_estimated": "re-estimated", "where_room": "where room"}
@@ -146,7 +146,7 @@ def answer_table(table: pd.DataFrame, study: StudyCaption) -> TextTable:
     ).sort_values(["model", "variant"], kind="stable")
     rows = []
     for model, points in own.groupby(MODEL, sort=False, dropna=False):
-        ratio, regimes = points["ratio_to_petals"], points["regime"].value_counts()
+        ratio = points["ratio_to_petals"]
         servers, _, belief = model_label((*model[:3], ""), study).partition("\n")
         scarce = "–" if model[0] == INDEPENDENT else f"{(points['bound'] == 'computing').sum()}"
         rows.append(
@@ -158,7 +158,7 @@ def answer_table(table: pd.DataFrame, study: StudyCaption) -> TextTable:
                 else str(model[3]),
                 f"{(ratio < 1).sum()} of {len(points)}",
                 f"{ratio.min():.2f} – {ratio.max():.2f} ({ratio.median():.2f})",
-                " / ".join(f"{regimes.get(word, 0)}" for word in REGIMES),
+                counts_of_regimes(points),
                 scarce,
             ]
         )

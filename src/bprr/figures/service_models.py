@@ -14,9 +14,9 @@ import pandas as pd
 from bprr.figures import style
 from bprr.figures.caption import StudyCaption, SweepCaption
 from bprr.figures.means import asked_requests
+from bprr.figures.regimes import with_regimes
 from bprr.figures.served import SUFFIX, axis_of, points_by_model, points_repeated
 from bprr.figures.service_answer import answer_table, draw_service_answer
-from bprr.study.regime import Regime, joint_regime, regime_of
 from bprr.study.summary import mean_interval, paired_ratio, run_means
 
 __all__ = ["plot_service_models", "service_models"]
@@ -33,7 +33,7 @@ def service_models(requests: pd.DataFrame, caption: SweepCaption) -> pd.DataFram
         ``regime``, ``sessions`` (of a run), ``load`` (rate over capacity) and ``bound`` (what is
         scarcer: computing or memory).
     """
-    means = run_means(requests)
+    means = with_regimes(run_means(requests), requests)
     axis, base = axis_of(means, caption), points_repeated(means, caption)
     baseline = caption.compared.baseline
     rows = []
@@ -45,13 +45,6 @@ def service_models(requests: pd.DataFrame, caption: SweepCaption) -> pd.DataFram
                 interval = mean_interval(values, caption.confidence)
                 both = values.index.intersection(petals.dropna().index)
                 ratio = paired_ratio(values[both], petals[both], caption.confidence)
-                asked = requests[
-                    (requests["x"] == x)
-                    & (requests["method"] == method)
-                    & (requests["allocation_delays"] == variant)
-                    & (requests["status"] == "ok")
-                ]
-                regime, bound = _regime(asked)
                 rows.append(
                     {
                         "figure": caption.name.removesuffix(SUFFIX),
@@ -64,29 +57,13 @@ def service_models(requests: pd.DataFrame, caption: SweepCaption) -> pd.DataFram
                         "low": interval.low,
                         "high": interval.high,
                         "ratio_to_petals": ratio.value,
-                        "regime": regime.state if regime else "infeasible",
+                        "regime": own["regime"].iloc[0],
                         "sessions": round(float(own["requests"].mean())),
-                        "load": regime.load if regime else None,
-                        "bound": bound,
+                        "load": own["load"].iloc[0],
+                        "bound": own["bound"].iloc[0],
                     }
                 )
     return pd.DataFrame(rows)
-
-
-def _regime(requests: pd.DataFrame) -> tuple[Regime | None, str]:
-    found: list[Regime] = []
-    bounds = []
-    for _, run in requests.groupby("run"):
-        capacity = float(run["capacity_per_s"].iloc[0]) if "capacity_per_s" in run else float("nan")
-        columns = ("arrival_ms", "per_token_ms", "output_tokens")
-        arrival_ms, per_token_ms, tokens = (run[name].to_numpy() for name in columns)
-        found.append(regime_of(arrival_ms, per_token_ms * tokens, tokens, capacity))
-        if capacity == capacity:
-            bounds.append(float(run["memory_capacity_per_s"].iloc[0]) <= capacity * (1 + 1e-9))
-    if not found:
-        return None, ""
-    memory = sum(bounds) * 2 > len(bounds)
-    return joint_regime(found), ("memory" if memory else "computing") if bounds else ""
 
 
 def plot_service_models(

@@ -14,8 +14,8 @@ import pandas as pd
 
 from bprr.figures import style
 from bprr.figures.caption import StudyCaption
-from bprr.figures.cells import CELL, own_cells, printed_cells
-from bprr.figures.means import asked_means
+from bprr.figures.cells import CELL, as_printed, own_cells, printed_cells
+from bprr.figures.means import asked_means, asked_points
 from bprr.figures.published import published_results
 from bprr.figures.served import INDEPENDENT, ServiceModel, by_model
 from bprr.figures.service_answer import model_label
@@ -42,7 +42,8 @@ def served_against_gpus(
 ) -> pd.DataFrame:
     """Every cell by model, variant of the delays and number of requests, as `against_gpus` has it.
 
-    Beside its columns ``service``, ``order``, ``belief``, ``delays`` and ``requests``.
+    Beside its columns ``service``, ``order``, ``belief``, ``delays``, ``requests``, ``regime`` and
+    ``bound`` (`with_regimes`).
     """
     measured = printed_cells(published).set_index(CELL)["experiment"].rename("measured_gpu_s")
     parts = []
@@ -50,11 +51,15 @@ def served_against_gpus(
         for variant in dict.fromkeys(means["allocation_delays"]):
             for count, rows in means.groupby("requests"):
                 ours = own_cells(rows, published, variant, study.confidence)["value"]
+                named = {"figure": "table", "topology": "setting"}
+                own = as_printed(rows[rows["allocation_delays"] == variant], published)
+                regimes = own.rename(columns=named).groupby(CELL)[["regime", "bound"]].first()
                 servers, _, belief = model_label((*model, variant), study).partition("\n")
                 if model.service != INDEPENDENT:
                     servers = f"{servers}, {belief.partition(': ')[2]}"
+                cells = ours.rename("simulated_s").to_frame().join([measured, regimes])
                 parts.append(
-                    ours.rename("simulated_s").to_frame().join(measured).reset_index().assign(
+                    cells.reset_index().assign(
                         source=f"{servers}; delays: {variant}; {count:g} requests",
                         **model._asdict(), delays=variant, requests=count,
                     )
@@ -138,12 +143,12 @@ def plot_tables_queues(
     sweep_parquets: Sequence[Path], study: StudyCaption, published_csv: Path, stem: Path
 ) -> list[Path]:
     """Make the figure from the requests of all sweeps of the tables, and ``<stem>_lines``."""
-    means = pd.concat([asked_means(path, study) for path in sweep_parquets], ignore_index=True)
-    found, queued = (means[means["figure"] == name] for name in (FOUND, SERVED))
-    stated = means[~means["figure"].isin([FOUND, SERVED])]
+    each = {path: asked_means(path, study) for path in sweep_parquets}
+    means = pd.concat(each.values(), ignore_index=True)
+    found, stated = means[means["figure"] == FOUND], means[~means["figure"].isin([FOUND, SERVED])]
     published, served = published_results(published_csv), dict[ServiceModel, list[pd.DataFrame]]()
-    for _, rows in queued.groupby("topology", sort=False):
-        for model, runs in by_model(rows, study.sweeps[SERVED]).items():
+    for path in (path for path, rows in each.items() if rows["figure"].iloc[0] == SERVED):
+        for model, runs in by_model(asked_points(path, study), study.sweeps[SERVED]).items():
             served.setdefault(model, []).append(runs)
     joined = {model: pd.concat(parts, ignore_index=True) for model, parts in served.items()}
     simulated = against_gpus(found, stated, published, study.sweeps[FOUND])

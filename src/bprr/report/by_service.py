@@ -15,8 +15,9 @@ from typing import Any
 import pandas as pd
 
 from bprr.figures.cells import as_printed
-from bprr.figures.means import asked_means
+from bprr.figures.means import asked_points
 from bprr.figures.published import published_results
+from bprr.figures.regimes import counts_of_regimes
 from bprr.figures.served import SUFFIX, ServiceModel, by_model
 from bprr.figures.tables_found import FOUND
 from bprr.figures.tables_queues import FOUND_REQUESTS, SERVED
@@ -75,7 +76,7 @@ class Served(Results):
 
     def _by_model(self, name: str) -> dict[ServiceModel, pd.DataFrame]:
         if name not in self._all:
-            means, (sweep, _) = asked_means(self.path(name), self.caption), self._place(name)
+            means, (sweep, _) = asked_points(self.path(name), self.caption), self._place(name)
             parts = by_model(means, self.caption.sweeps[sweep])
             if sweep == SERVED:
                 printed = published_results(self.published)
@@ -90,6 +91,12 @@ class Served(Results):
         """Run means of one or several sweeps under the model, as those that they repeat."""
         assert self.model is not None
         return pd.concat([self._by_model(name)[self.model] for name in names], ignore_index=True)
+
+    def points(self, *names: str) -> pd.DataFrame:
+        """Points of the compared method in these sweeps, under the model and all variants."""
+        means = self.means(*names)
+        own = means[means["method"] == self.caption.compared.method]
+        return own.drop_duplicates(["figure", "topology", "x", "allocation_delays"])
 
     @cached_property
     def variants(self) -> list[str]:
@@ -106,7 +113,9 @@ def claims_by_service(claims: Sequence[Claim], results: Results) -> pd.DataFrame
     DataFrame
         ``id``, ``statement``, ``unit``, ``delays``, ``service``, ``order``, ``belief``, ``ours``
         with ``low`` and ``high``, and ``holds``: yes, no, or contradicted (the whole interval lies
-        where the claim is false). A claim whose sweeps were not run has one row, ``not run``.
+        where the claim is false), and ``regimes``: how many of its points are stable, backlogged,
+        overloaded by the compared method. A claim whose sweeps were not run has one row, ``not
+        run``.
     """
     served, rows = Served(results), list[dict[str, Any]]()
     for claim in claims:
@@ -120,6 +129,7 @@ def claims_by_service(claims: Sequence[Claim], results: Results) -> pd.DataFrame
             continue
         for model in served.models(claim.files):
             view = served.of(model)
+            points = dict(iter(view.points(*claim.files).groupby("allocation_delays")))
             for variant in served.variants:
                 found = MEASURES[claim.measure](
                     view.under(variant), claim.files, **claim.arguments
@@ -137,21 +147,28 @@ def claims_by_service(claims: Sequence[Claim], results: Results) -> pd.DataFrame
                         "low": found.low,
                         "high": found.high,
                         "holds": "yes" if held else against,
+                        "regimes": counts_of_regimes(points[variant]),
                     }
                 )
     columns = ["id", "statement", "unit", "delays", "service", "order", "belief", "ours", "low"]
-    return pd.DataFrame(rows, columns=[*columns, "high", "holds"])
+    return pd.DataFrame(rows, columns=[*columns, "high", "holds", "regimes"])
 
 
 def decomposition_by_service(register: Register, results: Results) -> pd.DataFrame:
-    """Steps of the gain (`decomposition`) led by ``service``, ``service_order`` and ``belief``."""
+    """Steps of the gain (`decomposition`) led by ``service``, ``service_order`` and ``belief``.
+
+    Last comes ``regime``, that of the compared method at the point.
+    """
     served, tables = Served(results), []
     files = served.files_of(register.decomposition.sweep)
     for model in served.models(files) if files else []:
-        table = decomposition(register, served.of(model))
+        view = served.of(model)
+        place = ["topology", "x", "allocation_delays"]
+        regimes = view.points(*files)[[*place, "regime"]]
+        table = decomposition(register, view).merge(regimes, on=place, how="left")
         names = ("service", "service_order", "belief")
-        for place, (key, value) in enumerate(zip(names, model, strict=True)):
-            table.insert(place, key, value)
+        for column, (key, value) in enumerate(zip(names, model, strict=True)):
+            table.insert(column, key, value)
         tables.append(table)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
