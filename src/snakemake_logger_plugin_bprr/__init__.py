@@ -7,6 +7,7 @@ Snakemake finds this module by its name (``--logger bprr``). All that it leaves 
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 from typing import Any
@@ -17,6 +18,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 __all__ = ["LogHandler"]
 
 OURS = ("Settings:", "Jobs:", "Nothing to be done")  # messages that begin so are shown
+PLANNED = re.compile(r"about (\d+) min")  # in the message on jobs (bprr.study.cost)
 
 
 class LogHandler(LogHandlerBase):
@@ -33,6 +35,7 @@ class LogHandler(LogHandlerBase):
         self.began_s = time.monotonic()
         self.jobs: dict[int, tuple[str, float]] = {}  # what runs, since when
         self.done = self.total = 0
+        self.planned_s = 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write what is to be shown of a record."""
@@ -55,6 +58,8 @@ class LogHandler(LogHandlerBase):
             case LogEvent.JOB_FINISHED:
                 return self._finished(told["job_id"])
             case None if record.getMessage().startswith(OURS):
+                if minutes := PLANNED.search(record.getMessage()):
+                    self.planned_s = 60.0 * int(minutes[1])
                 return record.getMessage()
         return ""
 
@@ -63,7 +68,12 @@ class LogHandler(LogHandlerBase):
         self.done += 1
         name, began_s = self.jobs.pop(job, ("job", now_s))
         spent_s = now_s - self.began_s
-        left_s = spent_s / self.done * (self.total - self.done)
+        share = self.done / self.total if self.total else 1.0
+        # Long jobs go first, so that the mean of those done says too much: what was planned counts
+        # for the share of jobs that is left.
+        left_s = spent_s * (1 - share) / share
+        if self.planned_s:
+            left_s = share * left_s + (1 - share) * max(self.planned_s - spent_s, 0.0)
         rest = f"about {_told(left_s)} left" if left_s > 0 else f"all done in {_told(spent_s)}"
         width = len(str(self.total))
         return f"[{self.done:>{width}}/{self.total}] {name:<44} {now_s - began_s:6.1f} s  {rest}"

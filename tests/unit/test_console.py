@@ -37,3 +37,25 @@ def test_what_the_workflow_says_itself_is_shown_and_troubles_are(says):
     assert says(text="Jobs: 68, about 2 min on 2 cores") == "Jobs: 68, about 2 min on 2 cores"
     assert says(logging.WARNING, "careful") == "careful"
     assert says(logging.ERROR, "Error in rule fit") == "Error in rule fit"
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [("Jobs: 10, about 10 min on 2 cores", "about 9 min left"), ("", "about 15 min left")],
+)
+def test_what_is_left_is_what_was_planned_at_first(monkeypatch, said, left):
+    """One of ten jobs took 100 s of 600: .1 times 900 s by the mean, .9 times the other 500."""
+    now_s = [0.0]
+    monkeypatch.setattr("snakemake_logger_plugin_bprr.time.monotonic", lambda: now_s[0])
+    handler = LogHandler(OutputSettings(), None)
+
+    def line(text="", **told):
+        record = logging.LogRecord("snakemake", logging.INFO, "", 0, text, None, None)
+        vars(record).update(told)
+        return handler._line(record)
+
+    line(said)
+    line(event=LogEvent.RUN_INFO, stats={"total": 10})
+    line(event=LogEvent.JOB_INFO, jobid=1, rule_name="sweep", wildcards={})
+    now_s[0] = 100.0
+    assert line(event=LogEvent.JOB_FINISHED, job_id=1).endswith(left)
