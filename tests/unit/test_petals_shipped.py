@@ -7,7 +7,7 @@ from simpy import Environment
 from bprr.ground.caches import Caches
 from bprr.ground.errors import InfeasibleError, InputError
 from bprr.ground.registry import CHARGING, PLACEMENT, SERVICE, Choice
-from bprr.ground.request import Request
+from bprr.ground.request import Request, Route
 from bprr.ground.swarm import LanguageModel, Swarm
 from bprr.placement.base import Placement
 from bprr.placement.petals import block_gain
@@ -50,9 +50,9 @@ def placement(first, blocks, sessions=1, cache_tokens=None, **more):
     return Placement(swarm, first, blocks, cache_tokens or blocks * TOKENS * sessions)
 
 
-def run(where, arrivals, tokens, **more):
+def run(where, arrivals, tokens, routing="petals_shipped", **more):
     workload = Workload(np.array(arrivals, dtype=float), 0, 1, tokens, TOKENS)
-    return simulate(where, workload, "petals_shipped", admission="shipped", **more)
+    return simulate(where, workload, routing, admission="shipped", **more)
 
 
 @pytest.fixture
@@ -108,23 +108,42 @@ def test_servers_before_the_one_that_refuses_keep_what_they_have_allocated():
     assert caches.held_now(500.0).tolist() == [40, 20]
 
 
+@pytest.mark.parametrize("service", ["independent", "serial"])
+def test_a_refused_session_asks_the_same_server_until_its_client_refreshes(service):
+    """Attempts at 1, 1, 2, 4, 8, 16, 32 and 64 s: the client has read at 60 s that 0 is full."""
+    where = placement([1, 1], [2, 2], tau_ms=np.array([10.0, 20.0]))
+    records = run(where, [0.0, 1000.0], 3331, service=service)
+    assert [records.chain(i)[0].tolist() for i in range(2)] == [[0], [1]]
+    assert records.attempts.tolist() == [1, 8]
+    assert records.wait_ms.tolist() == [0, 63_000]
+
+
 def test_only_the_part_that_was_refused_is_routed_anew():
-    """The last server refuses; the one that takes its place hosts more than the part."""
+    """The last server refuses; the one that takes its place hosts more than the part.
+
+    Attempts after 0, 0 and 1 s, the last one when that server's being full has been read.
+    """
     tau_ms = np.array([10.0, 10.0, 30.0])
     where = placement([1, 3, 2], [2, 2, 3], cache_tokens=[40, 20, 30], tau_ms=tau_ms)
-    records = run(where, [0.0, 1.0], 50)
-    assert records.attempts.tolist() == [1, 2]
+    options = PetalsShipped.Options(announce_ms=400.0, refresh_ms=400.0)
+    records = run(where, [0.0, 1.0], 50, Choice("petals_shipped", options))
+    assert records.attempts.tolist() == [1, 3]
     assert [part.tolist() for part in records.chain(1)] == [[0, 2], [2, 2]]
-    assert records.wait_ms.tolist() == [0, 0]
+    assert records.wait_ms.tolist() == [0, 1000]
 
 
 def test_sessions_can_wait_for_each_other_for_ever():
     """Two hold what the other one needs next, since a part may end before a server's range."""
-    where = placement([1, 2, 1], [1, 5, 2])
-    with pytest.raises(InfeasibleError, match="2 sessions wait for each other's caches"):
-        run(where, [2808, 4084, 15020, 17232], 134)
-    with_room = placement([1, 2, 1], [1, 5, 2], sessions=4)
-    assert run(with_room, [2808, 4084, 15020, 17232], 134).wait_ms.tolist() == [0] * 4
+    tau_ms = np.array([29.0, 12.0, 37.0])
+    choice = Choice("petals_shipped", PetalsShipped.Options(announce_ms=1e4, refresh_ms=1e4))
+
+    def served(sessions):
+        where = placement([2, 1, 1], [4, 3, 1], sessions, tau_ms=tau_ms)
+        return run(where, [1560, 4329, 4850, 7638, 43449, 45872, 51499], 388, choice)
+
+    with pytest.raises(InfeasibleError, match="3 sessions wait for each other's caches"):
+        served(1)
+    assert served(7).wait_ms.tolist() == [0] * 7
 
 
 def test_a_client_believes_what_servers_announced_before_its_last_refresh(router):
@@ -145,12 +164,15 @@ def test_a_client_believes_what_servers_announced_before_its_last_refresh(router
     assert servers(route, 180_000.0) == [fast]
 
 
-def test_a_server_looks_full_before_it_has_twice_the_room_of_its_whole_range(router):
+@pytest.mark.parametrize("held, seen", [(4 * TOKENS, 0), (4 * TOKENS + 1, 1)])
+def test_a_server_looks_full_once_a_session_over_its_whole_range_does_not_fit(router, held, seen):
+    """PETALS announces keys and values as a token each, and asks for two of a session's tokens."""
     where = placement([1, 1], [4, 4], sessions=2, tau_ms=np.array([10.0, 20.0]))
     route, caches = router(where)
-    caches.hold(np.array([0]), np.array([1]), np.inf, 0.0)
+    caches.hold(np.array([0]), np.array([held]), np.inf, 0.0)
     assert servers(route, 30.0) == [0]
-    assert servers(route, 120_000.0) == [1]
+    assert servers(route, 120_000.0) == [seen]
+    assert servers(route, 120_000.0, 3) == [seen]  # a part counts as the whole range
 
 
 def test_first_hops_keep_an_unknown_round_trip_under_the_defect(router):
@@ -179,26 +201,58 @@ def test_ways_are_half_round_trips_but_for_those_that_are_unknown_or_long(router
     def cost_ms(**options):
         return router(where, **options)[0].route(request, 0.0).cost_ms - 2 * (18 + 10)
 
-    full_ms = 2 * 10_000  # caches for one session look full to one that counts twice its tokens
-    assert cost_ms() == pytest.approx(full_ms + 150 + 30 + 20)
-    assert cost_ms(first_pings_are_lost=False) == pytest.approx(full_ms + 1 + 30 + 20)
-    assert cost_ms(longest_way_ms=25.0) == pytest.approx(full_ms + 150 + 25 + 20)
+    assert cost_ms() == pytest.approx(150 + 30 + 20)
+    assert cost_ms(first_pings_are_lost=False) == pytest.approx(1 + 30 + 20)
+    assert cost_ms(longest_way_ms=25.0) == pytest.approx(150 + 25 + 20)
 
 
-def test_a_client_leaves_a_server_alone_that_has_refused_it(router):
+def test_a_client_leaves_out_from_its_next_refresh_on_who_has_refused_it(router):
+    """Refreshes every 10 s; bans of 15 s, then of 30."""
     where = placement([1, 1], [4, 4], sessions=9, tau_ms=np.array([10.0, 20.0]))
-    route, _ = router(where)
+    route, _ = router(where, refresh_ms=10_000.0)
     route.failed(0, 0, 100.0)
     route.failed(0, 0, 200.0)  # counts once while it lasts
-    assert [servers(route, now) for now in (15_099.0, 15_100.0)] == [[1], [0]]
-    route.failed(0, 0, 20_000.0)
-    assert [servers(route, now) for now in (49_999.0, 50_000.0)] == [[1], [0]]
-    route.failed(0, 0, 60_000.0)
-    route.failed(0, 1, 60_000.0)
-    assert servers(route, 60_001.0) == [0]  # nobody else is left
+    found = [servers(route, now) for now in (9_999.0, 10_000.0, 19_999.0, 20_000.0)]
+    assert found == [[0], [1], [1], [0]]
+    route.failed(0, 0, 20_100.0)
+    found = [servers(route, now) for now in (29_999.0, 30_000.0, 59_999.0, 60_000.0)]
+    assert found == [[0], [1], [1], [0]]
     route.succeeded(0, 0)
+    route.failed(0, 0, 60_100.0)
+    assert [servers(route, now) for now in (70_000.0, 80_000.0)] == [[1], [0]]
+    route.failed(0, 0, 80_100.0)
+    route.succeeded(0, 0)
+    assert servers(route, 90_000.0) == [0]
+
+
+def test_a_client_refreshes_at_once_where_a_block_has_nobody_else(router):
+    """Servers 0 and 1 host the first blocks, only server 2 the last ones."""
+    where = placement([1, 1, 3], [2, 2, 2], sessions=9, tau_ms=np.array([10.0, 20.0, 10.0]))
+    route, _ = router(where)
+    route.failed(0, 0, 100.0)
+    assert servers(route, 100.0) == [0, 2]
+    route.failed(0, 2, 200.0)
+    assert servers(route, 200.0) == [1, 2]  # a refresh: 0 is banned, and 2 kept all the same
+    assert servers(route, 60_199.0) == [1, 2]  # the next one is a minute after that
+    assert servers(route, 60_200.0) == [0, 2]
     route.failed(0, 0, 70_000.0)
-    assert [servers(route, now) for now in (84_999.0, 85_000.0)] == [[1], [0]]
+    route.failed(0, 1, 70_000.0)
+    assert servers(route, 70_000.0) == [0, 2]  # nobody else is left
+
+
+def test_sessions_that_run_at_a_server_lift_its_ban(router):
+    """By their next token; so it is the last one's end that makes a refusal count."""
+    where = placement([1, 1], [4, 4], sessions=9, tau_ms=np.array([10.0, 20.0]))
+    route, _ = router(where)
+    request, there = Request(0, 1, 1, TOKENS), Route(np.array([0]), np.array([4]), 0.0)
+    route.failed(0, 0, 59_000.0)
+    route.admitted(request, there)
+    assert servers(route, 60_000.0) == [0]
+    route.failed(0, 0, 119_000.0)
+    assert servers(route, 120_000.0) == [0]
+    route.ended(request, there)
+    route.failed(0, 0, 179_000.0)
+    assert servers(route, 180_000.0) == [1]
 
 
 def test_announced_throughputs_are_what_it_counts_with(router):

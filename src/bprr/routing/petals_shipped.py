@@ -1,7 +1,8 @@
 """PETALS' routing as shipped: what clients have been told, and what they have measured.
 
 See docs/baselines.md. A server's free cache is what it announced last, as far as the client has
-fetched that; a round trip is known once the client has pinged the server.
+fetched that; a round trip is known once the client has pinged the server. Servers that refused are
+left out from the next refresh on.
 """
 
 from __future__ import annotations
@@ -76,7 +77,10 @@ class PetalsShipped(RoutingPolicy, name="petals_shipped"):
         first_pings_are_lost: bool = Field(
             True, description="as in 2.2.0.post1: those for the middle replace them"
         )
-        ban_ms: Positive = Field(15_000.0, description="of a server that failed once; doubles")
+        ban_ms: Positive = Field(
+            15_000.0,
+            description="of a server that failed once and runs no session of the client; doubles",
+        )
         seed: int = Field(
             0, description="of the phases of announcements and of the choice of pings"
         )
@@ -89,6 +93,8 @@ class PetalsShipped(RoutingPolicy, name="petals_shipped"):
             raise InputError("routing", "petals_shipped", f"{swarm.servers} servers", allowed)
         self._used = np.flatnonzero(placement.blocks > 0)
         self._low, self._end = placement.first_block - 1, placement.last_block
+        block = np.arange(swarm.model.blocks)
+        self._hosts = (self._low[:, None] <= block) & (block < self._end[:, None])  # (S, L)
         self._block_ms = 1000.0 / swarm.inference_rps
         self._server_way_ms = np.minimum(swarm.server_rtt_ms / 2, self.options.longest_way_ms)
         self._rng = np.random.default_rng([self.options.seed, *placement.first_block.tolist()])
@@ -99,7 +105,11 @@ class PetalsShipped(RoutingPolicy, name="petals_shipped"):
         self._seen = np.tile(self._announced, (swarm.clients, 1))
         self._is_pinged = np.zeros(shape, dtype=np.bool_)
         self._refreshes_ms = np.zeros(swarm.clients)
-        self._banned_until_ms, self._failures = np.zeros(shape), np.zeros(shape, dtype=np.int64)
+        self._banned_until_ms = np.zeros(shape)
+        self._failures, self._running = np.zeros((2, *shape), dtype=np.int64)
+        # Hosts of each block since the last refresh, without those that failed, and who is routed.
+        self._listed = np.tile(self._hosts, (swarm.clients, 1, 1))
+        self._routed = np.tile(placement.blocks > 0, (swarm.clients, 1))
 
     def route(self, request: Request, now_ms: float) -> Route:
         """Chain for a request that asks now.
@@ -124,31 +134,27 @@ class PetalsShipped(RoutingPolicy, name="petals_shipped"):
         """
         self.look(now_ms)
         options, client, placement = self.options, request.client, self.context.placement
-        needed = 2 * request.cache_tokens * placement.blocks
+        needed = request.cache_tokens * placement.blocks
         full_ms = np.where(needed > self._seen[client], options.full_penalty_ms, 0.0)
         way_ms = np.minimum(placement.swarm.raw_rtt_ms[client] / 2, options.longest_way_ms)
         way_ms = np.where(self._is_pinged[client], way_ms, options.unknown_way_ms)
         distance = np.empty(way_ms.size)
         previous = np.empty(way_ms.size, dtype=np.int64)
-        # Banned servers are asked only where nobody else is left.
-        free = self._used[self._banned_until_ms[client, self._used] <= now_ms]
-        for asked in (free, self._used):
-            last, cost_ms = _shortest_part(
-                asked[np.argsort(np.minimum(self._end[asked], goal), kind="stable")],
-                self._low,
-                self._end,
-                full_ms + options.hop_overhead_ms,
-                self._block_ms,
-                way_ms,
-                self._server_way_ms,
-                start,
-                goal,
-                distance,
-                previous,
-            )
-            if last >= 0:
-                break
-        else:
+        asked = np.flatnonzero(self._routed[client])
+        last, cost_ms = _shortest_part(
+            asked[np.argsort(np.minimum(self._end[asked], goal), kind="stable")],
+            self._low,
+            self._end,
+            full_ms + options.hop_overhead_ms,
+            self._block_ms,
+            way_ms,
+            self._server_way_ms,
+            start,
+            goal,
+            distance,
+            previous,
+        )
+        if last < 0:
             raise no_chain(placement, request)
         chain = [int(last)]
         while previous[chain[-1]] >= 0:
@@ -158,27 +164,51 @@ class PetalsShipped(RoutingPolicy, name="petals_shipped"):
         return Route(servers, np.diff(ends, prepend=start), cost_ms)
 
     def failed(self, client: int, server: int, now_ms: float) -> None:
-        """A server has refused a client, which leaves it alone for a while, unless it does so."""
-        if self._banned_until_ms[client, server] <= now_ms:
+        """A server has refused a client, which leaves it out from its next refresh on.
+
+        That comes at once if a block has nobody else. A session that runs there lifts the ban by
+        its next token.
+        """
+        self.look(now_ms)
+        if self._banned_until_ms[client, server] <= now_ms and not self._running[client, server]:
             pause_ms = self.options.ban_ms * 2.0 ** int(self._failures[client, server])
             self._failures[client, server] += 1
             self._banned_until_ms[client, server] = now_ms + pause_ms
+        self._listed[client, server] = False
+        if not self._listed[client].any(axis=0).all():
+            self._refresh(client, now_ms)
 
     def succeeded(self, client: int, server: int) -> None:
         """A server has answered a client."""
         self._failures[client, server] = 0
         self._banned_until_ms[client, server] = 0.0
 
+    def admitted(self, request: Request, route: Route) -> None:
+        """Take note of a session, which servers answer from now on."""
+        for server in route.servers.tolist():
+            self.succeeded(request.client, server)
+            self._running[request.client, server] += 1
+
+    def ended(self, request: Request, route: Route) -> None:
+        """Take note of its end."""
+        np.subtract.at(self._running[request.client], route.servers, 1)
+
     def look(self, now_ms: float) -> None:
         """Let servers announce and clients refresh up to now; before every change of the caches."""
         for client in range(self._refreshes_ms.size):
             while self._refreshes_ms[client] <= now_ms:
-                at_ms = float(self._refreshes_ms[client])
-                self._announce(at_ms)
-                self._seen[client] = self._announced
-                self._ping(client)
-                self._refreshes_ms[client] += self.options.refresh_ms
+                self._refresh(client, float(self._refreshes_ms[client]))
         self._announce(now_ms)
+
+    def _refresh(self, client: int, now_ms: float) -> None:
+        """Read what was announced; a banned server is left out of blocks that others host too."""
+        self._announce(now_ms)
+        self._seen[client] = self._announced
+        free = self._hosts & (self._banned_until_ms[client] <= now_ms)[:, None]
+        self._listed[client] = np.where(free.any(axis=0), free, self._hosts)
+        self._routed[client] = self._listed[client].any(axis=1)
+        self._ping(client)
+        self._refreshes_ms[client] = now_ms + self.options.refresh_ms
 
     def _announce(self, now_ms: float) -> None:
         every_ms, state = self.options.announce_ms, self.context.caches.state

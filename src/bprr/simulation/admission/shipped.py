@@ -73,6 +73,7 @@ class Shipped(AdmissionPolicy, name="shipped"):
         service = context.service.times(request, route)
         units, end_ms = context.charging.needed(request, route), env.now + service.total_ms
         session = context.service.admitted(request, route, units, env.now, end_ms)
+        router.admitted(request, route)
         grant = Grant(route, service, 0.0, attempts, session)
         self._held[id(grant)] = units
         return grant
