@@ -264,6 +264,16 @@ class TestRivals:
         errors = (table["predicted_per_token_ms"] / table["per_token_ms"] - 1).abs()
         assert errors.median() <= 0.10
 
+    def test_what_petals_knows_is_drawn_and_the_measured_means_are_among_the_draws(self, rivals):
+        _, table = rivals
+        drawn = table["predicted_low_ms"] < table["predicted_high_ms"]
+        assert (drawn == (table["arm"] == "petals")).all()
+        own = table[drawn]
+        assert own["per_token_ms"].between(own["predicted_low_ms"], own["predicted_high_ms"]).all()
+        assert own["predicted_per_token_ms"].to_numpy() == pytest.approx(
+            own["per_token_ms"].to_numpy(), rel=0.15
+        )
+
     def test_coordinated_servers_hosted_their_chains(self, rivals):
         """Whole chains of servers that host what they give to them."""
         run, _ = rivals

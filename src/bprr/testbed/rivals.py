@@ -38,10 +38,12 @@ from bprr.testbed.rivals_records import Placed, RivalsManifest, RivalsRun
 from bprr.testbed.rivals_settings import Rival, RivalsSettings, case_name
 from bprr.testbed.swarm_process import SwarmError, SwarmProcess
 
-__all__ = ["Contest", "run_rivals"]
+__all__ = ["DRAWS", "Contest", "run_rivals"]
 
 SLACK_S = 60.0
 SETTLE_S = 2.0  # for servers to free what ended sessions held
+DRAWS = 50  # of what PETALS knows and nobody has recorded
+LONGER_PING_MS = 10.0  # about as much as pings of equal ways differ by in testbed_planned
 
 
 @dataclass(frozen=True)
@@ -123,22 +125,38 @@ class Contest:
         table = chain_table(chains, placed.places, self.request, self.computing(rival))
         return replace(placement, details={"chains": table})
 
-    def predicted(self, rival: Rival, placement: Placement, load: float) -> Records:
-        """Every session of a case, simulated."""
-        routing, admission = rival.routing, rival.admission or "central_queue"
-        if routing.name == "petals_shipped":
-            every_ms = 1000.0 * self.settings.update_period_s
-            options = routing.options.model_copy(
-                update={"announce_ms": every_ms, "refresh_ms": every_ms}
+    def predictions(self, rival: Rival, placement: Placement, load: float) -> list[Records]:
+        """Every session of a case, simulated; where PETALS routes, once per draw of what it knows.
+
+        Nothing tells when servers announce and clients refresh, nor by how much a ping is longer
+        than its round trip, which is what equal servers differ by.
+        """
+        routing, workload = rival.routing, self.settings.workload(self.fleet, load)
+        admission = rival.admission or "central_queue"
+        service, swarm = self.service(rival), placement.swarm
+        if routing.name != "petals_shipped":
+            return [simulate(placement, workload, routing, admission=admission, service=service)]
+        found, every_ms = [], 1000.0 * self.settings.update_period_s
+        for seed in range(DRAWS):
+            rng = np.random.default_rng(seed)
+            known = {"announce_ms": every_ms, "refresh_ms": every_ms, "pings": swarm.servers}
+            options = routing.options.model_copy(update={**known, "seed": seed})
+            pinged = {
+                name: getattr(swarm, name)
+                + rng.uniform(0.0, LONGER_PING_MS, getattr(swarm, name).shape)
+                for name in ("raw_rtt_ms", "server_rtt_ms")
+            }
+            began_ms = rng.uniform(0.0, every_ms)  # since a refresh
+            found.append(
+                simulate(
+                    replace(placement, swarm=replace(swarm, **pinged)),
+                    replace(workload, arrival_ms=workload.arrival_ms + began_ms),
+                    Choice(routing.name, options),
+                    admission=admission,
+                    service=service,
+                )
             )
-            routing = Choice(routing.name, options)
-        return simulate(
-            placement,
-            self.settings.workload(self.fleet, load),
-            routing,
-            admission=admission,
-            service=self.service(rival),
-        )
+        return found
 
 
 def rule_of(
