@@ -62,10 +62,11 @@ TESTS = {
     " property/graphs",
     "placement": "unit/placements property/placement golden/golden unit/policy_options"
     " unit/performance unit/new_policies unit/petals_shipped unit/docs unit/beyond"
-    " property/composed_chains unit/theory unit/outside_policies unit/orders",
+    " property/composed_chains unit/theory unit/outside_policies unit/orders unit/plan",
     "routing": "property/routing golden/golden property/simulation unit/engines"
     " unit/new_policies unit/petals_shipped unit/docs unit/beyond property/composed_chains"
-    " unit/outside_policies unit/orders",
+    " unit/outside_policies unit/orders property/two_resource property/neighbours",
+    "living": "unit/living property/living unit/docs",
     "simulation": "unit/records unit/back_off unit/runs property/simulation golden/golden"
     " unit/engines unit/summary property/caches unit/petals_shipped unit/new_policies"
     " unit/beyond unit/outside_policies unit/orders",
@@ -78,18 +79,20 @@ TESTS = {
     "study": "unit/status unit/told unit/capacity unit/summary unit/runs unit/slices"
     " unit/measures property/sweeps golden/golden unit/policy_options workflow/odd_places"
     " unit/door golden/artefact_sweeps unit/api unit/beyond unit/modes unit/steady unit/theory"
-    " unit/parts unit/orders unit/storage",
+    " unit/parts unit/orders unit/storage unit/growth unit/by_service unit/living",
+    "plan": "unit/plan unit/plan_later unit/plan_genuine unit/plan_mutations workflow/plan_page",
     "figures": "golden/pictures unit/figures unit/offline_figures unit/fit unit/tables_found"
-    " unit/beyond unit/orders unit/modes",
+    " unit/beyond unit/orders unit/modes unit/by_service unit/living unit/runs",
     "report": "unit/texts unit/measures unit/scorecard unit/status golden/pictures unit/readme"
-    " unit/tables_found unit/docs workflow/report property/mutations unit/console",
+    " unit/tables_found unit/docs workflow/report property/mutations unit/console"
+    " unit/by_service unit/modes",
     "commands": "golden/said unit/status unit/door unit/fit_command unit/offline_slices"
     " unit/told unit/policy_options unit/reading workflow/odd_places unit/bad_input unit/api"
     " unit/offline_optimum unit/console unit/beyond",
-    "wan": "unit/wan",
-    "forwarding": "unit/wan unit/docs",
+    "wan": "unit/wan unit/wan_by_frame",
+    "forwarding": "unit/wan unit/forwarding unit/docs",
     "window": "unit/wan unit/docs",
-    "speculation": "unit/wan unit/docs",
+    "speculation": "unit/wan property/frames unit/docs",
 }
 LONGEST_S = 200.0  # that a test may take, on a busy machine
 

@@ -20,20 +20,27 @@ from matplotlib.figure import Figure
 from telling import told
 
 from bprr.figures.answer import answer
+from bprr.figures.beyond import beyond_rows, draw_beyond
 from bprr.figures.caption import Compared, StudyCaption, SweepCaption, Variant
 from bprr.figures.claims_services import claims_services
 from bprr.figures.decomposition import draw_decomposition, draw_decomposition_by_service
 from bprr.figures.fit_time import draw_fit
+from bprr.figures.frontier import draw_frontier, frontier_rows
 from bprr.figures.headline import draw_headline, headline_table, summary_table
+from bprr.figures.living import draw_living, living_rows
 from bprr.figures.offline_optimality import draw_bound, draw_optimality, optimality_table
 from bprr.figures.offline_race import draw_race
 from bprr.figures.offline_variants import draw_equal_blocks, draw_stopping
+from bprr.figures.orders import draw_orders, orders_table
+from bprr.figures.robust import draw_robust, robust_rows
 from bprr.figures.running_times import running_times_layout, running_times_table
 from bprr.figures.sensitivity import draw_sensitivity, sensitivity_table
+from bprr.figures.served import ServiceModel
 from bprr.figures.service_answer import answer_table, draw_service_answer
 from bprr.figures.service_models import service_models
 from bprr.figures.swarm_map import draw_map
 from bprr.figures.sweep import conditions, draw_sweep, sweep_table
+from bprr.figures.sweep_times import draw_sweep_times, sweep_times_table
 from bprr.figures.tables import comparison, comparison_layout
 from bprr.figures.tables_found import (
     against_gpus,
@@ -43,8 +50,11 @@ from bprr.figures.tables_found import (
     found_table,
     gains_by_network,
 )
+from bprr.figures.tables_queues import best_counts, lines_table, served_against_gpus
+from bprr.figures.two_modes import two_modes_layout
 from bprr.figures.wan_swarms import draw_wan_swarms
 from bprr.report.findings import finding
+from bprr.study.modes import modes_of_points
 from bprr.study.summary import run_means
 from bprr.study.swarm_view import SwarmView
 
@@ -547,6 +557,187 @@ def wan_swarms() -> Shown:
     columns = ["group", "model", "measured", "predicted", "error"]
     table = pd.DataFrame(rows, columns=columns)
     return draw_wan_swarms(table), table, ""
+
+
+PIPES = {**METHODS, "pipe": "PIPE", "pipe_f": "PIPE, FIFO", "unseen": "Never drawn"}
+
+
+def caption_of(name: str, title: str, methods: dict[str, str], **more: object) -> SweepCaption:
+    return SweepCaption(name=name, title=title, **{**NAMES, "methods": methods}, **more)
+
+
+def sessions(
+    figure: str, topology: str, points: dict[float, float], factors: dict[str, float],
+    runs: int = 2, lost: tuple[tuple[float, str], ...] = (),
+) -> pd.DataFrame:  # fmt: skip
+    """Forty requests a run, of which the first eight are slow; two sizes of them by turns."""
+    rows = []
+    for x, rate in points.items():
+        for method, factor in factors.items():
+            for run in range(runs):
+                for number in range(40 if (x, method) not in lost else 1):
+                    tokens = 100 if number % 2 else 50
+                    per_token_ms = 300 * factor * (1 + rate) * (1 + 0.1 * run + 0.002 * number % 3)
+                    per_token_ms *= 10 if number < 8 else 1
+                    per_token_ms *= 1 + number if method == "pipe_f" and rate > 1 else 1
+                    rows.append(
+                        {"figure": figure, "topology": topology, "x": x, "rate_per_s": rate,
+                         "servers": 9, "allocation_delays": "none", "method": method, "run": run,
+                         "requests": 40, "request": number, "output_tokens": tokens,
+                         "status": "ok" if (x, method) not in lost else "infeasible: memory",
+                         "arrival_ms": 1000 * number / rate, "per_token_ms": per_token_ms,
+                         "ttft_ms": 20 * per_token_ms, "capacity_per_s": 5.0 / factor,
+                         "cuts": float(number % 4 == 0) * rate, "prefilled_again": 7.0 * run,
+                         "replacements": float(method != "petals") * (1 + run)}
+                    )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@exhibit
+def beyond() -> Shown:
+    factors = {"petals": 4.0, "proposed": 2.0, "pipe_f": 1.2, "pipe": 1.0, "mine": 9.0}
+    near = {"proposed": 1.5, "pipe": 1.0}  # of each other: an axis with more ticks
+    parts = []
+    for service, place, slow, own in [
+        ("batched", "abovenet", 0.9, factors), ("serial", "abovenet", 1.0, factors),
+        ("serial", "gts_ce", 90.0, factors), ("independent", "abovenet", 1.0, near),
+    ]:  # fmt: skip
+        slower = {name: slow * factor for name, factor in own.items()}
+        found = sessions("beyond", place, {0.5: 0.5, 2.0: 2.0}, slower, lost=((2.0, "petals"),))
+        bounds = pd.DataFrame(
+            [
+                {"x": x, "method": method, "run": run, "bound_kind": "L1", "topology": place,
+                 "service": service, "order": "fifo", "charging": "whole",
+                 "bound_ms": slow * (250 + 10 * run) * (1 + x) if x < 2 or method != "mine"
+                 else np.inf, "any_placement_per_s": 2.5 + run}
+                for x in (0.5, 2.0) for method in own for run in range(2)
+            ]
+        )  # fmt: skip
+        parts.append(beyond_rows(found, bounds, "petals", 0.95))
+    table = pd.concat(parts, ignore_index=True)
+    return draw_beyond(table, StudyCaption(**{**NAMES, "methods": PIPES}, sweeps={})), table, ""
+
+
+@exhibit
+def frontier() -> Shown:
+    orders: list[dict[str, object] | None] = [
+        None, {"order": "fifo"}, {"order": "fifo", "prompt": "block"}, {"order": "oldest"},
+        {"order": "oldest", "prompt_within_ms": 2500},
+    ]  # fmt: skip
+    changes = [("", None) if each is None else ("service", {"serial": each}) for each in orders]
+    caption = caption_of(
+        "frontier", "", PIPES, changes={"abovenet": [each for each in changes for _ in range(2)]}
+    )
+    points = {float(x): 0.5 + 1.5 * (x % 2) for x in range(10)}
+    found = [
+        sessions("frontier", "abovenet", {x: rate}, {"pipe": 1 + 0.1 * x})
+        for x, rate in points.items()
+    ]
+    table = frontier_rows(pd.concat(found), caption)
+    return draw_frontier(table, caption), table, ""
+
+
+@exhibit
+def robust() -> Shown:
+    changes = [("", None), ("clients", 4), ("network.delay_factor", 2.5), ("admission", 1e6),
+               ("fleet", {"servers": 3}), ("workload", {"file": "a/two_words.csv"}),
+               ("workload", {"kind": "burst"})]  # fmt: skip
+    caption = caption_of("robust", "", PIPES, changes={"abovenet": changes, "gts_ce": changes[:3]})
+    factors = {"petals": 4.0, "pipe_f": 1.2, "pipe": 1.0}
+    lost = ((1.0, "petals"), (2.0, "petals"), (2.0, "pipe_f"))
+    parts = []
+    for place, count, slow in (("abovenet", 7, 1.0), ("gts_ce", 3, 70.0)):
+        points = {float(x): 0.5 if x % 2 else 2.0 for x in range(count)}
+        own = {name: slow * factor for name, factor in factors.items()}
+        parts.append(robust_rows(sessions("robust", place, points, own, lost=lost), caption))
+    table = pd.concat(parts, ignore_index=True)
+    return draw_robust(table, caption), table, ""
+
+
+@exhibit
+def living() -> Shown:
+    points = {1800.0: 0.5, 7200.0: 2.0}
+    factors = {"petals": 4.0, "petals_replaced": 3.0, "proposed": 2.0, "proposed_moved": 1.0}
+    methods = {name: name.replace("_", ", ") for name in [*factors, "mine"]}
+    names = {**NAMES, "methods": methods}
+    sweeps = {
+        name: SweepCaption(name=name, title=name.upper(), **names) for name in ("slow", "fast")
+    }
+    table = pd.concat(
+        [
+            living_rows(
+                sessions(name, "gts_ce", points, factors, runs, ((1800.0, "petals"),)), 0.95
+            )
+            for name, runs in (("slow", 3), ("fast", 2))
+        ]
+    )
+    return draw_living(table, StudyCaption(**names, sweeps=sweeps)), table, ""
+
+
+@exhibit
+def orders() -> Shown:
+    means = pd.DataFrame(
+        [
+            {"topology": topology, "allocation_delays": variant, "method": method, "run": run,
+             "per_token_ms": np.nan if run == 3 and method == "petals" else
+             1000 * factor * (1 + run % 3) + (500 if variant == "published" else 0)}
+            for topology in ("gts_ce", "abovenet") for variant in ("none", "published")
+            for method, factor in (("proposed", 0.5), ("petals", 1.5)) for run in range(4)
+        ]
+    )  # fmt: skip
+    caption = sweep_caption("orders", "Orders of joining", "")
+    table = orders_table(means, caption)
+    return draw_orders(table, caption, 4), table, ""
+
+
+@exhibit
+def sweep_times() -> Shown:
+    times = pd.DataFrame(
+        [
+            {"figure": figure, "topology": topology, "x": x, "method": method, "repeat": repeat,
+             "servers": 9, "requests": 100 + repeat, "placement_s": 0.001 * (1 + repeat),
+             "routing_s_per_request": 1e-5 * x, "total_s": 1e-5 * (100 + x + repeat**2) * factor}
+            for figure, topology, ends in [
+                ("fig7", "abovenet", (6, 10)), ("fig7", "gts_ce", (6, 14)),
+                ("mine", "abovenet", (64, 4096))]
+            for x in ends for method, factor in (("petals", 1.0), ("proposed", 3.0))
+            for repeat in range(5)
+        ]
+    )  # fmt: skip
+    table = sweep_times_table(times)
+    return draw_sweep_times(table, STUDY), table, ""
+
+
+@exhibit
+def tables_queues() -> Shown:
+    served = {}
+    for number, model in enumerate(
+        [ServiceModel("independent"), ServiceModel("serial", "fifo", "where_room")]
+    ):
+        parts = [
+            cells_of("tables_queues", 0.01 * count + 0.2 * number).assign(requests=count)
+            for count in (20, 50)
+        ]
+        served[model] = pd.concat(parts, ignore_index=True)
+    table = served_against_gpus(served, PRINTED, STUDY)
+    best = best_counts(table)
+    text, lines = lines_table(best, STUDY)
+    return text.draw(), lines, f"{text.markdown()}\n{best['source'].unique().tolist()}"
+
+
+@exhibit
+def two_modes() -> Shown:
+    rows = [
+        {"figure": figure, "topology": "gts_ce", "x": 0.5, "allocation_delays": variant,
+         "method": method, "run": run, "requests": 2, "per_token_ms": mode * (1 + 0.01 * run)}
+        for figure, variant, method, slow in [
+            ("fig9", "published", "petals", 4), ("mine", "none", "proposed", 3),
+            ("mine", "none", "mine", 5), ("fig7", "none", "petals", 12)]
+        for run, mode in enumerate([1000.0] * slow + [4000.0] * (12 - slow))
+    ]  # fmt: skip
+    table = modes_of_points(pd.DataFrame(rows), "per_token_ms")
+    layout = two_modes_layout(table, STUDY)
+    return layout.draw(), table, layout.markdown()
 
 
 # As which the report says what the exhibit shows.
