@@ -45,10 +45,117 @@ sweeps:
 """
 
 
+MACHINES = """name,gpu,memory_gb,place,inference_rps,network_rps,relay,blocks
+a,NVIDIA GeForce RTX 4090,24,Paris,,,,0:40
+b,NVIDIA GeForce RTX 4090,24,Paris,300,2000,,40:80
+c,NVIDIA L4,24,London,,,yes,
+d,NVIDIA GeForce RTX 3090,24,Frankfurt,,,,60:80
+e,NVIDIA L4,,London,,500,no,0:20
+"""
+RTT = """from,to,rtt_ms,mbit_per_s
+Paris,Paris,2,400
+Paris,London,12,90
+Paris,Frankfurt,14,300
+London,London,3,200
+London,Frankfurt,17,100
+Frankfurt,Frankfurt,1,1000
+"""
+
+
 def explain(folder: Path) -> list[list[str]]:
     return [
         ["explain", f"config/swarms/{path.name}"]
         for path in sorted(Path("config/swarms").glob("*.yaml"))
+    ]
+
+
+def plan(folder: Path) -> list[list[str]]:
+    machines, rtt = folder / "machines.csv", folder / "rtt.csv"
+    machines.write_text(MACHINES, encoding="utf-8")
+    rtt.write_text(RTT, encoding="utf-8")
+    one = ["plan", str(machines), "--model", "meta-llama/Meta-Llama-3-70B", "--prove", "0"]
+    one += ["--quant", "nf4", "--sessions", "20"]
+    changes = ["--what-if=-b", "--what-if", "+2xL4@Paris", "--what-if", "+A100@Rome"]
+    goals = ["--slo", "token=400ms@p95,ttft=9s,token=1ms"]
+    ring = ["--forwarding", "ring", "--speculation", "chain:acceptance=0.6,drafts=3"]
+    rate = ["--rate", "0.05", "--clients", "Paris;London"]
+    own = ["--rtt", str(rtt)]
+    return [
+        [*one, "--clients", "Paris;London", *changes, "-o", f"{folder}/alone"],
+        ["cat", f"{folder}/alone/plan.md"],
+        [*one, *own, *rate, *goals, "-o", f"{folder}/rate"],
+        ["cat", f"{folder}/rate/plan.md"],
+        ["cat", f"{folder}/rate/rtt.csv"],
+        ["cat", f"{folder}/rate/servers/b/config.yml"],
+        ["cat", f"{folder}/rate/docker-compose.yml"],
+        [*one, *own, *ring, "--clients", "London"],
+        [*one, *rate, "--objective", "throughput", "--engine", "fused", "--mbit", "300"],
+        [
+            *one,
+            "--wire-bytes",
+            "1",
+            "--hop-overhead",
+            "6",
+            "--reserve-gb",
+            "0",
+            "--block-gb",
+            "0.5",
+        ],
+        ["plan", "explain", *one[1:], "--client", "London"],
+        ["plan", "explain", *one[1:], *own],
+    ]
+
+
+def plan_refused(folder: Path) -> list[list[str]]:
+    """What is wrong of the machines, of round trips and of what is asked for."""
+    machines, rtt = folder / "machines.csv", folder / "rtt.csv"
+    machines.write_text(MACHINES, encoding="utf-8")
+    rtt.write_text(RTT, encoding="utf-8")
+    one = ["plan", str(machines), "--model", "meta-llama/Meta-Llama-3-70B", "--quant", "nf4"]
+    found = [
+        [*one, "--rate", "0.05", "--trace", str(rtt)], [*one, "--objective", "latency-at-rate"],
+        [*one, "--rate", "1e-9"], [*one, "--until-slo"],
+        [*one, "--speculation", "magic"], [*one, "--speculation", "chain:drafts"],
+        [*one, "--slo", "ttft=0s"], [*one, "--slo", "token=5"], [*one, "--rtt", f"{folder}/none"],
+        [*one, "--rtt", str(rtt), "--clients", "Rome"], [*one, "--clients", "91,0"],
+        [*one, "--clients", "London, XX"], [*one, "--clients", "aws:eu-west-33"],
+        [*one, "--what-if", "Paris"], [*one, "--what-if", "+9xTPU@Paris"], [*one, "--what-if=-z"],
+        [*one[:3], "Llama-9"], [*one[:3], "llama_2_70b", "--quant", "int8", "--method", "petal"],
+    ]  # fmt: skip
+    for number, (old, new) in enumerate(
+        {
+            "c,NVIDIA L4,24,London": "c,NVIDIA L4,24,", "e,NVIDIA L4,": "a,NVIDIA L4,",
+            "24,Frankfurt": "-24,Frankfurt", "e,NVIDIA": " ,NVIDIA", "RTX 3090": "RTX 30900",
+            "no,0:20": "maybe,0:20", "60:80": "80:60", "relay": "relais", ",300,": ",0,",
+        }.items()
+    ):  # fmt: skip
+        wrong = folder / f"machines{number}.csv"
+        wrong.write_text(MACHINES.replace(old, new), encoding="utf-8")
+        found.append(["plan", str(wrong), *one[2:]])
+    return found
+
+
+def replan(folder: Path) -> list[list[str]]:
+    machines, now, less = (folder / f"{name}.csv" for name in ("machines", "now", "less"))
+    machines.write_text(MACHINES, encoding="utf-8")
+    now.write_text(MACHINES.replace("RTX 4090,24", "H200,141"), encoding="utf-8")
+    less.write_text(
+        MACHINES.replace("\na,", "\nz,").replace("24,Paris", "9,Paris"), encoding="utf-8"
+    )
+    log, rows = folder / "log.csv", ["start,first_token,end,tokens,client"]
+    rows += [f"{n}0,{n}2,{n}{3 + n % 3}.{n % 7},{11 + n % 2},Paris" for n in range(1, 14)]
+    log.write_text("\n".join([*rows, "200,201,202,1,Paris"]), encoding="utf-8")
+    model = ["--model", "meta-llama/Meta-Llama-3-70B", "--quant", "nf4", "--prove", "0"]
+    old = f"{folder}/plan"
+    return [
+        ["plan", str(machines), *model, "--clients", "Paris", "-o", old],
+        ["replan", old, "--swarm", str(machines)],
+        ["replan", old, "--swarm", str(now), "--seconds-per-gb", "1", "-o", f"{folder}/new"],
+        ["replan", old, "--swarm", str(now), "--horizon", "0.001"],
+        ["replan", old, "--swarm", str(less)],
+        ["calibrate", str(log), "--plan", old, "-o", f"{folder}/calibration.yaml"],
+        ["cat", f"{folder}/calibration.yaml"],
+        ["plan", str(machines), *model, "--calibration", f"{folder}/calibration.yaml"],
     ]
 
 
@@ -136,6 +243,9 @@ SAID: dict[str, Callable[[Path], list[list[str]]]] = {
     each.__name__: each
     for each in (
         explain,
+        plan,
+        plan_refused,
+        replan,
         wan,
         simulate,
         solve,
@@ -192,12 +302,17 @@ def test_arguments_are_as_recorded() -> None:
 def record(name: str, folder: Path) -> str:
     lines = []
     for command in SAID[name](folder):
+        if command[0] == "cat":  # a file that was written
+            lines += [f"$ {' '.join(command)}", Path(command[1]).read_text(encoding="utf-8"), ""]
+            continue
         said, errors = io.StringIO(), io.StringIO()  # progress goes to the latter too
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(errors):
             status = main(command)
         text = said.getvalue() + (errors.getvalue() if status else "")
         lines += [f"$ bprr {' '.join(command)}", text.rstrip("\n"), f"exit {status}", ""]
-    text = "\n".join(lines).replace(str(folder), "HERE")
+    text = "\n".join(lines)
+    for name in (str(folder), str(folder).replace("_", "\\_")):  # the latter in Markdown
+        text = text.replace(name, "HERE")
     text = re.sub(r'("packages": \{)[^}]*', r"\1…", text)
     for pattern, short in MASKS.items():
         text = re.sub(pattern, short, text)
