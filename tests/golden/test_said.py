@@ -43,8 +43,16 @@ sweeps:
     methods: [petals, proposed]
     delays: [none]
 """
-
-
+SERVED = """
+  served:
+    title: Served
+    scenario: scattered
+    topologies: [abovenet]
+    axes: {workload.rate_per_s: {abovenet: [0.02, 0.1]}}
+    set: {workload.requests: 15, admission: central_queue, service: serial}
+    methods: [petals, pipe, two_resource]
+    delays: [none]
+"""
 MACHINES = """name,gpu,memory_gb,place,inference_rps,network_rps,relay,blocks
 a,NVIDIA GeForce RTX 4090,24,Paris,,,,0:40
 b,NVIDIA GeForce RTX 4090,24,Paris,300,2000,,40:80
@@ -171,6 +179,34 @@ def simulate(folder: Path) -> list[list[str]]:
     ]
 
 
+def as_json(folder: Path) -> list[list[str]]:
+    """What commands tell programs, numbers to six digits."""
+    chosen = ["--method", "petals", "--method", "proposed"]
+    goals = ["--slo-per-token", "1.5", "--slo-ttft", "4"]
+    churn, tiny = folder / "churn.csv", ["--set", "fleet.servers=2"]
+    churn.write_text("time_s,server,event\n20,0,fail\n60,0,join\n", encoding="utf-8")
+    lives = ["--set", f"churn={{trace: {{file: {churn}}}}}", "--method", "proposed"]
+    lives += ["--set", "replacement={periodic: {every_s: 30}}", "--set", "workload.requests=20"]
+    busy = [
+        "--set",
+        "workload.rate_per_s=20",
+        "--set",
+        "service=serial",
+        "--set",
+        "admission=retry",
+    ]
+    few = ["--least-requests", "2000", "--most-requests", "4000", "--within", "0.5"]
+    return [
+        ["simulate", SCENARIO, *SMALL, *chosen, *goals, "--json"],
+        ["simulate", SCENARIO, *SMALL, *busy, *chosen, "--json"],
+        ["simulate", "scattered", *SMALL, *tiny, *chosen, "--json"],
+        ["simulate", "scattered", "--runs", "1", *lives, "--json"],
+        ["capacity", SCENARIO, "--method", "proposed", *few, "--json"],
+        ["check", SCENARIO, "--json"],
+        ["explain", "config/swarms/ring.yaml", "--json"],
+    ]
+
+
 def solve(folder: Path) -> list[list[str]]:
     return [["solve", SCENARIO, "--requests", number] for number in ("2", "500")]
 
@@ -182,7 +218,8 @@ def check(folder: Path) -> list[list[str]]:
 def sweep(folder: Path) -> list[list[str]]:
     (folder / "mine.yaml").write_text(SWEEP, encoding="utf-8")
     command = ["sweep", "mine", "cluster0", "--config", f"{folder}/mine.yaml"]
-    return [[*command, "-o", f"{folder}/mine.parquet"]]
+    table = f"{folder}/mine.parquet"
+    return [[*command, "-o", table], ["cat", table]]
 
 
 def verify(folder: Path) -> list[list[str]]:
@@ -234,9 +271,19 @@ def capacity(folder: Path) -> list[list[str]]:
 
 
 def bounds(folder: Path) -> list[list[str]]:
-    (folder / "mine.yaml").write_text(SWEEP, encoding="utf-8")
+    (folder / "mine.yaml").write_text(SWEEP + SERVED, encoding="utf-8")
     command = ["bounds", "mine", "cluster0", "--config", f"{folder}/mine.yaml"]
-    return [[*command, "-o", f"{folder}/bounds.parquet"]]
+    table = f"{folder}/bounds.parquet"
+    return [
+        [*command, "-o", table],
+        ["cat", table],
+        ["bounds", "served", "abovenet", *command[3:], "--waiting", "15", "-o", table],
+        ["cat", table],
+    ]
+
+
+def theory(folder: Path) -> list[list[str]]:
+    return [["theory", "-o", f"{folder}/theory.parquet"], ["cat", f"{folder}/theory.parquet"]]
 
 
 SAID: dict[str, Callable[[Path], list[list[str]]]] = {
@@ -258,6 +305,8 @@ SAID: dict[str, Callable[[Path], list[list[str]]]] = {
         model,
         capacity,
         bounds,
+        theory,
+        as_json,
     )
 }
 
@@ -299,16 +348,30 @@ def test_arguments_are_as_recorded() -> None:
     assert not list(changes)
 
 
+def written(path: Path) -> str:
+    """A file; of a table its numbers to six digits."""
+    if path.suffix != ".parquet":
+        return path.read_text(encoding="utf-8")
+    return pd.read_parquet(path).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+def shortened(text: str) -> str:
+    """JSON with numbers of six digits, a line each."""
+    told = json.loads(text, parse_float=lambda number: float(f"{float(number):.6g}"))
+    return json.dumps(told, indent=1, ensure_ascii=False)
+
+
 def record(name: str, folder: Path) -> str:
     lines = []
     for command in SAID[name](folder):
         if command[0] == "cat":  # a file that was written
-            lines += [f"$ {' '.join(command)}", Path(command[1]).read_text(encoding="utf-8"), ""]
+            lines += [f"$ {' '.join(command)}", written(Path(command[1])), ""]
             continue
         said, errors = io.StringIO(), io.StringIO()  # progress goes to the latter too
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(errors):
             status = main(command)
-        text = said.getvalue() + (errors.getvalue() if status else "")
+        told = shortened(said.getvalue()) if "--json" in command else said.getvalue()
+        text = told + (errors.getvalue() if status else "")
         lines += [f"$ bprr {' '.join(command)}", text.rstrip("\n"), f"exit {status}", ""]
     text = "\n".join(lines)
     for name in (str(folder), str(folder).replace("_", "\\_")):  # the latter in Markdown
