@@ -21,6 +21,7 @@ import pytest
 
 from bprr.commands.main import main, parser
 from bprr.ground.storage import write_table
+from bprr.settings.configuration import load_settings
 
 ROOT = Path(__file__).parents[2]
 RECORDS = Path(__file__).with_name("said")
@@ -179,6 +180,27 @@ def simulate(folder: Path) -> list[list[str]]:
     ]
 
 
+def methods(folder: Path) -> list[list[str]]:
+    """Where every method of the settings puts blocks and sends sessions, idle and crowded."""
+    entries = load_settings().methods
+    slow = ("best", "offloading_ssd")  # tried out by simulations; as without the SSD
+    still = [
+        f"--method={name}"
+        for name, each in entries.items()
+        if each.replacement is None and name not in slow
+    ]
+    swarm = ["simulate", "scattered", "--set", "fleet.servers=10", "--runs", "1"]
+    swarm += ["--set", "network.name=bellcanada", "--set", "clients=3"]
+    queued = ["--set", "admission=central_queue", "--set", "workload.requests=40"]
+    crowd = ["--set", "workload.rate_per_s=4", "--set", "workload.output_tokens=512"]
+    loads = [
+        [*crowd, "--set", "workload.requests=90"],
+        [*queued, "--set", "workload.rate_per_s=.1", "--set", "service={serial: {prompt: block}}"],
+        [*queued, *crowd, "--set", "service={batched: {beta_share: 0.3}}"],
+    ]
+    return [[*swarm, *load, *still] for load in loads]
+
+
 def as_json(folder: Path) -> list[list[str]]:
     """What commands tell programs, numbers to six digits."""
     chosen = ["--method", "petals", "--method", "proposed"]
@@ -307,6 +329,7 @@ SAID: dict[str, Callable[[Path], list[list[str]]]] = {
         bounds,
         theory,
         as_json,
+        methods,
     )
 }
 
