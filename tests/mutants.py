@@ -62,16 +62,16 @@ TESTS = {
     " property/graphs",
     "placement": "unit/placements property/placement golden/golden unit/policy_options"
     " unit/performance unit/new_policies unit/petals_shipped unit/docs unit/beyond"
-    " property/composed_chains unit/theory unit/outside_policies unit/orders unit/plan",
+    " property/composed_chains unit/theory unit/outside_policies unit/orders unit/plan golden/said",
     "routing": "property/routing golden/golden property/simulation unit/engines"
     " unit/new_policies unit/petals_shipped unit/docs unit/beyond property/composed_chains"
-    " unit/outside_policies unit/orders property/two_resource property/neighbours",
-    "living": "unit/living property/living unit/docs",
+    " unit/outside_policies unit/orders property/two_resource property/neighbours golden/said",
+    "living": "unit/living property/living golden/said unit/docs",
     "simulation": "unit/records unit/back_off unit/runs property/simulation golden/golden"
     " unit/engines unit/summary property/caches unit/petals_shipped unit/new_policies"
-    " unit/beyond unit/outside_policies unit/orders",
+    " unit/beyond unit/outside_policies unit/orders golden/said",
     "service": "golden/service_models unit/service_models property/service unit/engines"
-    " unit/runs property/simulation unit/policy_options golden/golden unit/beyond unit/modes",
+    " unit/runs property/simulation unit/policy_options golden/golden unit/beyond unit/modes golden/said",
     "offline": "unit/offline_experiments unit/offline_verify unit/offline_slices"
     " unit/offline_backends unit/offline_figures golden/pictures unit/offline_optimum"
     " property/offline_agreement property/offline_bounds",
@@ -79,7 +79,8 @@ TESTS = {
     "study": "unit/status unit/told unit/capacity unit/summary unit/runs unit/slices"
     " unit/measures property/sweeps golden/golden unit/policy_options workflow/odd_places"
     " unit/door golden/artefact_sweeps unit/api unit/beyond unit/modes unit/steady unit/theory"
-    " unit/parts unit/orders unit/storage unit/growth unit/by_service unit/living",
+    " unit/parts unit/orders unit/storage unit/growth unit/by_service unit/living"
+    " golden/said",
     "plan": "unit/plan golden/said unit/plan_told unit/plan_later unit/plan_genuine"
     " unit/plan_mutations workflow/plan_page",
     "figures": "golden/pictures unit/figures unit/offline_figures unit/fit unit/tables_found"
@@ -90,10 +91,10 @@ TESTS = {
     "commands": "golden/said unit/status unit/door unit/fit_command unit/offline_slices"
     " unit/told unit/policy_options unit/reading workflow/odd_places unit/bad_input unit/api"
     " unit/offline_optimum unit/console unit/beyond",
-    "wan": "unit/wan unit/wan_by_frame",
+    "wan": "unit/wan unit/wan_by_frame golden/said",
     "forwarding": "unit/wan unit/forwarding unit/docs",
     "window": "unit/wan unit/docs",
-    "speculation": "unit/wan property/frames unit/docs",
+    "speculation": "unit/wan property/frames golden/said unit/docs",
 }
 LONGEST_S = 200.0  # that a test may take, on a busy machine
 

@@ -1,17 +1,22 @@
 """Every routing decision against all chains, enumerated."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from naive import chain_cost, chains, least_costs, petals_cost
-from swarms import crowded_placements, placements, requests, states
+from swarms import State, crowded_placements, placements, requests, states
 
+from bprr.ground.caches import Caches
 from bprr.ground.errors import InfeasibleError
 from bprr.ground.performance import blocks_processed, chain_times_ms
 from bprr.ground.registry import ROUTING
+from bprr.ground.request import Request
+from bprr.ground.swarm import LanguageModel, Swarm
+from bprr.placement.base import Placement
 from bprr.routing.base import RoutingContext
 
 
@@ -154,3 +159,51 @@ def test_shortest_path_does_not_see_the_load(decision):
     busy = route_or_none("shortest_path", placement, state, request)
     idle = route_or_none("shortest_path", placement, state._replace(now_ms=1e12), request)
     assert as_chain(busy) == as_chain(idle)
+
+
+@st.composite
+def tight_decisions(draw):
+    """Servers with room for just so many blocks, some of them held: what fits fits exactly."""
+    placement = draw(crowded_placements() if draw(st.booleans()) else placements())
+    tokens, count = 1000, placement.swarm.servers
+    rooms = draw(st.lists(st.integers(0, 6), min_size=count, max_size=count))
+    placement = replace(placement, cache_tokens=tokens * np.array(rooms))
+    caches, holds = Caches(placement.cache_tokens), []
+    for server, room in enumerate(rooms):
+        for _ in range(draw(st.integers(0, 2)) if room else 0):
+            units, end = tokens * draw(st.integers(1, room)), draw(st.integers(1, 9)) * 20.0
+            caches.hold(np.array([server]), [units], end, 0.0)
+            holds.append((server, units, end))
+    request = draw(requests(placement.swarm.clients))._replace(cache_tokens=tokens)
+    return placement, State(caches, holds, draw(st.sampled_from([0.0, 20.0, 60.0]))), request
+
+
+@given(decision=tight_decisions())
+def test_routing_where_what_fits_fits_exactly(decision):
+    placement, state, request = decision
+    summed, longest = least_costs(placement, state.holds, request, state.now_ms)
+    for name, best in (("ws_rr", summed), ("exact", longest)):
+        route = route_or_none(name, placement, state, request)
+        assert (route is None) == (best == math.inf)
+        if route is not None:
+            assert_is_a_chain(placement, route)
+            assert route.cost_ms == pytest.approx(best, rel=1e-9)
+
+
+def test_a_server_with_room_for_just_one_block_is_taken_for_it():
+    """Two of three blocks elsewhere and the last one here, at once; a third one does all slowly."""
+    for slow, tau_ms in ((80.0, 1.0), (40.0, 9.0)):  # tried before the others, and after
+        raw = np.array([[5.0, 5.0, slow]])
+        model = LanguageModel(name="x", blocks=3, d_model=1, block_gb=1.0)
+        swarm = Swarm(
+            model, memory_gb=np.full(3, 40.0), tau_ms=np.array([2.0, 2.0, tau_ms]),
+            prefill_ms=np.zeros(3), prefill_ms_per_token=np.zeros(3), token_rtt_ms=raw,
+            prompt_rtt_ms=raw, prompt_rtt_ms_per_token=np.zeros(()), raw_rtt_ms=raw,
+            server_rtt_ms=np.zeros((3, 3)),
+        )  # fmt: skip
+        first, blocks = np.array([1, 1, 1]), np.array([2, 3, 3])
+        placement = Placement(swarm, first, blocks, np.array([99, 30, 99]))
+        caches = Caches(placement.cache_tokens)
+        caches.hold(np.array([1]), [20], 1e5, 0.0)
+        router = ROUTING.build("ws_rr", RoutingContext(placement, caches))
+        assert as_chain(router.route(Request(0, 1, 11, 10), 0.0)) == ((0, 2), (1, 1))
