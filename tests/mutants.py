@@ -71,7 +71,8 @@ TESTS = {
     " unit/engines unit/summary property/caches unit/petals_shipped unit/new_policies"
     " unit/beyond unit/outside_policies unit/orders golden/said",
     "service": "golden/service_models unit/service_models property/service unit/engines"
-    " unit/runs property/simulation unit/policy_options golden/golden unit/beyond unit/modes golden/said",
+    " unit/runs property/simulation unit/policy_options golden/golden unit/beyond unit/modes"
+    " golden/said",
     "offline": "unit/offline_experiments unit/offline_verify unit/offline_slices"
     " unit/offline_backends unit/offline_figures golden/pictures unit/offline_optimum"
     " property/offline_agreement property/offline_bounds",

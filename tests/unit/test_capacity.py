@@ -167,6 +167,14 @@ def test_what_makes_a_regime():
     assert Regime(0.9, 0.6, 0.3, 1.0).state == "stable"  # may be chance
     assert Regime(0.9, 0.05, 0.01, 1.4).state == "backlogged"
     assert Regime(1.0, 0.0, 0.0, 1.0).state == "overloaded"
+    assert Regime(0.9, 0.1, 0.0, 1.0).state == "stable"  # what is allowed is allowed
+    assert Regime(0.9, 0.2, 0.05, 1.0).state == "stable"  # so far two standard errors below it
+    assert Regime(0.9, 0.05, 0.01, 1.3).state == "stable"
+    assert Regime(0.9, 0.02, 0.01, 1.4).state == "stable"
+    assert Regime(0.9, -0.02, 0.0, 9.0).state == "stable"
+    runs = [Regime(0.4, 0.1, 0.2, 1.0), Regime(0.6, 0.5, 0.4, 2.0)]
+    assert joint_regime(runs) == pytest.approx((0.5, 0.3, 0.2, 1.5))
+    assert joint_regime(runs[:1]) == runs[0]
     noisy = [Regime(0.5, growth, 0.01, 1.0) for growth in (-0.5, 0.9, -0.3, 0.6)]
     assert joint_regime(noisy).state == "stable"
 

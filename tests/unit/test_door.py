@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import bprr.commands.doctor
 import bprr.commands.main
 import bprr.report.manifest
 from bprr.commands.main import COMMANDS, main
@@ -196,3 +197,84 @@ def test_ctrl_c_during_an_import_is_no_traceback(name):
     assert done.stderr == "bprr check: interrupted; nothing half-written is left\n"
     # Python itself leaves by the signal where it met a library's code made at run time.
     assert done.returncode in (130, -signal.SIGINT)
+
+
+CHECKS = {
+    # What is not as it should be: the line's mark, and the exit status.
+    "python": ("Python", "BAD", 1),
+    "moved": ("environment", "BAD", 1),
+    "cbc": ("cbc", "BAD", 1),
+    "gurobi": ("gurobi", "-", 0),
+    "broken": ("gurobi", "BAD", 1),
+    "kernels": ("kernels", "BAD", 1),
+    "disk": ("disk", "BAD", 1),
+    "testbed": ("testbed", "-", 0),
+    "gpu": ("GPU", "ok", 0),
+    "torch": ("measuring", "ok", 0),
+    "": ("measuring", "-", 0),
+}
+
+
+@pytest.mark.parametrize("lacks", CHECKS)
+def test_the_doctor_marks_what_is_lacking(monkeypatch, tmp_path, capsys, lacks):
+    """A machine with all that is needed and nothing else, but for one thing."""
+    import importlib.util
+    import shutil
+
+    import bprr.offline.backends.solve as solve
+    import bprr.testbed.swarm_process as swarm_process
+    from bprr.placement.windows import longest_waiting_window
+
+    what, mark, status = CHECKS[lacks]
+    home = tmp_path / "here/.venv"
+    home.mkdir(parents=True)
+    made = home.parent.with_name("elsewhere") if lacks == "moved" else home.parent
+    (home / ".installed").write_text(f"{made}\n", encoding="utf-8")
+    monkeypatch.setattr(sys, "prefix", str(home))
+    version = (3, 10, 9) if lacks == "python" else (3, 11, 0)
+    monkeypatch.setattr(sys, "version_info", version)
+    solvers = {"highs", "cbc", "scip", "gurobi"} - {lacks}
+
+    def check(settings):
+        if lacks == "broken" and settings.solver == "gurobi":
+            raise InfeasibleError("licence", "none")
+
+    monkeypatch.setattr(solve, "installed_solvers", lambda: solvers)
+    monkeypatch.setattr(solve, "check_solver", check)
+    path = "" if lacks == "kernels" else str(tmp_path)
+    stats = type("Stats", (), {"cache_path": path})
+    monkeypatch.setattr(type(longest_waiting_window), "stats", stats)
+    free = 1.99e9 if lacks == "disk" else 2e9
+    usage = type("Usage", (), {"free": free})
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    missing = ["root"] if lacks == "testbed" else []
+    monkeypatch.setattr(swarm_process, "what_is_missing", lambda: missing)
+    gpus = ["A100"] if lacks == "gpu" else []
+    monkeypatch.setattr(bprr.commands.doctor, "_gpus", lambda: gpus)
+    found = object() if lacks == "torch" else None
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: found)
+    assert main(["doctor"]) == status
+    lines = {line.split()[1]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines[what].split()[0] == mark
+    usual = {"Python", "environment", "source", "highs", "cbc", "gurobi", "scip", "kernels",
+             "locale", "disk", "testbed"}  # fmt: skip
+    assert {name for name, line in lines.items() if line.startswith("ok")} - {what} == (
+        usual - {what}
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "gpus"), [(0, "A100\nT4\n", ["A100", "T4"]), (9, "no driver", [])]
+)
+def test_gpus_are_those_that_the_driver_names(monkeypatch, status, told, gpus):
+    ran = subprocess.CompletedProcess([], status, stdout=told)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: ran)
+    assert bprr.commands.doctor._gpus() == gpus
+
+
+def test_without_a_driver_there_are_no_gpus(monkeypatch):
+    def run(*_, **__):
+        raise OSError(2, "no such file")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert bprr.commands.doctor._gpus() == []

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bprr.commands.main import main
-from bprr.plan.calibrate import read_calibration
+from bprr.ground.errors import InputError
+from bprr.plan.calibrate import Calibration, read_calibration, read_plan, sessions_of, token_ms
 
 from .test_plan import MODEL, SERVERS, planned
 
@@ -87,6 +88,54 @@ def test_a_log_that_is_not_of_the_plan_is_refused(capsys, folder, tmp_path):
         log.write_text(wrong, encoding="utf-8")
         assert main(["calibrate", str(log), "--plan", str(folder), "-o", str(tmp_path / "c")]) == 2
         assert not (tmp_path / "c").exists()
+
+
+def test_sessions_by_hand(folder, tmp_path):
+    """Times in ms of what a log has in s; sessions of one token say nothing of further ones."""
+    plan, path = read_plan(folder), tmp_path / "log"
+    row = {"start": 2, "first_token": 3.5, "end": 5.5, "tokens": 5, "client": "London"}
+    found = sessions_of([(2, row)] * 8 + [(3, {**row, "tokens": 1})], plan, path)
+    assert len(found) == 8  # as few as are enough
+    assert (found[0].ttft_ms, found[0].token_ms) == (1500.0, 500.0)
+    assert found[0].chain == plan.chains[1]
+    nowhere = {key: value for key, value in row.items() if key != "client"}
+    assert sessions_of([(2, nowhere)] * 8, plan, path)[0].chain == plan.chains[0]
+    with pytest.raises(InputError) as refused:
+        sessions_of([(2, row)] * 7, plan, path)
+    assert refused.value.key == "rows"
+    sole = {**row, "first_token": 5.5}  # all at once
+    assert sessions_of([(2, sole)] * 8, plan, path)[0].token_ms == 0
+    for key, value in {
+        "start": 3.5, "first_token": 6, "end": 1e15, "tokens": True, "client": "Rome",
+    }.items():  # fmt: skip
+        with pytest.raises(InputError) as refused:
+            sessions_of([(2, {**row, key: value})] * 8, plan, path)
+        assert refused.value.key in (key, "start")
+    for value in (None, "3", [3], float("nan"), -1e15, 0):
+        with pytest.raises(InputError):
+            sessions_of([(2, {**row, "tokens": value})] * 8, plan, path)
+
+
+def test_chains_by_hand(folder, tmp_path):
+    """Named servers to the ends of what they host, at their own times per block."""
+    plan, path = read_plan(folder), tmp_path / "log"
+    row = {"start": 0, "first_token": 1, "end": 2, "tokens": 2, "client": "Paris"}
+    names = [hop.name for hop in plan.chains[0].hops]
+    (along, *_) = sessions_of([(2, {**row, "chain": names})] * 8, plan, path)
+    assert [hop.blocks for hop in along.chain.hops] == [hop.blocks for hop in plan.chains[0].hops]
+    for each in along.chain.hops:
+        tau_ms = plan.placement[each.server].tau_ms.value
+        assert each.computing_ms.value == pytest.approx(tau_ms * each.blocks)
+    whole = sum(hop.network_ms.value + hop.computing_ms.value for hop in along.chain.hops)
+    assert token_ms(plan, along) == pytest.approx(whole)
+    gpus = {plan.placement[hop.server].gpu: (1.0, 2.0, 3.0) for hop in along.chain.hops}
+    doubled = Calibration(hop_overhead_ms=(1.0, 10.0, 20.0), devices=gpus)
+    more = sum(10 - 8 + hop.computing_ms.value for hop in along.chain.hops)
+    assert token_ms(plan, along, doubled) == pytest.approx(whole + more)
+    for wrong in (names[:1], names[::-1], [*names, names[0]]):
+        with pytest.raises(InputError) as refused:
+            sessions_of([(2, {**row, "chain": wrong})] * 8, plan, path)
+        assert refused.value.key == "chain"
 
 
 def replanned(capsys, folder, servers, text, *more):
