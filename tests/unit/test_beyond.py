@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,15 +15,17 @@ from bprr.figures.beyond import beyond_rows, draw_beyond, plot_beyond
 from bprr.figures.from_settings import study_caption
 from bprr.figures.frontier import DEFAULT, plot_frontier
 from bprr.figures.robust import plot_robust
+from bprr.ground.caches import Caches
 from bprr.ground.errors import InfeasibleError, InputError
 from bprr.ground.performance import free_cache_tokens
-from bprr.ground.registry import SERVICE, Choice, ChoiceOf
+from bprr.ground.registry import ROUTING, SERVICE, Choice, ChoiceOf
 from bprr.ground.request import Request
 from bprr.ground.storage import write_table
 from bprr.ground.swarm import LanguageModel, Swarm
 from bprr.offline.throughput import most_flow as flow_of
 from bprr.offline.throughput import passing_rates, rate_bound, solve_throughput
-from bprr.placement.base import Placement
+from bprr.placement.base import Flows, Placement
+from bprr.routing.base import RoutingContext
 from bprr.scenario.draw import draw
 from bprr.scenario.scenario import load_scenario
 from bprr.settings.configuration import Method, load_settings
@@ -208,6 +211,91 @@ def test_links_are_taken_as_often_as_flows_say(configuration, published):
     np.add.at(share, flows.server, flows.per_s / most)
     taken = np.bincount(records.chain_server, minlength=share.size) / len(records)
     assert taken == pytest.approx(share, abs=0.03)
+
+
+def test_links_take_turns_by_hand():
+    """Blocks 1–2 here twice as often as there; both for the third one, as one link has room."""
+    model = LanguageModel(name="x", blocks=3, d_model=1, block_gb=1.0)
+    none, rtt = np.zeros(4), np.ones((1, 4))
+    swarm = Swarm(model, none + 9, none + 1, none, none, rtt, rtt)
+    placed = Placement(
+        swarm, np.array([1, 1, 3, 3]), np.array([2, 2, 1, 1]), np.array([40, 40, 10, 20])
+    )
+    columns = [0, 1, 2, 3], [0, 0, 2, 2], [2, 2, 3, 3]
+    flows = Flows(*map(np.array, columns), np.array([2.0, 1.0, 1.5, 1.5]))
+    unused = Flows(*(np.append(column, column[0]) for column in flows[:3]), np.r_[flows[3], 1e-9])
+    placed = replace(placed, details={"flows": unused})
+    caches = Caches(placed.cache_tokens)
+    router = ROUTING.build("flow_weighted", RoutingContext(placed, caches))
+    taken = []
+    for _ in range(6):
+        route = router.route(Request(0, 1, 1, 10), 0.0)
+        assert route.processed.tolist() == [2, 1]
+        taken.append(tuple(route.servers.tolist()))
+        router.admitted(Request(0, 1, 1, 10), route)
+    assert taken == [(0, 2), (1, 3), (0, 2), (0, 3), (1, 2), (0, 3)]
+    # Where a link has no room the others take its turn; where none has, the one whose turn it is.
+    caches.hold(np.array([0, 2]), [21, 1], 100.0, 0.0)
+    assert router.route(Request(0, 1, 1, 10), 0.0).servers.tolist() == [1, 3]
+    caches.hold(np.array([1]), [25], 100.0, 0.0)
+    assert router.route(Request(0, 1, 1, 10), 0.0).servers.tolist() == [0, 2]
+    assert router.route(Request(0, 1, 1, 10), 100.0).servers.tolist() == [0, 2]
+    with pytest.raises(InfeasibleError):
+        router.route(Request(0, 1, 1, 21), 0.0)
+
+
+def test_l1_is_the_linear_programme_over_all_chains():
+    """Small swarms, whose chains of all placements can be listed."""
+    from scipy.optimize import linprog
+
+    rng = np.random.default_rng(4)
+    seen = set()
+    for _ in range(12):
+        blocks, servers = int(rng.integers(2, 5)), int(rng.integers(2, 4))
+        model = LanguageModel(name="x", blocks=blocks, d_model=1, block_gb=1.0)
+        rtt = rng.integers(1, 50, (2, servers)).astype(float)
+        swarm = Swarm(
+            model, rng.integers(1, blocks + 2, servers) + 0.9, rng.integers(1, 9, servers) / 1.0,
+            np.zeros(servers), np.zeros(servers), rtt, rtt,
+        )  # fmt: skip
+        request = Request(0, 4, 6, 10)
+        serial = SERVICE.build("serial", swarm, 7.0)
+        hop_ms, block_ms = serial.session_terms_ms(request)
+        most = np.floor(swarm.memory_gb).astype(int)
+        ones = np.ones(servers, dtype=np.int64)
+        work_ms = serial.least_work_ms(request, np.arange(servers), ones, ones)
+        held = [
+            np.array(each)
+            for each in itertools.product(*(range(min(m, blocks) + 1) for m in most))
+            if sum(each) == blocks
+        ]
+        if not held:
+            continue
+        times = [float(hop_ms.min(axis=0)[k > 0].sum() + (k * block_ms).sum()) for k in held]
+        for rate_per_s in (0.0, 1.0, 10.0, 30.0, 100.0):
+            bound = fluid_bound(swarm, request, serial, rate_per_s)
+            work = np.array([k * work_ms for k in held]).T * rate_per_s / 1000
+            one = np.ones((1, len(held)))
+            solved = linprog(times, work, np.ones(servers), one, [1.0])
+            seen.add(bool(solved.success))
+            if not solved.success:
+                assert np.isinf(bound.mean_ms)
+                continue
+            assert bound.mean_ms == pytest.approx(7 + solved.fun, rel=2e-4)
+            assert bound.mean_ms <= (7 + solved.fun) * (1 + 1e-9)
+    assert seen == {True, False}
+
+
+def test_the_bound_that_sees_waiting_is_kept(published):
+    """What this code found: any other number is another search, or another bound."""
+    drawn = instance(published, "abovenet", 0.1, 25)
+    serial = SERVICE.build(ChoiceOf(SERVICE).read(FIFO), drawn.swarm, 70.0)
+    arrivals = drawn.workload.arrival_ms
+    found = [
+        waiting_bound_ms(drawn.swarm, drawn.design_request, serial, arrivals, window_ms, steps)
+        for window_ms, steps in ((10_000.0, 0), (10_000.0, 1), (10_000.0, 20), (3_000.0, 20))
+    ]
+    assert found == pytest.approx([70.0, 44033.74447196, 72157.5275827, 69743.505553], rel=1e-6)
 
 
 def test_prompts_of_idle_chains_come_early_and_of_busy_ones_as_ever(configuration, published):
