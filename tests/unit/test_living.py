@@ -19,11 +19,16 @@ from bprr.living.moving import Trade, blocks_to_load
 from bprr.living.replacement.never import Never
 from bprr.living.replacement.periodic import Periodic
 from bprr.living.run import Life, simulate_living
-from bprr.placement.base import Placement
+from bprr.placement.base import Placement, Trial
+from bprr.scenario.draw import draw
 from bprr.scenario.drift import Diurnal, Piecewise
+from bprr.scenario.scenario import load_scenario
 from bprr.scenario.workload import Workload
 from bprr.settings.configuration import load_settings
 from bprr.simulation.admission.retry import Retry
+from bprr.study import life as study_life
+from bprr.study.life import Replanner
+from bprr.study.method import MethodRunner
 from bprr.study.sweep import run_sweep
 
 RETRY = Choice("retry", Retry.Options(first_ms=50.0, longest_ms=50.0))
@@ -204,6 +209,83 @@ def test_rates_drift_about_their_mean(drift):
     else:
         rate = np.interp(seconds, drift.time_s, drift.factor)
     np.testing.assert_allclose(counted / 100, rate.reshape(9, 100).sum(axis=1), atol=0.1)
+
+
+class Runner:
+    """In place of a method's own: notes what it is asked, and tells what the test wants."""
+
+    made, mean_ms, asked = None, 7.0, ()
+
+    def __init__(self, part):
+        Runner.part = part
+
+    def placement(self, *asked):
+        Runner.asked = asked
+        if Runner.made is None:
+            raise InfeasibleError("GPU memory", "some", "nowhere")
+        return Placement(self.part.swarm, *Runner.made)
+
+    def trial(self, *asked):
+        Runner.asked = asked
+        if Runner.mean_ms is None:
+            raise InfeasibleError("servers", "some")
+        return Trial(Runner.mean_ms, 9.0)
+
+
+def test_a_method_is_asked_for_the_servers_that_are_up(configuration, published):
+    drawn = draw(load_scenario("scattered", {"workload.requests": 5}), published, 2025, 0)
+    method = configuration.methods["proposed"]
+    planner = Replanner(drawn, method, 5.0, drawn.workload, Runner)
+    servers, longest = np.array([0, 3, 7]), int(drawn.workload.cache_tokens.max())
+    count, blocks = drawn.swarm.servers, drawn.swarm.model.blocks
+    before = Placement(drawn.swarm, np.ones(count, dtype=int), np.full(count, 2), np.arange(count))
+    whole = np.ones(3, dtype=int), np.full(3, blocks)
+    for spare, taken in ((0, True), (-1, False)):  # room for the longest request, just or not
+        Runner.made = (*whole, np.full(3, blocks * longest + spare))
+        placed = planner.place(before, servers, 0.25)
+        assert (placed is not None) == taken
+    assert Runner.asked == (method.placement, 5.0, method.service)
+    assert Runner.part.rate_per_s == 0.25
+    order = [0, 3, 7].index
+    wanted = [order(each) for each in drawn.join_order.tolist() if each in (0, 3, 7)]
+    assert Runner.part.join_order.tolist() == wanted
+    assert Runner.part.server_node.tolist() == drawn.server_node[servers].tolist()
+    assert Runner.part.swarm.tau_ms.tolist() == drawn.swarm.tau_ms[servers].tolist()
+    Runner.made = (*whole, np.full(3, blocks * longest))
+    placed = planner.place(before, servers, 0.25)
+    assert placed.blocks.tolist() == [blocks if s in (0, 3, 7) else 2 for s in range(count)]
+    assert before.blocks.tolist() == [2] * count and placed.details == {}
+    Runner.made = None
+    assert planner.place(before, servers, 0.25) is None
+    assert planner.per_token_ms(before, servers, 0.5) == 7.0
+    service, allocation_ms, own, routing, sessions = Runner.asked
+    assert (service, allocation_ms) == (drawn.scenario.service, 5.0)
+    assert own.cache_tokens.tolist() == [0, 3, 7] and routing == method.routing
+    assert sessions == 400
+    Runner.mean_ms = None
+    assert planner.per_token_ms(before, servers, 0.5) == np.inf
+
+
+def test_what_brings_servers_of_its_own_is_not_placed_anew(configuration, published):
+    drawn = draw(load_scenario("scattered", {"workload.requests": 5}), published, 2025, 0)
+    method = configuration.methods["offloading"]
+    planner = Replanner(drawn, method, 0.0, drawn.workload, MethodRunner)
+    none = np.zeros(drawn.swarm.servers, dtype=int)
+    with pytest.raises(InputError) as refused:
+        planner.place(Placement(drawn.swarm, none, none), np.array([0, 1]), 0.1)
+    assert refused.value.key == "replacement"
+
+
+def test_who_lives(configuration, published):
+    """Failures, or blocks placed anew by the scenario or the method; either is enough."""
+    still, anew = configuration.methods["proposed"], configuration.methods["proposed_replaced"]
+    churn, often = {"churn": "exponential"}, {"replacement": "periodic"}
+    for keys, method, living in (
+        ({}, still, False), (churn, still, True), (often, still, True), ({}, anew, True),
+    ):  # fmt: skip
+        scenario = load_scenario("scattered", {"workload.requests": 2, **keys})
+        drawn = draw(scenario, published, 2025, 0)
+        assert study_life.lives(drawn, method) is living
 
 
 def test_the_door(tmp_path, capsys):

@@ -108,6 +108,14 @@ def test_blocks_that_differ_are_refused_or_bounded(architectures):
     assert "window_tokens" not in model_entry(oss, "here", True)
 
 
+def test_bits_of_a_block_are_rounded(architectures, monkeypatch):
+    """Six places: a model file keeps no more of what a quantisation says."""
+    found = architecture_of(architectures["qwen2.5-7b"]["config"], "here")
+    stored = lambda _, block: block.parameters * 2 / 3 / 1e9  # noqa: E731
+    monkeypatch.setattr(type(found), "block_gigabytes", stored)
+    assert model_entry(found, "here", False)["bits_per_parameter"] == 5.333333
+
+
 @pytest.mark.parametrize(
     "about, separate, bits",
     [
