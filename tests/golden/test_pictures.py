@@ -180,6 +180,12 @@ def sweep_on_a_logarithmic_axis_with_a_method_that_never_runs() -> Shown:
 
 
 @exhibit
+def sweep_whose_points_are_close() -> Shown:
+    """Ticks whose labels would touch have none."""
+    return swept("fig7", {1000.0 + 40 * n: (6 + n, 0.5, 128) for n in range(20)}, runs=2)
+
+
+@exhibit
 def sweep_of_one_point_and_one_run() -> Shown:
     return swept("fig9", {0.5: (9, 0.5, 128)}, runs=1)
 

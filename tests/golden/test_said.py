@@ -275,6 +275,12 @@ def provenance(folder: Path) -> list[list[str]]:
     return [["provenance", str(path)], ["provenance", f"{folder}/none.parquet"]]
 
 
+def testbed(folder: Path) -> list[list[str]]:
+    """Of the shipped runs."""
+    actions = ("report", "load-report", "plan-report", "frames-report", "rivals-report")
+    return [["testbed", action] for action in actions]
+
+
 def fit(folder: Path) -> list[list[str]]:
     trace = "data/traces/cpu-amd-epyc/trace.csv"
     return [["fit", trace, "-o", str(folder), *named] for named in ([], ["--name", "mine"])]
@@ -330,6 +336,7 @@ SAID: dict[str, Callable[[Path], list[list[str]]]] = {
         theory,
         as_json,
         methods,
+        testbed,
     )
 }
 

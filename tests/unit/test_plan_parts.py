@@ -151,7 +151,7 @@ def test_goals_are_read():
 
 
 def test_airports_of_one_city_are_one_place():
-    near = [Spot(0, 0), Spot(1.4, 0), Spot(0.7, 1.4), Spot(0, 3.1)]
+    near = [Spot(50, 100), Spot(51.4, 100), Spot(50.7, 101.4), Spot(50, 103.1)]
     assert _groups(near) == [near[:3], near[3:]]
     assert _groups([Spot(0, 0), Spot(1.5, 0)]) == [[Spot(0, 0)], [Spot(1.5, 0)]]
     assert locate("-90, 180", "x", "y") == (-90, 180)
