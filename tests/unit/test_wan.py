@@ -141,7 +141,13 @@ def test_single_frames_are_bound_by_latency_or_by_the_slowest_stage():
     options = SingleFrames.Options(block=4, mean_frames=3, frames_per_token=1.5)
     policy = SingleFrames(options)
     assert policy.tokens_per_s(100.0, 10.0) == pytest.approx(1000 * 3 / 120 / 1.5)
-    assert policy.tokens_per_s(10.0, 10.0) == pytest.approx(1000 / 10 / 1.5)
+    assert policy.tokens_per_s(10.0, 10.0) == pytest.approx(1000 / 10 / 1.5)  # both at once
+    assert policy.tokens_per_s(5.0, 10.0) == pytest.approx(1000 / 10 / 1.5)
+    assert policy.tokens_per_s(60.0, 0.0) == pytest.approx(1000 * 3 / 60 / 1.5)
+    assert policy.frames == 5  # a block, and the one before it
+    assert SingleFrames(SingleFrames.Options(block=8, most_frames=3)).frames == 3
+    few = SingleFrames(SingleFrames.Options(block=4, most_frames=2, frames_per_token=1.0))
+    assert few.tokens_per_s(100.0, 10.0) == pytest.approx(1000 * 2 / 120)
 
 
 def test_frames_positions_and_paces_by_hand():
