@@ -85,7 +85,7 @@ TESTS = {
     "plan": "unit/plan golden/said unit/plan_told unit/plan_later unit/plan_genuine"
     " unit/plan_mutations workflow/plan_page",
     "figures": "golden/pictures unit/figures unit/offline_figures unit/fit unit/tables_found"
-    " unit/beyond unit/orders unit/modes unit/by_service unit/living unit/runs",
+    " unit/beyond unit/orders unit/modes unit/by_service unit/living unit/runs unit/regimes",
     "report": "unit/texts unit/measures unit/scorecard unit/status golden/pictures unit/readme"
     " unit/tables_found unit/docs workflow/report property/mutations unit/console"
     " unit/by_service unit/modes",

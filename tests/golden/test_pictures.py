@@ -721,7 +721,9 @@ def tables_queues() -> Shown:
         [ServiceModel("independent"), ServiceModel("serial", "fifo", "where_room")]
     ):
         parts = [
-            cells_of("tables_queues", 0.01 * count + 0.2 * number).assign(requests=count)
+            cells_of("tables_queues", 0.01 * count + 0.2 * number).assign(
+                requests=count, regime=("stable", "backlogged")[number], bound="memory"
+            )
             for count in (20, 50)
         ]
         served[model] = pd.concat(parts, ignore_index=True)

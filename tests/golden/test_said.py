@@ -275,7 +275,7 @@ def provenance(folder: Path) -> list[list[str]]:
     return [["provenance", str(path)], ["provenance", f"{folder}/none.parquet"]]
 
 
-def testbed(folder: Path) -> list[list[str]]:
+def runs_of_the_testbed(folder: Path) -> list[list[str]]:
     """Of the shipped runs."""
     actions = ("report", "load-report", "plan-report", "frames-report", "rivals-report")
     return [["testbed", action] for action in actions]
@@ -336,7 +336,7 @@ SAID: dict[str, Callable[[Path], list[list[str]]]] = {
         theory,
         as_json,
         methods,
-        testbed,
+        runs_of_the_testbed,
     )
 }
 
