@@ -30,8 +30,10 @@ TITLES = {
     "network.delay_factor": "round trips ×",
     "design_load.rate_per_s": "planned for a rate of",
     "fleet.share.a100": "share of fast servers",
-    "fleet": "slow servers of 24 GB alone",
+    "fleet": "servers:",
     "workload": "requests of",
+    "believed": "τ believed ×",
+    "lost": "one server lost:",
 }
 
 
@@ -139,12 +141,34 @@ def _changes(first: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _text(key: str, written: str) -> str:
     title = TITLES.get(key, key)
-    if not key or key == "fleet":
+    if not key:
         return title
     value: Any = json.loads(written)
-    if isinstance(value, dict):
-        return f"{title} {Path(str(value.get('file', written))).stem.replace('_', ' ')}"
-    return f"{title} {value:g}"
+    if not isinstance(value, dict):
+        return f"{title} {value:g}"
+    words = {"fleet": _fleet, "believed": _believed, "lost": _lost}.get(key, _requests)
+    return f"{title} {words(value)}"
+
+
+def _requests(value: dict[str, Any]) -> str:
+    return Path(str(value.get("file", value))).stem.replace("_", " ")
+
+
+def _fleet(value: dict[str, Any]) -> str:
+    memory_gb = value.get("memory_gb", {})
+    shares = [f"{share:g} {name}" for name, share in value.get("share", {}).items()]
+    kinds = [*shares, str(value.get("rest", "")) + (" alone" if not shares else "")]
+    return ", ".join(kinds) + "".join(f", {name} of {gb:g} GB" for name, gb in memory_gb.items())
+
+
+def _believed(value: dict[str, Any]) -> str:
+    least, most = value.get("tau_least", 1.0), value.get("tau_most", 1.0)
+    return f"{least:g}" if least == most else f"{least:g} to {most:g}, each its own"
+
+
+def _lost(value: dict[str, Any]) -> str:
+    which = str(value.get("server", "")).replace("_", " ")
+    return f"{which}, placed anew" if value.get("placed_anew") else which
 
 
 def _panel(axes: Axes, table: pd.DataFrame) -> None:

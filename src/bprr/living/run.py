@@ -16,7 +16,7 @@ from simpy import Interrupt, Process
 from bprr.ground.errors import InfeasibleError, InputError
 from bprr.ground.registry import ADMISSION, SERVICE, Choice
 from bprr.ground.request import Request, Route
-from bprr.ground.swarm import IntArray
+from bprr.ground.swarm import IntArray, Swarm
 from bprr.living.churn.base import Change
 from bprr.living.moving import Trade
 from bprr.living.records import LivingRecords, Outage, Part, Replacement
@@ -100,6 +100,7 @@ def simulate_living(
     charging: Choice | str = "whole",
     service: Choice | str = "independent",
     delays: Delays = NO_DELAYS,
+    serving: Swarm | None = None,
     engine: str = "auto",
     watch: Callable[[RoutingPolicy], RoutingPolicy] | None = None,
     progress: Callable[[int], object] | None = None,
@@ -134,7 +135,7 @@ def simulate_living(
         return watch(routers[0]) if watch else routers[0]
 
     policy = admission_of(
-        placement, routing, admission, charging, service, delays, around, _Context
+        placement, routing, admission, charging, service, delays, around, _Context, serving
     )
     return _LivingRun(policy, workload, progress, swarm, routers[0], life).records()
 

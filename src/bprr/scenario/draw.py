@@ -124,6 +124,8 @@ class Instance:
         What a user should know about how the scenario was read.
     streams : Streams
         Random numbers of the run.
+    believed : Swarm, optional
+        What the swarm is taken for where blocks are placed and sessions routed.
     """
 
     scenario: Scenario
@@ -138,6 +140,23 @@ class Instance:
     rejected: Workload | None = None
     remarks: tuple[str, ...] = ()
     streams: Streams = field(default_factory=lambda: Streams(0, 0))
+    believed: Swarm | None = None
+
+    @property
+    def planned_swarm(self) -> Swarm:
+        """The swarm that is planned for: as it is believed to be."""
+        return self.swarm if self.believed is None else self.believed
+
+    def part(self, servers: IntArray) -> Instance:
+        """The draw as if there were these servers alone."""
+        join_order = self.join_order[np.isin(self.join_order, servers)]
+        return replace(
+            self,
+            swarm=self.swarm.part(servers),
+            believed=None if self.believed is None else self.believed.part(servers),
+            server_node=self.server_node[servers],
+            join_order=np.searchsorted(servers, join_order),
+        )
 
     @property
     def design_request(self) -> Request:
@@ -228,6 +247,7 @@ def draw(scenario: Scenario, catalogue: Catalogue, seed: int, run: int) -> Insta
         load.rejected,
         (*network.remarks, *catalogue.remarks(scenario), *load.remarks),
         streams,
+        None if scenario.believed is None else scenario.believed.of(swarm, streams),
     )
 
 

@@ -20,6 +20,7 @@ from bprr.ground.registry import (
 )
 from bprr.ground.schema import Count, NonNegative, Positive, Refused, Strict
 from bprr.ground.swarm import Overheads
+from bprr.scenario.beliefs import Believed
 from bprr.scenario.demand import Demand
 from bprr.scenario.fleet import Fleet
 from bprr.scenario.places import ClusteredNetwork, Names, ScenarioNetwork
@@ -29,7 +30,7 @@ from bprr.settings.overrides import located, seen_from_here, with_overrides
 from bprr.settings.shipped import SHIPPED
 from bprr.settings.yaml_file import read_yaml
 
-__all__ = ["DesignLoad", "Scenario", "load_scenario", "scenario_of"]
+__all__ = ["DesignLoad", "Lost", "Scenario", "load_scenario", "scenario_of"]
 
 
 class DesignLoad(Strict):
@@ -42,6 +43,17 @@ class DesignLoad(Strict):
     )
     count_block_cap: bool = Field(
         False, description="the artefact leaves it out (docs/discrepancies.md#d4)"
+    )
+
+
+class Lost(Strict):
+    """A server that is gone when requests come, though blocks were placed with it."""
+
+    server: Literal["most_blocks", "random"] = Field(
+        description="the one that was given the most blocks (the fastest of them), or any"
+    )
+    placed_anew: bool = Field(
+        False, description="blocks are placed anew without it; or the others keep theirs"
     )
 
 
@@ -66,6 +78,10 @@ class Scenario(Strict):
         None, description="tokens of cache per session; input plus output tokens if not given"
     )
     design_load: DesignLoad = Field(DesignLoad(), description="how many sessions CG-BP plans for")
+    believed: Believed | None = Field(
+        None, description="τ that is planned and routed with; the servers' own if not given"
+    )
+    lost: Lost | None = Field(None, description="a server that is gone when requests come; none")
     join_order: list[Count] | None = Field(
         None, description="servers, from 1, in the order in which they join; random if not given"
     )

@@ -9,7 +9,9 @@ import numpy as np
 
 __all__ = ["Purpose", "Streams"]
 
-Purpose = Literal["network", "nodes", "devices", "join_order", "arrivals", "clients", "churn"]
+Purpose = Literal[
+    "network", "nodes", "devices", "join_order", "arrivals", "clients", "churn", "beliefs"
+]
 
 # So that a change of one thing (the number of servers, say) leaves the other draws as they were.
 PURPOSES: dict[Purpose, int] = {name: number for number, name in enumerate(get_args(Purpose))}

@@ -53,11 +53,10 @@ def located(content: Any, folder: Path, key: str = "") -> Any:
             name: located(value, folder, key if is_path else str(name))
             for name, value in content.items()
         }
-    if not is_path:
-        return content
     if isinstance(content, list):
         return [located(value, folder, key) for value in content]
-    return seen_from_here(folder / content) if isinstance(content, str) else content
+    named = is_path and isinstance(content, str)
+    return seen_from_here(folder / content) if named else content
 
 
 def seen_from_here(path: Path) -> str:

@@ -10,6 +10,7 @@ from simpy import Environment
 from bprr.ground.caches import Caches
 from bprr.ground.errors import InputError
 from bprr.ground.registry import ADMISSION, CHARGING, ROUTING, SERVICE, Choice
+from bprr.ground.swarm import Swarm
 from bprr.placement.base import Placement
 from bprr.routing.base import RoutingContext, RoutingPolicy
 from bprr.scenario.workload import Workload
@@ -54,6 +55,7 @@ def simulate(
     charging: Choice | str = "whole",
     service: Choice | str = "independent",
     delays: Delays = NO_DELAYS,
+    serving: Swarm | None = None,
     engine: str = "auto",
     watch: Callable[[RoutingPolicy], RoutingPolicy] | None = None,
     progress: Callable[[int], object] | None = None,
@@ -70,6 +72,8 @@ def simulate(
         Policies; a name alone stands for the policy with its default options.
     delays : Delays
         Delays that every request pays.
+    serving : Swarm, optional
+        The servers as they are, if the placement's swarm is what routing believes of them.
     engine : str
         ``simpy``, the reference; ``compiled``, with the same results to the bit; or ``auto``,
         which is ``compiled`` if all policies bring kernels.
@@ -91,7 +95,9 @@ def simulate(
         If the admission has to know how long sessions take, and the service does not; if
         ``compiled`` is asked for, and a policy is written in Python alone.
     """
-    policy = admission_of(placement, routing, admission, charging, service, delays, watch)
+    policy = admission_of(
+        placement, routing, admission, charging, service, delays, watch, serving=serving
+    )
     in_python = python_policies(policy)
     if engine == "compiled" and in_python:
         raise InputError(
@@ -111,6 +117,7 @@ def admission_of(
     delays: Delays = NO_DELAYS,
     watch: Callable[[RoutingPolicy], RoutingPolicy] | None = None,
     context_class: type[AdmissionContext] = AdmissionContext,
+    serving: Swarm | None = None,
 ) -> AdmissionPolicy:
     """Admission policy of a run that is about to begin, with all others in its context.
 
@@ -120,8 +127,10 @@ def admission_of(
         If the admission has to know how long sessions take, and the service does not.
     """
     env, caches = Environment(), Caches(placement.cache_tokens)
-    served = SERVICE.build(service, placement.swarm, delays.total_ms)
-    router = ROUTING.build(routing, RoutingContext(placement, caches, served))
+    served = believed = SERVICE.build(service, serving or placement.swarm, delays.total_ms)
+    if serving is not None:
+        believed = SERVICE.build(service, placement.swarm, delays.total_ms)
+    router = ROUTING.build(routing, RoutingContext(placement, caches, believed))
     router = watch(router) if watch else router
     if not ADMISSION.of(admission).ends_holds:
         router = served.routing(router, caches)

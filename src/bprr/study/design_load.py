@@ -84,7 +84,7 @@ def design_load_of(instance: Instance, allocation_ms: float) -> int:
         return settings.load
     rate_per_s = rate_to_plan_for(instance)
     counted_ms = allocation_ms if settings.count_allocation_delay else 0.0
-    swarm = instance.swarm
+    swarm = instance.planned_swarm
     return choose_design_load(
         swarm if settings.count_block_cap else swarm.without_block_cap(),
         instance.design_request,

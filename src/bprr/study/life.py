@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from bprr.ground.errors import InfeasibleError, InputError
 from bprr.ground.performance import longest_session_tokens
 from bprr.ground.registry import CHURN, REPLACEMENT
@@ -111,7 +109,7 @@ class Replanner:
         method, part = self._method, self._part(servers, rate_per_s)
         service = method.service or self._instance.scenario.service
         own = Placement(
-            part.swarm,
+            part.planned_swarm,
             placement.first_block[servers],
             placement.blocks[servers],
             placement.cache_tokens[servers],
@@ -124,12 +122,4 @@ class Replanner:
 
     def _part(self, servers: IntArray, rate_per_s: float) -> Instance:
         """The draw as if there were these servers alone, and this rate."""
-        instance = self._instance
-        join_order = instance.join_order[np.isin(instance.join_order, servers)]
-        return replace(
-            instance,
-            swarm=instance.swarm.part(servers),
-            server_node=instance.server_node[servers],
-            join_order=np.searchsorted(servers, join_order),
-            rate_per_s=rate_per_s,
-        )
+        return replace(self._instance.part(servers), rate_per_s=rate_per_s)

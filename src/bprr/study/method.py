@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from bprr.ground.performance import longest_session_tokens
 from bprr.ground.registry import PLACEMENT, SERVICE, Choice
+from bprr.ground.swarm import Swarm
 from bprr.living.run import simulate_living
 from bprr.placement.base import Placement, PlacementProblem, Trial
 from bprr.routing.base import RoutingPolicy
@@ -24,6 +26,7 @@ from bprr.simulation.records import Records
 from bprr.study.capacity import capacity_per_s, flows_of
 from bprr.study.design_load import design_load_of, rate_to_plan_for
 from bprr.study.life import Replanner, life_of, lives
+from bprr.study.lost import after_loss
 from bprr.study.regime import WARM_UP
 
 __all__ = ["MethodRunner"]
@@ -52,6 +55,8 @@ class MethodRunner:
     ) -> Placement:
         """Placement by a policy, computed once for all that it is planned for.
 
+        It is of the swarm as that is believed to be, without the server that the scenario loses.
+
         Parameters
         ----------
         policy : Choice
@@ -74,10 +79,11 @@ class MethodRunner:
         chosen = [policy.content(), service.content()]
         key = (json.dumps(chosen, sort_keys=True), counted_ms)
         if key not in self._placements:
-            computing = self._service(service, allocation_ms)
+            swarm = instance.planned_swarm
+            computing = self._service(service, allocation_ms, swarm)
             request = instance.design_request
             problem = PlacementProblem(
-                instance.swarm,
+                swarm,
                 lambda: self._design_load(counted_ms),
                 request.cache_tokens,
                 instance.join_order,
@@ -89,7 +95,11 @@ class MethodRunner:
                 partial(self.trial, service, allocation_ms),
             )
             policy_class = PLACEMENT[policy.name]
-            self._placements[key] = policy_class(policy.options).place(problem)
+            placed = policy_class(policy.options).place(problem)
+            if instance.scenario.lost is not None:
+                again = partial(_placed, policy, allocation_ms, service)
+                placed = after_loss(instance, placed, again)
+            self._placements[key] = placed
         return self._placements[key]
 
     def _design_load(self, counted_ms: float) -> int:
@@ -125,9 +135,13 @@ class MethodRunner:
         times_ms = records.completion_ms[int(WARM_UP * sessions) :] / request.output_tokens
         return Trial(float(times_ms.mean()), float(np.quantile(times_ms, 0.99)))
 
-    def _service(self, service: Choice | str, allocation_ms: float) -> ServicePolicy:
+    def _service(
+        self, service: Choice | str, allocation_ms: float, swarm: Swarm | None = None
+    ) -> ServicePolicy:
+        """How servers compute: the draw's, or those of a swarm that they are taken for."""
         delay_ms = self._instance.scenario.overheads.initial_ms + allocation_ms
-        return SERVICE.build(service, self._instance.swarm, delay_ms)  # type: ignore[no-any-return]
+        swarm = self._instance.swarm if swarm is None else swarm
+        return SERVICE.build(service, swarm, delay_ms)  # type: ignore[no-any-return]
 
     def served(self, placement: Placement, workload: Workload | None = None) -> NDArray[np.bool_]:
         """Which requests some chain of a placement has room for; all, if it has for none."""
@@ -151,6 +165,8 @@ class MethodRunner:
     ) -> tuple[Records, Placement]:
         """Place and simulate one method, with the requests that it has room for (`served`).
 
+        Routing goes by what is believed of the swarm; the placement is returned on it as it is.
+
         ``workload`` takes the place of the instance's own, for which it is placed all the same.
 
         Raises
@@ -172,11 +188,15 @@ class MethodRunner:
             "progress": progress,
             "watch": watch,
         }
+        as_placed, swarm = placement, self._instance.swarm
+        if placement.swarm is self._instance.believed:
+            policies["serving"], as_placed = swarm, replace(placement, swarm=swarm)
         if lives(self._instance, method):
             planner = Replanner(self._instance, method, allocation_ms, workload, MethodRunner)
             life = life_of(self._instance, method, planner)
-            return simulate_living(placement, workload, method.routing, life, **policies), placement
-        return simulate(placement, workload, method.routing, **policies), placement
+            records = simulate_living(placement, workload, method.routing, life, **policies)
+            return records, as_placed
+        return simulate(placement, workload, method.routing, **policies), as_placed
 
     def capacities(
         self, method: Method, placement: Placement, allocation_ms: float
@@ -196,3 +216,7 @@ class MethodRunner:
         """Most sessions per second on a placement, whatever the routing (`study.capacity`)."""
         service = self._service(method.service or self._instance.scenario.service, allocation_ms)
         return capacity_per_s(placement, self._instance.design_request, service)
+
+
+def _placed(policy: Choice, allocation_ms: float, service: Choice, instance: Instance) -> Placement:
+    return MethodRunner(instance).placement(policy, allocation_ms, service)
