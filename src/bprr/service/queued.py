@@ -122,10 +122,45 @@ class Queued(ServicePolicy):
     ) -> Generator[Any, Any, ServiceTimes]:
         """Yield until the session has ended; its times."""
         start_ms = env.now
-        self.loop.start(session, max(start_ms, self.loop.now_ms) + self.delay_ms)
-        served = self._served[session] = env.event()
-        first_token_ms, end_ms = yield served
+        first_token_ms, end_ms, _ = yield self.begin(env, session)
         return ServiceTimes(first_token_ms - start_ms, end_ms - start_ms)
+
+    def begin(self, env: Environment, session: int) -> Event:
+        """Let an admitted session start; what happens when it ends or stops.
+
+        Its value: when it had its first token, when that was, and how many passes are to come.
+        """
+        self.loop.start(session, max(env.now, self.loop.now_ms) + self.delay_ms)
+        return self._told(env, session)
+
+    def stop_at(self, session: int, tokens: int) -> None:
+        """Let a session stop at its client once it has so many tokens."""
+        self.loop.passing.stop[session] = tokens
+
+    def go_on(self, env: Environment, session: int) -> Event:
+        """Let a session that has stopped go on, as `begin`."""
+        self.loop.go_on(session, max(env.now, self.loop.now_ms))
+        return self._told(env, session)
+
+    def grow(self, caches: Caches, session: int, units: IntArray, now_ms: float) -> bool:
+        """Hold more for a session at every server of its chain, if all have room."""
+        self.enter(caches, self.options.belief, now_ms)
+        hops = self.loop.passing.hops[session]
+        servers = self.loop.passing.server[session, :hops]
+        if (units > caches.state.free[servers]).any():
+            return False
+        self._units[session, :hops] += units
+        return True
+
+    def give_up(self, session: int) -> int:
+        """End a session that has stopped; the tokens that it made."""
+        self._is_held[session] = False
+        self.loop.leave(session)
+        return int(self.loop.passing.tokens[session])
+
+    def _told(self, env: Environment, session: int) -> Event:
+        told = self._served[session] = env.event()
+        return told
 
     def run(self, env: Environment) -> None:
         """Let the clock run out, the servers' and SimPy's by turns.
@@ -140,12 +175,14 @@ class Queued(ServicePolicy):
                 return
             if ended and now_ms > env.now:
                 env.run(until=now_ms)  # nothing happens before
-            self._is_held[ended] = False
             passing = self.loop.passing
             for row in ended:
+                passes = int(passing.passes[row])
                 times = float(passing.first_token_ms[row]), float(passing.end_ms[row])
-                self._served.pop(row).succeed(times)
-                self.loop.leave(row)
+                self._served.pop(row).succeed((*times, passes))
+                if not passes:
+                    self._is_held[row] = False
+                    self.loop.leave(row)
             while env.peek() <= max(now_ms, env.now):
                 env.step()
 

@@ -22,6 +22,7 @@ from bprr.service.tokens import (
     advance,
     enter,
     enter_legs,
+    go_on,
     start,
 )
 
@@ -118,6 +119,7 @@ class Passing(NamedTuple):
     passes: IntArray  # passes to come, this one too
     pieces: IntArray  # of the prompt, to come at this server
     tokens: IntArray  # generated
+    stop: IntArray  # of them, with which it stops at its client; none if it does not
     prompt_due_ms: FloatArray  # when its prompt is to go before tokens
     first_token_ms: FloatArray
     end_ms: FloatArray
@@ -134,7 +136,7 @@ class Passing(NamedTuple):
     @classmethod
     def none(cls, rows: int, blocks: int) -> Self:
         """Room for so many sessions."""
-        columns: list[Any] = [np.zeros(rows, dtype=np.int64) for _ in range(7)]
+        columns: list[Any] = [np.zeros(rows, dtype=np.int64) for _ in range(8)]
         columns += [np.zeros(rows) for _ in range(4)]
         columns += [np.zeros(rows, dtype=np.int64) for _ in range(3)]
         columns += [*np.zeros((2, rows, blocks), dtype=np.int64), np.zeros((rows, blocks))]
@@ -222,8 +224,12 @@ class TokenLoop:
         """Let a session send its prompt at a time that is not before `now_ms`."""
         start(self._events, self._servers, self.passing, self._discipline, row, float(time_ms))
 
+    def go_on(self, row: int, time_ms: float) -> None:
+        """Let a session that has stopped go on at a time that is not before `now_ms`."""
+        go_on(self._events, self.passing, row, float(time_ms))
+
     def advance(self, until_ms: float) -> list[int]:
-        """Go on to the next instant at which sessions end, or to ``until_ms``.
+        """Go on to the next instant at which sessions end or stop, or to ``until_ms``.
 
         Servers have not yet started on what waits at this instant: whoever is admitted now, before
         the next call, comes in time.
@@ -231,7 +237,8 @@ class TokenLoop:
         Returns
         -------
         list of int
-            Rows of the sessions that end; free for others once they have been given back.
+            Rows of the sessions that end, free for others once they have been given back; and of
+            those that stop, with passes to come.
         """
         advance(
             self._clock,

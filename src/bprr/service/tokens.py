@@ -27,6 +27,7 @@ __all__ = [
     "advance",
     "enter",
     "enter_legs",
+    "go_on",
     "start",
 ]
 
@@ -49,6 +50,7 @@ def enter(  # type: ignore[no-untyped-def]
     passing.prompts[row] = request.input_tokens if prompt == TOKEN else 1
     passing.passes[row] = passing.prompts[row] + request.output_tokens - 1
     passing.tokens[row] = passing.pieces[row] = 0
+    passing.stop[row] = NONE
     prompt_before, token_before = 0.0, 0.0
     for i in range(hops):
         server = chain[i]
@@ -110,6 +112,12 @@ def start(events, servers, passing, discipline, row, time_ms):  # type: ignore[n
     if idle > 0.0 or discipline.prompt_idle_power == 0.0:
         passing.prompt_due_ms[row] = time_ms + within_ms / idle**discipline.prompt_idle_power
     _note(events, passing, row, time_ms + passing.prompt_leg_ms[row, 0], ARRIVED)
+
+
+@compiled
+def go_on(events, passing, row, time_ms):  # type: ignore[no-untyped-def]
+    """Let a session that has stopped at its client send its next token."""
+    _note(events, passing, row, time_ms + passing.token_leg_ms[row, 0], ARRIVED)
 
 
 @compiled(inline="always")
@@ -208,7 +216,7 @@ def _leave(clock, events, servers, passing, discipline, row):  # type: ignore[no
             passing.first_token_ms[row] = at_client_ms
     if passing.prompts[row] == 0:
         passing.tokens[row] += 1
-    if passing.passes[row] == 0:
+    if passing.passes[row] == 0 or passing.tokens[row] == passing.stop[row]:
         _note(events, passing, row, at_client_ms, ENDED)
         return
     legs_ms = passing.prompt_leg_ms if passing.prompts[row] > 0 else passing.token_leg_ms
@@ -346,7 +354,10 @@ def _happen(clock, events, servers, passing, discipline, ended):  # type: ignore
 
 @compiled
 def advance(clock, events, servers, passing, discipline, log, ended, until_ms):  # type: ignore[no-untyped-def]
-    """Go on to the next instant at which sessions end, or to ``until_ms``, before servers start."""
+    """Go on to the next instant at which sessions end or stop, or to ``until_ms``.
+
+    Servers have not yet started on what waits there.
+    """
     clock.ended = 0
     while True:
         _happen(clock, events, servers, passing, discipline, ended)

@@ -118,14 +118,20 @@ def admission_of(
     watch: Callable[[RoutingPolicy], RoutingPolicy] | None = None,
     context_class: type[AdmissionContext] = AdmissionContext,
     serving: Swarm | None = None,
+    growing: bool = False,
 ) -> AdmissionPolicy:
     """Admission policy of a run that is about to begin, with all others in its context.
 
     Raises
     ------
     InputError
-        If the admission has to know how long sessions take, and the service does not.
+        If the admission has to know how long sessions take, and the service does not; if caches
+        are to grow in a simulation in which they cannot.
     """
+    if CHARGING.of(charging).grows and not growing:
+        fixed = ", ".join(name for name, each in CHARGING.items() if not each.grows)
+        allowed = f"{fixed}; caches grow in `simulate_growing`, not where servers come and go"
+        raise InputError("simulation", "charging", CHARGING.of(charging).name, allowed)
     env, caches = Environment(), Caches(placement.cache_tokens)
     served = believed = SERVICE.build(service, serving or placement.swarm, delays.total_ms)
     if serving is not None:

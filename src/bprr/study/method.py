@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bprr.ground.performance import longest_session_tokens
-from bprr.ground.registry import PLACEMENT, SERVICE, Choice
+from bprr.ground.registry import CHARGING, PLACEMENT, SERVICE, Choice
 from bprr.ground.swarm import Swarm
+from bprr.living.growing import simulate_growing
 from bprr.living.run import simulate_living
 from bprr.placement.base import Placement, PlacementProblem, Trial
 from bprr.routing.base import RoutingPolicy
@@ -196,7 +197,9 @@ class MethodRunner:
             life = life_of(self._instance, method, planner)
             records = simulate_living(placement, workload, method.routing, life, **policies)
             return records, as_placed
-        return simulate(placement, workload, method.routing, **policies), as_placed
+        grows = CHARGING.of(policies["charging"]).grows
+        run = simulate_growing if grows else simulate
+        return run(placement, workload, method.routing, **policies), as_placed
 
     def capacities(
         self, method: Method, placement: Placement, allocation_ms: float

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from simpy import Environment
 
@@ -24,11 +24,12 @@ class ChargingPolicy(Policy, registry=CHARGING):
 
         kernel(state, request) -> tokens of each processed block
 
-    Others have methods of their own, which only SimPy can call. A cache that grows charges its
-    first part in `charge`, and the later ones from a process of its own.
+    Others have methods of their own, which only SimPy can call. Where a cache `grows`, a request
+    asks for its first part alone, and for the others as it goes (`bprr.living.growing`).
     """
 
     state: Any = None
+    grows: ClassVar[bool] = False
 
     def __init__(self, env: Environment, options: Strict | None = None) -> None:
         self.env = env
