@@ -8,7 +8,7 @@ import pytest
 from bprr.commands.main import main
 from bprr.figures.robust import _text
 from bprr.ground.errors import InfeasibleError, InputError, InputErrors
-from bprr.ground.registry import CHURN, SERVICE, Choice, ChoiceOf
+from bprr.ground.registry import CHURN, PLACEMENT, SERVICE, Choice, ChoiceOf
 from bprr.ground.swarm import LanguageModel, Swarm
 from bprr.placement.base import Placement
 from bprr.scenario.draw import draw
@@ -16,6 +16,7 @@ from bprr.scenario.scenario import load_scenario
 from bprr.scenario.workload import Workload
 from bprr.settings.configuration import load_settings
 from bprr.simulation import simulate
+from bprr.study.capacity import capacity_per_s
 from bprr.study.method import MethodRunner
 from bprr.study.points import catalogue, sweep_points
 
@@ -163,6 +164,26 @@ def test_a_living_swarm_may_be_misjudged(configuration, published):
     wrong = {"believed": {"tau_least": 2.0, "tau_most": 2.0}}
     misjudged, _ = ran(configuration, drawn(published, **keys, **wrong), "proposed")
     assert misjudged.completion_ms.min() == pytest.approx(told.completion_ms.min(), rel=0.2)
+
+
+@pytest.mark.parametrize("topology", ["abovenet", "bellcanada"])
+def test_pipe_leaves_room_for_the_sessions_that_run_for_long(published, topology):
+    """Longer sessions hold more cache for longer: planned for the mean, it filled up."""
+    shipped = load_settings().sweeps["robust_serial"].one_at_a_time["workload"][topology][0]
+    rate = shipped["rate_per_s"]
+    scenario = load_scenario("scattered", {"network.name": topology, "workload": shipped})
+    instance = draw(scenario, published, 2025, 0)
+    lengths, tokens = instance.workload.output_tokens, instance.workload.cache_tokens
+    assert instance.held_tokens == pytest.approx((tokens * lengths).sum() / lengths.sum(), abs=1)
+    assert instance.held_tokens > 1.2 * instance.design_request.cache_tokens
+    service = ChoiceOf(SERVICE).read({"serial": {"order": "oldest", "prompt": "block"}})
+    runner = MethodRunner(instance)
+    placement = runner.placement(Choice("pipe", PLACEMENT["pipe"].Options()), 0.0, service)
+    free = ChoiceOf(SERVICE).read("independent")
+    request = instance.design_request._replace(cache_tokens=instance.held_tokens)
+    built = SERVICE.build(free, instance.swarm, 0.0)
+    assert capacity_per_s(placement, request, built) > 1.3 * rate
+    assert drawn(published).held_tokens == drawn(published).design_request.cache_tokens == 148
 
 
 def test_misjudged_and_lost_through_the_door(capsys):

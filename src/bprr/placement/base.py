@@ -122,6 +122,9 @@ class PlacementProblem:
         Flows over a placement that bound the rate that it can carry.
     try_out : callable, optional
         Simulates so many sessions on a placement with a routing.
+    held_tokens : int, optional
+        Tokens for which a session that runs holds cache, where they differ: those that hold more
+        run for longer. The same as ``session_tokens`` if not given.
     """
 
     swarm: Swarm
@@ -134,6 +137,7 @@ class PlacementProblem:
     computing: Computing | None = None
     flows_of: Callable[[Placement], Flows] | None = None
     try_out: Callable[[Placement, Choice, int], Trial] | None = None
+    held_tokens: int | None = None
 
     @property
     def load(self) -> int:

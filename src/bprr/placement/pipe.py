@@ -216,7 +216,7 @@ class Pipe(PlacementPolicy, name="pipe"):
         """
         swarm, request, computing = problem.swarm, problem.request, problem.computing
         assert request is not None and computing is not None
-        tokens = problem.session_tokens
+        tokens = problem.held_tokens or problem.session_tokens
         hop_ms, block_ms = computing.session_terms_ms(request)
         servers = np.arange(swarm.servers)
         most = conservative_blocks(swarm, 1, tokens)

@@ -166,6 +166,12 @@ class Instance:
         return Request(0, *(int(np.ceil(np.mean(tokens))) for tokens in means))
 
     @property
+    def held_tokens(self) -> int:
+        """Cache that a session holds while it runs: the mean over output tokens, rounded up."""
+        cache, output = self.workload.cache_tokens, self.workload.output_tokens
+        return int(np.ceil((cache * output).sum() / output.sum()))
+
+    @property
     def fast_share(self) -> float:
         """η: share of servers faster than the slowest device, as asked for; counted in clusters."""
         dealt = self.scenario.fleet.dealt

@@ -94,6 +94,7 @@ class MethodRunner:
                 computing,
                 lambda placement: flows_of(placement, request, computing),
                 partial(self.trial, service, allocation_ms),
+                instance.held_tokens,
             )
             policy_class = PLACEMENT[policy.name]
             placed = policy_class(policy.options).place(problem)
