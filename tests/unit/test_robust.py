@@ -213,10 +213,10 @@ def test_changes_are_said_in_words():
         "τ believed × 0.8 to 1.2, each its own",
         "τ believed × 0.8",
         "τ believed × 1.2",
-        "one server lost: most blocks",
-        "one server lost: most blocks, placed anew",
-        "one server lost: random",
-        "one server lost: random, placed anew",
+        "server lost: most blocks",
+        "server lost: most blocks, placed anew",
+        "server lost: random",
+        "server lost: random, placed anew",
     ]
 
 

@@ -33,7 +33,7 @@ TITLES = {
     "fleet": "servers:",
     "workload": "requests of",
     "believed": "τ believed ×",
-    "lost": "one server lost:",
+    "lost": "server lost:",
 }
 
 
