@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -114,6 +115,20 @@ def test_cases_of_the_usual_scale(setting):
         assert drawn[family, 0].block_cap is None
     mig = drawn["uniform", 0].tau_ms.max()
     assert (drawn["uniform", 0].tau_ms == mig).sum() == 7  # a fifth of nine are A100s
+
+
+def test_cases_of_the_longest_scale(setting):
+    """Ten draws of eight loads on all swarms, less those with fewer requests than clients."""
+    study = SCALES["study"]
+    found = list(cases(setting("study"), replace(study, clustered_loads=())))
+    assert counted(found) == {
+        (family, servers, clients): 10 * loads
+        for family in ("scattered", "uniform")
+        for servers in (9, 26)
+        for clients, loads in ((1, 8), (2, 7), (3, 6))
+    }
+    assert list(study.clustered_loads) == list(range(1, 21))
+    assert [scale.petals_orders for scale in SCALES.values()] == [1, 5, 20]
 
 
 def test_a_case_is_solved_once_and_petals_tried_in_every_order(setting, monkeypatch):

@@ -11,7 +11,7 @@ from bprr.ground.request import Request, Route
 from bprr.ground.swarm import LanguageModel, Swarm
 from bprr.placement.base import Placement
 from bprr.placement.petals import block_gain
-from bprr.routing.base import RoutingContext
+from bprr.routing.base import RouterAround, RoutingContext
 from bprr.routing.petals_shipped import PetalsShipped
 from bprr.scenario.draw import draw
 from bprr.scenario.scenario import load_scenario
@@ -317,3 +317,12 @@ def test_servers_move_if_the_block_that_is_served_least_gains_enough(
     assert blocks.min() >= least - 1
     never = placed("petals_rebalanced", balance_quality=0.0)
     assert never.first_block.tolist() == joined.first_block.tolist()
+
+
+def test_a_router_around_another_one_shows_its_context_and_options(router):
+    """Whoever looks at caches or options of what routes need not know what is around it."""
+    inner, caches = router(placement([1, 3], [2, 2]), ban_ms=7.0)
+    outer = RouterAround(inner)
+    assert outer.options.ban_ms == 7 and outer.context.caches is caches
+    request = Request(0, 1, 1, TOKENS)
+    assert outer.route(request, 0.0).servers.tolist() == [0, 1]

@@ -209,6 +209,8 @@ def test_a_machine_as_petals_announces_it(tmp_path):
     assert found.device.network_rps == pytest.approx(100e6 / 16e3)
     prompt_ms = found.device.prefill_ms + 1024 * found.device.prefill_ms_per_token
     assert found.device.forward_rps == pytest.approx(1024e3 / prompt_ms)
+    uncached = paced(replace(machine, cache_tokens=None), MODEL, {}, {}, "eager", 1.0, tmp_path)
+    assert uncached.device.memory_gb == 3
     relayed = paced(replace(machine, relay=True), MODEL, {}, {}, "eager", 1.0, tmp_path)
     assert relayed.device.network_rps == pytest.approx(0.2 * 100e6 / 16e3)
     known = replace(machine, relay=True, network_rps=700.0, forward_rps=80.0, memory_gb=9.0)
