@@ -5,6 +5,7 @@ import pytest
 
 from bprr.ground.errors import InputErrors
 from bprr.scenario.draw import draw
+from bprr.scenario.places import ClusteredNetwork
 from bprr.scenario.scenario import load_scenario
 from bprr.scenario.streams import PURPOSES, Streams
 from bprr.settings.overrides import with_overrides
@@ -238,3 +239,11 @@ def test_overrides_replace_rivals_and_leave_the_original_alone():
     changed = with_overrides(content, {"fleet.servers_per_node": 0.5, "workload.duration_s": 9})
     assert changed == {"fleet": {"servers_per_node": 0.5}, "workload": {"duration_s": 9}}
     assert content == {"fleet": {"servers": 3}, "workload": {"requests": 5}}
+
+
+def test_a_cluster_may_have_none_of_a_device_but_not_all_of_them():
+    said = {"kind": "clustered", "client": ["a"]}
+    some = {"a": {"a100": 0, "mig": 2}, "b": {}}
+    assert ClusteredNetwork.model_validate({**said, "clusters": some}).clusters == some
+    with pytest.raises(ValueError, match="no servers"):
+        ClusteredNetwork.model_validate({**said, "clusters": {"a": {"a100": 0}, "b": {}}})
