@@ -12,6 +12,7 @@ import pytest
 
 from bprr.commands.main import main
 from bprr.figures.beyond import beyond_rows, draw_beyond, plot_beyond
+from bprr.figures.beyond_slo import beyond_slo, slo_table
 from bprr.figures.from_settings import study_caption
 from bprr.figures.frontier import DEFAULT, plot_frontier
 from bprr.figures.robust import plot_robust
@@ -448,7 +449,11 @@ def test_the_figure_has_every_column(study, tmp_path):
     assert serial["load"].to_numpy() == pytest.approx(0.296, abs=1e-3)
     caption = study_caption(study, ["beyond_serial", "beyond_independent"])
     written = plot_beyond(results, bounds, caption, tmp_path / "beyond")
-    assert [path.suffix for path in written] == [".csv", ".pdf", ".png"]
+    names = [f"beyond{end}" for end in (".csv", ".pdf", ".png")]
+    names += [f"beyond_slo{end}" for end in (".csv", ".pdf", ".png", ".md")]
+    assert [path.name for path in written] == names
+    rates = pd.read_csv(written[3]).set_index(["service", "limit", "method"])["rate_per_s"]
+    assert rates["serial", "mean", "pipe"] == 0.0321 and np.isnan(rates["serial", "mean", "petals"])
     table = pd.read_csv(written[0])
     asked = (
         "topology service order charging load method per_token_ms low high p99_ms ttft_ms"
@@ -461,6 +466,36 @@ def test_the_figure_has_every_column(study, tmp_path):
     assert (above.get_title("left"), below.get_title("left")) == ("AboveNet", "")
     assert (above.get_xlabel(), below.get_xlabel()) == ("", "Load")
     assert above.get_ylabel().endswith("Time per token (s)")
+
+
+def test_the_rate_at_a_limit_is_the_highest_that_is_stable_and_meets_it():
+    def rows(method, *loads):
+        names = ("rate_per_s", "per_token_ms", "p99_ms", "regime")
+        return [
+            {"topology": "abovenet", "service": "serial", "method": method, "load": load[0] / 2}
+            | dict(zip(names, load, strict=True))
+            for load in loads
+        ]
+
+    table = pd.DataFrame(
+        rows("petals", (0.2, 900, 2001, "stable"), (0.4, 1001, 2000, "stable"))
+        + rows("pipe", (0.2, 500, 900, "stable"), (0.4, 1000, 3000, "stable"))
+        + rows("best", (0.2, 500, 900, "stable"), (0.4, 600, 900, "backlogged"))
+        + rows("proposed", (0.2, 1500, 1900, "stable"), (0.4, np.nan, np.nan, "infeasible"))
+    )
+    found = beyond_slo(table, "petals").set_index(["limit", "method"])
+    mean, p99 = found.loc["mean"], found.loc["p99"]
+    assert mean.loc["petals", "rate_per_s"] == mean.loc["best", "rate_per_s"] == 0.2
+    assert mean.loc["pipe", ["rate_per_s", "load", "highest"]].tolist() == [0.4, 0.2, True]
+    assert mean.loc["pipe", "ratio_to_petals"] == 2
+    assert np.isnan(mean.loc["proposed", "rate_per_s"]) and not mean.loc["proposed", "highest"]
+    assert p99["rate_per_s"].to_dict() == {"petals": 0.4, "pipe": 0.2, "best": 0.2, "proposed": 0.2}
+    assert np.isnan(p99.loc["petals", "ratio_to_petals"])  # both at the highest simulated
+    caption = study_caption(load_settings(), ["beyond_serial"])
+    cells = {row[1]: row[2:] for row in slo_table(found.reset_index(), caption).rows}
+    assert cells["PETALS"] == ["0.2", "≥ 0.4"]
+    assert cells["PIPE"] == ["≥ 0.4 (2×)", "0.2 (0.5×)"]
+    assert cells["Proposed"] == ["none", "0.2 (0.5×)"]
 
 
 def test_bounds_of_other_settings_are_refused(tmp_path, monkeypatch, capsys):

@@ -176,12 +176,15 @@ wildcard_constraints:
 
 # The report shows of a study what has been made from what is asked for now, and makes none of it.
 def studied():
-    """Exhibits of the study that are there, if all of its sweeps by service are current."""
-    if any(state_of(PLANNED[pair]).word != "current" for pair in SERVED_SWEEPS):
-        return []
-    names = (
+    """Exhibits of the study that are there, where all the sweeps that they show are current."""
+    by_service = (
         "service_models", "service_models_table", "claims_by_service",
         "decomposition_by_service", "tables_queues", "tables_queues_lines",
     )  # fmt: skip
-    paths = [f"{FIGURES}/{name}.pdf" for name in names]
+    paths = [
+        f"{FIGURES}/{name}.pdf"
+        for sweeps, names in ((SERVED_SWEEPS, by_service), (BEYOND, ("beyond", "beyond_slo")))
+        if all(state_of(PLANNED[pair]).word == "current" for pair in sweeps)
+        for name in names
+    ]
     return [path for path in paths if Path(path).with_suffix(".png").exists()]

@@ -347,6 +347,7 @@ rule beyond:
             labels={"figure": "beyond"},
         ),
         others=multiext(f"{FIGURES}/beyond", ".png", ".csv"),
+        slo=multiext(f"{FIGURES}/beyond_slo", ".pdf", ".png", ".csv", ".md"),
     log:
         f"{LOGS}/figure_beyond.log",
     params:

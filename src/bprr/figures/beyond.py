@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bprr.figures import style
+from bprr.figures.beyond_slo import beyond_slo, slo_table
 from bprr.figures.caption import StudyCaption
 from bprr.figures.made import check_made
 from bprr.figures.means import asked_requests
@@ -65,9 +66,9 @@ def beyond_rows(
     -------
     DataFrame
         ``topology``, ``service``, ``order``, ``charging``, ``load`` (rate over what no placement of
-        serial servers exceeds), ``method``, ``per_token_ms``, ``low``, ``high``, ``p99_ms``,
-        ``ttft_ms``, ``ratio_to_petals``, ``ratio_to_bound``, ``bound_kind``, ``sessions`` (of a
-        run) and ``regime``.
+        serial servers exceeds), ``rate_per_s``, ``method``, ``per_token_ms``, ``low``, ``high``,
+        ``p99_ms``, ``ttft_ms``, ``ratio_to_petals``, ``ratio_to_bound``, ``bound_kind``,
+        ``sessions`` (of a run) and ``regime``.
     """
     served = requests[requests["status"] == "ok"]
     late = served[served["request"] >= WARM_UP * served["requests"]]
@@ -88,6 +89,7 @@ def beyond_rows(
             "order": first["order"],
             "charging": first["charging"],
             "load": float((_rate(requests, x) / about["any_placement_per_s"]).mean()),
+            "rate_per_s": _rate(requests, x),
             "method": method,
         }
         if (x, method) in runs.index:
@@ -210,7 +212,7 @@ def plot_beyond(
     caption: StudyCaption,
     stem: Path,
 ) -> list[Path]:
-    """Table and figure of some sweeps, each with the bounds beside it."""
+    """Table and figure of some sweeps, each with the bounds beside it; ``<stem>_slo``."""
     for path in bound_parquets:
         check_made(path, *filter(None, [caption.made.get(f"bounds/{path.name}")]))
     bounds = pd.concat([read_table(path, BOUNDS) for path in bound_parquets])
@@ -222,4 +224,6 @@ def plot_beyond(
         own = bounds[(bounds["figure"] == figure) & (bounds["topology"] == topology)]
         tables.append(beyond_rows(requests, own, caption.compared.baseline, caption.confidence))
     table = pd.concat(tables, ignore_index=True)
-    return style.save(draw_beyond(table, caption), table, stem)
+    picture = style.save(draw_beyond(table, caption), table, stem)
+    found = beyond_slo(table, caption.compared.baseline)
+    return [*picture, *slo_table(found, caption).save(found, stem.with_name(f"{stem.name}_slo"))]

@@ -46,6 +46,8 @@ OTHERS = {
     "tables_found_gpus": ("Every simulation of Tables III and VI against the GPUs", ""),
     "tables_found_trend": ("Table VI: the gain by network, taken apart", ""),
     "service_models_table": ("Figures 7 to 10 by how servers compute", ""),
+    "beyond": ("Better methods against load, and a bound", ""),
+    "beyond_slo": ("Better methods: the rate within a limit on time per token", ""),
     "claims_by_service": ("Claims of the paper by how servers compute", ""),
     "decomposition_by_service": ("Where the gain comes from, by how servers compute", ""),
     "tables_queues": ("Tables III and VI against the GPUs, by how servers compute", ""),
@@ -72,6 +74,7 @@ OTHERS = {
 FAMILIES = {
     "service_models_table": ("{}", QUEUES),
     "service_models": ("Faster than PETALS? By how servers compute", "Headline"),
+    "beyond": ("{}", QUEUES),
     "claims_by_service": ("{}", QUEUES),
     "decomposition_by_service": ("{}", QUEUES),
     "tables_queues": ("{}", QUEUES),
