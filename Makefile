@@ -60,7 +60,7 @@ reproduce: $(READY) ## every result, figure and the scorecard (about 8 min on tw
 	fi
 	@$(call made,$(RESULTS) $(subst results,figures,$(RESULTS)))
 
-study: $(READY) ## the longer studies, servers that have queues (about 100 to 160 min); resumable
+study: $(READY) ## the longer studies, servers that have queues (about 60 to 120 min); resumable
 	$(QUIETLY) study $(ARGS)
 	@$(call made,results figures)
 

@@ -133,7 +133,7 @@ def draw_decomposition_by_service(table: pd.DataFrame, study: StudyCaption, x: f
                 axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
                 axes.xaxis.set_major_locator(MaxNLocator(4))
                 axes.set_title(study.topology(network), loc="right")
-            line[0].set_title(study.variants[variant].label, loc="left", fontweight="bold")
+            line[0].set_title(f"{study.variants[variant].label}\n", loc="left", fontweight="bold")
             labels = [
                 model_label((*each, ""), study).replace("an overdue", "overdue") for each in models
             ]
