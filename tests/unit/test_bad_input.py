@@ -64,7 +64,7 @@ SCENARIOS = [
     ({"workload.rate_per_min": 3}, "workload.rate_per_min", 3, "did you mean rate_per_s?"),
     ({"fleet.servrs": 3}, "fleet.servrs", 3, "did you mean servers?"),
     ({"network.nodes": 3}, "network.nodes", 3, "kind, name"),
-    ({"colour": "red"}, "colour", "red", "one of the keys admission, charging"),
+    ({"colour": "red"}, "colour", "red", "one of the keys admission, believed, charging"),
     ({"admission.first_s": 1}, "admission.reserve.first_s", 1, "did you mean first_ms?"),
     # wrong types: nothing is read out of text or truth values
     ({"fleet.servers": "10"}, "fleet.servers", "10", "a whole number, without quotes"),
@@ -126,10 +126,25 @@ def test_a_scenario_is_refused_when_read(tmp_path, scattered, change, key, value
 
 DRAWS = [
     ({"model": "gpt5"}, "model", "gpt5", "bloom_176b"),
-    ({"fleet.rest": "h100"}, "fleet.rest", "h100", "a known device: a100"),
-    ({"fleet.share": {"h100": 0.2}}, "fleet.share", "h100", "a known device: a100"),
-    ({"fleet.memory_gb": {"h100": 80}}, "fleet.memory_gb", "h100", "a known device: a100"),
-    ({"fleet.block_cap": {"migg": 4}}, "fleet.block_cap", "migg", "a known device: a100"),
+    ({"fleet.rest": "h100"}, "fleet.rest", "h100", "a known device: rtx_4090_estimated, a100"),
+    (
+        {"fleet.share": {"h100": 0.2}},
+        "fleet.share",
+        "h100",
+        "a known device: rtx_4090_estimated, a100",
+    ),
+    (
+        {"fleet.memory_gb": {"h100": 80}},
+        "fleet.memory_gb",
+        "h100",
+        "a known device: rtx_4090_estimated, a100",
+    ),
+    (
+        {"fleet.block_cap": {"migg": 4}},
+        "fleet.block_cap",
+        "migg",
+        "a known device: rtx_4090_estimated, a100",
+    ),
     ({"fleet.servers": 400}, "fleet.servers", 400, "at most 22 on abovenet, which has 23 nodes"),
     ({"clients": 20}, "fleet.servers", 9, "with 20 client(s) at most 3"),
     ({"workload.requests": 10**9}, "requests", 10**9, "at most 100,000,000 in a run"),
@@ -137,7 +152,7 @@ DRAWS = [
         {"network": {"kind": "clustered", "clusters": {"a": {"x": 1}}, "client": "a"}, "fleet": {}},
         "network.clusters.a",
         "x",
-        "a known device: a100",
+        "a known device: rtx_4090_estimated, a100",
     ),
 ]
 
@@ -319,8 +334,7 @@ def test_devices_and_models_are_named(tmp_path):
     device = "tau_ms: 3, prefill_ms: 3, memory_gb: 8, forward_rps: 1, network_rps: 1, source: me"
     path.write_text(f"slow: {{{device}}}\n4090: {{{device}}}\n")
     assert {name: entry.name for name, entry in named_in(path).items()} == {
-        "slow": "slow",
-        "4090": "4090",
+        name: name for name in ("rtx_4090_estimated", "slow", "4090")
     }
     path.write_text(f"slow: {{{device.replace('memory_gb: 8', 'memory_gb: 8192')}}}\n")
     error = refusal(lambda: named_in(path))

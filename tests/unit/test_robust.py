@@ -208,8 +208,8 @@ def test_changes_are_said_in_words():
             for value in shipped[key]]  # fmt: skip
     assert said == [
         "servers: mig alone, mig of 24 GB",
-        "servers: rtx_4090 alone",
-        "servers: 0.5 a100, rtx_4090",
+        "servers: rtx_4090_estimated alone",
+        "servers: 0.5 a100, rtx_4090_estimated",
         "τ believed × 0.8 to 1.2, each its own",
         "τ believed × 0.8",
         "τ believed × 1.2",

