@@ -73,7 +73,8 @@ def exponents(table: pd.DataFrame) -> dict[str, float]:
     found = []
     for few, many in pairwise(count for count in total if count >= MANY):
         more = (total[many] - total[few]) / (many - few)
-        found += [(s, np.sqrt(few * many), cost) for s, cost in more.items()]
+        # Of many servers the start takes so long that its noise can exceed what more requests cost.
+        found += [(s, np.sqrt(few * many), cost) for s, cost in more.items() if cost > 0]
     servers, requests, cost = np.log(np.array(found).T)
     design = np.column_stack([np.ones_like(cost), servers, requests])
     fitted, *_ = np.linalg.lstsq(design, cost, rcond=None)

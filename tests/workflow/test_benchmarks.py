@@ -7,9 +7,12 @@ import json
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks import main
+from benchmarks.growth import exponents
 from benchmarks.measure import Row, row
 
 WHOLE_S = 600
@@ -90,3 +93,13 @@ def test_a_part_is_ended_when_its_budget_is_used_up(
     rows, failure = main.in_own_process("endless_part", tiny=True)
     assert [entry["name"] for entry in rows] == ["first"]
     assert failure == "ended after its budget of 6 s"
+
+
+def test_exponents_leave_out_what_is_less_than_its_noise():
+    """A request costs 2 µs for all servers; once, 10,000 took less time than 1,000 did."""
+    counts = [(s, n) for s in (30, 300) for n in (100, 1_000, 10_000, 100_000)]
+    table = pd.DataFrame(counts, columns=["servers", "requests"])
+    table["us_per_request"] = 2.0 + 1e5 / table["requests"]
+    assert list(exponents(table).values()) == pytest.approx([0, 0], abs=1e-9)
+    table.loc[(table["servers"] == 300) & (table["requests"] == 10_000), "us_per_request"] = 1.0
+    assert all(np.isfinite(list(exponents(table).values())))
