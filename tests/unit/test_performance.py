@@ -16,6 +16,7 @@ from bprr.ground.performance import (
     decode_ms_per_token,
     design_load,
     free_cache_tokens,
+    largest_load,
     longest_session_tokens,
     max_design_load,
     session_capacity,
@@ -100,6 +101,16 @@ def test_corollary_1_by_hand(small_swarm):
     assert not conservative_blocks_suffice(small_swarm, 20, 20)
     capped = replace(small_swarm, block_cap=np.array([1, 1, 1]))
     assert not conservative_blocks_suffice(capped, 5, 20)
+
+
+def test_largest_load_is_the_last_with_room(small_swarm):
+    """2.4 GB a block for R = 7: 2 + 2 + 0 blocks; 2.6 for 8: 2 + 1 + 0. Four are needed."""
+    assert largest_load(small_swarm, 20) == 7
+    for tokens in (1, 7, 40, 100):
+        loads = range(1, 400)
+        fitting = [load for load in loads if conservative_blocks_suffice(small_swarm, load, tokens)]
+        assert largest_load(small_swarm, tokens) == max(fitting, default=0) < loads[-1]
+    assert largest_load(replace(small_swarm, memory_gb=np.ones(3)), 20) == 0
 
 
 def test_max_design_load_by_hand(small_swarm):

@@ -18,9 +18,10 @@ from bprr.figures.beyond_slo import beyond_slo, slo_table
 from bprr.figures.caption import StudyCaption
 from bprr.figures.made import check_made
 from bprr.figures.means import asked_requests
+from bprr.figures.regimes import INFEASIBLE, regime_of_run
 from bprr.ground.results import BOUNDS
 from bprr.ground.tables import read_table
-from bprr.study.regime import WARM_UP, Regime, joint_regime, regime_of
+from bprr.study.regime import WARM_UP, joint_regime
 from bprr.study.summary import mean_interval, paired_ratio
 
 __all__ = [
@@ -30,7 +31,6 @@ __all__ = [
     "beyond_rows",
     "draw_beyond",
     "plot_beyond",
-    "regime_of_run",
 ]
 
 SERVICES = {
@@ -81,6 +81,7 @@ def beyond_rows(
     regimes = {key: regime_of_run(run) for key, run in served.groupby(keys, observed=True)}
     rows = []
     for x, method in bounds[["x", "method"]].drop_duplicates().itertuples(index=False):
+        rate_per_s = float(requests.loc[requests["x"] == x, "rate_per_s"].iloc[0])
         about = bounds[(bounds["x"] == x) & (bounds["method"] == method)]
         first, bound = about.iloc[0], about.set_index("run")["bound_ms"]
         row = {
@@ -88,8 +89,8 @@ def beyond_rows(
             "service": first["service"],
             "order": first["order"],
             "charging": first["charging"],
-            "load": float((_rate(requests, x) / about["any_placement_per_s"]).mean()),
-            "rate_per_s": _rate(requests, x),
+            "load": float((rate_per_s / about["any_placement_per_s"]).mean()),
+            "rate_per_s": rate_per_s,
             "method": method,
         }
         if (x, method) in runs.index:
@@ -111,14 +112,10 @@ def beyond_rows(
             "bound_kind": first["bound_kind"],
             "bound_ms": float(bound.mean()),
             "sessions": int(requests["requests"].max()),
-            "regime": joint_regime(found).state if found else "infeasible",
+            "regime": joint_regime(found).state if found else INFEASIBLE,
         }
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _rate(requests: pd.DataFrame, x: float) -> float:
-    return float(requests.loc[requests["x"] == x, "rate_per_s"].iloc[0])
 
 
 def _ratio(values: pd.Series, others: pd.Series | None, confidence: float) -> float:
@@ -126,14 +123,6 @@ def _ratio(values: pd.Series, others: pd.Series | None, confidence: float) -> fl
         return float("nan")
     both = values.index.intersection(others.index)
     return paired_ratio(values[both], others[both], confidence).value
-
-
-def regime_of_run(run: pd.DataFrame) -> Regime:
-    """Regime of the requests of one run."""
-    capacity = float(run["capacity_per_s"].iloc[0]) if "capacity_per_s" in run else float("nan")
-    columns = ("arrival_ms", "per_token_ms", "output_tokens")
-    arrival_ms, per_token_ms, tokens = (run[name].to_numpy() for name in columns)
-    return regime_of(arrival_ms, per_token_ms * tokens, tokens, capacity)
 
 
 def draw_beyond(table: pd.DataFrame, caption: StudyCaption) -> Figure:

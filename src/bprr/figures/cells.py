@@ -7,7 +7,7 @@ import pandas as pd
 
 from bprr.study.summary import mean_interval
 
-__all__ = ["CELL", "TABLE_SWEEPS", "as_printed", "own_cells", "printed_cells"]
+__all__ = ["CELL", "TABLE_SWEEPS", "as_cells", "as_printed", "own_cells", "printed_cells"]
 
 TABLE_SWEEPS = {"table3", "table6", "tables_found"}  # whose points are cells of the tables
 CELL = ["table", "setting", "method", "rate_per_s", "output_tokens"]
@@ -46,6 +46,12 @@ def as_printed(means: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def as_cells(means: pd.DataFrame, published: pd.DataFrame, variant: str | None) -> pd.DataFrame:
+    """Run means of the printed cells under a variant, with the columns of `CELL`."""
+    rows = as_printed(means[means["allocation_delays"] == variant], published)
+    return rows.rename(columns={"figure": "table", "topology": "setting"})
+
+
 def own_cells(
     means: pd.DataFrame, published: pd.DataFrame, variant: str | None, confidence: float
 ) -> pd.DataFrame:
@@ -53,8 +59,7 @@ def own_cells(
 
     Columns ``value``, ``low``, ``high``; cells that were not run are left out.
     """
-    rows = means[means["allocation_delays"] == variant]
-    named = as_printed(rows, published).rename(columns={"figure": "table", "topology": "setting"})
+    named = as_cells(means, published, variant)
     cells = named.dropna(subset="per_token_ms").groupby(CELL)["per_token_ms"]
     intervals = {cell: mean_interval(values / 1000, confidence) for cell, values in cells}
     index = pd.MultiIndex.from_tuples(intervals, names=CELL)

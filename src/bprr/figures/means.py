@@ -36,7 +36,8 @@ def asked_means(path: Path, study: StudyCaption) -> pd.DataFrame:
 
 def asked_points(path: Path, study: StudyCaption) -> pd.DataFrame:
     """Run means of `asked_requests`, with the regimes of their points (`with_regimes`)."""
-    return with_regimes(asked_means(path, study), asked_requests(path, study))
+    requests = asked_requests(path, study)
+    return with_regimes(run_means(requests), requests)
 
 
 def _asked(path: Path, table: pd.DataFrame, study: StudyCaption) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from bprr.study.regime import Regime, joint_regime, regime_of
 
-__all__ = ["INFEASIBLE", "REGIMES", "counts_of_regimes", "with_regimes"]
+__all__ = ["INFEASIBLE", "REGIMES", "counts_of_regimes", "regime_of_run", "with_regimes"]
 
 POINT = ["x", "method", "allocation_delays"]
 REGIMES = ("stable", "backlogged", "overloaded")
@@ -42,13 +42,22 @@ def counts_of_regimes(points: pd.DataFrame) -> str:
     return " / ".join(f"{counts.get(word, 0)}" for word in REGIMES)
 
 
+def regime_of_run(run: pd.DataFrame) -> Regime:
+    """Regime of the requests of one run."""
+    columns = ("arrival_ms", "per_token_ms", "output_tokens")
+    arrival_ms, per_token_ms, tokens = (run[name].to_numpy() for name in columns)
+    return regime_of(arrival_ms, per_token_ms * tokens, tokens, _capacity_per_s(run))
+
+
+def _capacity_per_s(run: pd.DataFrame) -> float:
+    return float(run["capacity_per_s"].iloc[0]) if "capacity_per_s" in run else np.nan
+
+
 def _regime(requests: pd.DataFrame) -> tuple[Regime, str]:
     found, bounds = list[Regime](), list[bool]()
     for _, run in requests.groupby("run"):
-        capacity = float(run["capacity_per_s"].iloc[0]) if "capacity_per_s" in run else float("nan")
-        columns = ("arrival_ms", "per_token_ms", "output_tokens")
-        arrival_ms, per_token_ms, tokens = (run[name].to_numpy() for name in columns)
-        found.append(regime_of(arrival_ms, per_token_ms * tokens, tokens, capacity))
+        found.append(regime_of_run(run))
+        capacity = _capacity_per_s(run)
         if capacity == capacity:
             bounds.append(float(run["memory_capacity_per_s"].iloc[0]) <= capacity * (1 + 1e-9))
     memory = sum(bounds) * 2 > len(bounds)

@@ -14,8 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bprr.figures import style
-from bprr.figures.beyond import LONGEST_S, MS_PER_S, STYLES, regime_of_run
+from bprr.figures.beyond import LONGEST_S, MS_PER_S, STYLES
 from bprr.figures.caption import StudyCaption, SweepCaption
+from bprr.figures.regimes import regime_of_run
 from bprr.ground.results import REQUESTS
 from bprr.ground.tables import read_table
 from bprr.study.regime import WARM_UP, joint_regime

@@ -14,9 +14,10 @@ import pandas as pd
 
 from bprr.figures import style
 from bprr.figures.caption import StudyCaption
-from bprr.figures.cells import CELL, as_printed, own_cells, printed_cells
-from bprr.figures.means import asked_means, asked_points
+from bprr.figures.cells import CELL, as_cells, own_cells, printed_cells
+from bprr.figures.means import asked_means, asked_requests
 from bprr.figures.published import published_results
+from bprr.figures.regimes import with_regimes
 from bprr.figures.served import INDEPENDENT, ServiceModel, by_model
 from bprr.figures.service_answer import model_label
 from bprr.figures.tables_found import FOUND, against_gpus, draw_against_gpus
@@ -51,15 +52,14 @@ def served_against_gpus(
         for variant in dict.fromkeys(means["allocation_delays"]):
             for count, rows in means.groupby("requests"):
                 ours = own_cells(rows, published, variant, study.confidence)["value"]
-                named = {"figure": "table", "topology": "setting"}
-                own = as_printed(rows[rows["allocation_delays"] == variant], published)
-                regimes = own.rename(columns=named).groupby(CELL)[["regime", "bound"]].first()
+                cells = as_cells(rows, published, variant).groupby(CELL)
                 servers, _, belief = model_label((*model, variant), study).partition("\n")
                 if model.service != INDEPENDENT:
                     servers = f"{servers}, {belief.partition(': ')[2]}"
-                cells = ours.rename("simulated_s").to_frame().join([measured, regimes])
+                regimes = cells[["regime", "bound"]].first()
+                known = ours.rename("simulated_s").to_frame().join([measured, regimes])
                 parts.append(
-                    cells.reset_index().assign(
+                    known.reset_index().assign(
                         source=f"{servers}; delays: {variant}; {count:g} requests",
                         **model._asdict(), delays=variant, requests=count,
                     )
@@ -147,8 +147,11 @@ def plot_tables_queues(
     means = pd.concat(each.values(), ignore_index=True)
     found, stated = means[means["figure"] == FOUND], means[~means["figure"].isin([FOUND, SERVED])]
     published, served = published_results(published_csv), dict[ServiceModel, list[pd.DataFrame]]()
-    for path in (path for path, rows in each.items() if rows["figure"].iloc[0] == SERVED):
-        for model, runs in by_model(asked_points(path, study), study.sweeps[SERVED]).items():
+    for path, rows in each.items():
+        if rows["figure"].iloc[0] != SERVED:
+            continue
+        points = with_regimes(rows, asked_requests(path, study))
+        for model, runs in by_model(points, study.sweeps[SERVED]).items():
             served.setdefault(model, []).append(runs)
     joined = {model: pd.concat(parts, ignore_index=True) for model, parts in served.items()}
     simulated = against_gpus(found, stated, published, study.sweeps[FOUND])

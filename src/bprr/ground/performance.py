@@ -6,6 +6,7 @@ Every formula of the performance model has its one implementation here. Blocks a
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -28,6 +29,7 @@ __all__ = [
     "design_load",
     "free_cache_tokens",
     "hosts_of_blocks",
+    "largest_load",
     "least_session_terms_ms",
     "longest_session_tokens",
     "max_design_load",
@@ -300,6 +302,19 @@ def conservative_blocks_suffice(swarm: Swarm, load: int, session_tokens: int) ->
     """Corollary 1: CG-BP is feasible for R iff Σ_j m_j ≥ L."""
     blocks = conservative_blocks(swarm, load, session_tokens)
     return int(blocks.sum()) >= swarm.model.blocks
+
+
+def largest_load(swarm: Swarm, session_tokens: int) -> int:
+    """Largest R for which CG-BP is feasible (Corollary 1); 0 if it is for none."""
+    short = 1
+    while conservative_blocks_suffice(swarm, short, session_tokens):
+        short *= 2
+    between = range(short // 2 + 1, short)
+
+    def is_short(load: int) -> bool:
+        return not conservative_blocks_suffice(swarm, load, session_tokens)
+
+    return short // 2 + bisect_left(between, True, key=is_short)
 
 
 def amortised_time_ms(swarm: Swarm, blocks: NDArray[np.integer]) -> FloatArray:

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from bprr.ground.errors import InputError
-from bprr.ground.performance import conservative_blocks_suffice
+from bprr.ground.performance import largest_load
 from bprr.ground.registry import ROUTING, Choice
 from bprr.ground.schema import Count, Strict
 from bprr.placement.base import Placement, PlacementPolicy, PlacementProblem
@@ -39,7 +39,7 @@ class CgBpTuned(PlacementPolicy, name="cg_bp_tuned"):
             If nothing can be simulated, or no rate is known at which sessions come.
         """
         _check_trials(problem)
-        most = _most_load(problem)
+        most = max(largest_load(problem.swarm, problem.session_tokens), 1)
         papers = cg_bp(problem.swarm, max(1, min(problem.load, most)), problem.session_tokens)
         designs = {_key(papers): papers}
         for load in design_loads(most, self.options.loads):
@@ -67,20 +67,6 @@ def _by_time(problem: PlacementProblem, designs: list[Placement], sessions: int)
 def design_loads(most: int, count: int) -> list[int]:
     """So many design loads from 1 to the most, each about as many times the one before."""
     return sorted({round(float(load)) for load in np.geomspace(1, most, count)})
-
-
-def _most_load(problem: PlacementProblem) -> int:
-    """Largest R for which CG-BP has room (Corollary 1), by bisection; 1 if there is none."""
-    enough, short = 1, 2
-    while conservative_blocks_suffice(problem.swarm, short, problem.session_tokens):
-        enough, short = short, 2 * short
-    while short - enough > 1:
-        middle = (enough + short) // 2
-        if conservative_blocks_suffice(problem.swarm, middle, problem.session_tokens):
-            enough = middle
-        else:
-            short = middle
-    return enough
 
 
 def _check_trials(problem: PlacementProblem) -> None:

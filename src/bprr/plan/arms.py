@@ -20,6 +20,7 @@ from bprr.ground.swarm import FloatArray, Swarm
 from bprr.offline.throughput import most_flow, solve_throughput
 from bprr.placement.base import Placement
 from bprr.placement.cg_bp import cg_bp
+from bprr.placement.cg_bp_tuned import design_loads
 from bprr.plan.problem import VALUE, Problem
 from bprr.routing.base import RoutingContext
 from bprr.routing.shortest_path import ShortestPath
@@ -263,7 +264,7 @@ def _loads(problem: Problem) -> list[int]:
     while most < 1 << 16 and conservative_blocks_suffice(swarm, 2 * most, request.cache_tokens):
         most *= 2
     tried = LARGE_STEPS if swarm.servers > LARGE else STEPS
-    steps = np.unique(np.geomspace(1, most, tried).round().astype(int)).tolist()
+    steps = design_loads(most, tried)
     if problem.wish.loaded and not math.isnan(problem.instance.rate_per_s):
         rate = problem.instance.rate_per_s
         steps.append(choose_design_load(swarm, request, rate, 0.0))

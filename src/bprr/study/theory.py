@@ -9,7 +9,12 @@ import numpy as np
 import pandas as pd
 
 from bprr.ground.errors import InfeasibleError
-from bprr.ground.performance import conservative_blocks_suffice, max_design_load, session_capacity
+from bprr.ground.performance import (
+    conservative_blocks_suffice,
+    largest_load,
+    max_design_load,
+    session_capacity,
+)
 from bprr.ground.request import Request, Route
 from bprr.ground.source import source_hash
 from bprr.ground.storage import files_hash
@@ -122,7 +127,7 @@ def _of_swarms(settings: Settings, solver: SolverSettings) -> Checks:
             # The corollary knows no cap on the blocks of a device.
             whole = drawn.swarm.without_block_cap()
             guaranteed = max_design_load(whole, tokens)
-            largest = _largest_load(whole, guaranteed, tokens)
+            largest = largest_load(whole, tokens)
             loads = range(guaranteed, max(2 * guaranteed, largest + 1) + 1)
             agree = [
                 _placed(whole, load, tokens) == conservative_blocks_suffice(whole, load, tokens)
@@ -150,13 +155,6 @@ def _placed(swarm: Swarm, load: int, tokens: int) -> bool:
     except InfeasibleError:
         return False
     return True
-
-
-def _largest_load(swarm: Swarm, feasible: int, tokens: int) -> int:
-    """Largest load at which the blocks of CG-BP cover the model, from a feasible one on."""
-    while conservative_blocks_suffice(swarm, feasible + 1, tokens):
-        feasible += 1
-    return feasible
 
 
 class _Noted(RoutingPolicy):
