@@ -159,8 +159,6 @@ def plot_tables_queues(
     table = pd.concat([simulated, all_counts], ignore_index=True)
     best = pd.concat([simulated, best_counts(all_counts)], ignore_index=True)
     shown = best[best["delays"].isna() | (best["delays"] == study.undelayed)]
-    undelayed = f"; delays: {study.undelayed}"  # as all that is shown is
-    shown = shown.assign(source=shown["source"].str.replace(undelayed, "", regex=False))
     text, lines = lines_table(best, study)
     return [
         *style.save(draw_against_gpus(shown, study.sweeps[FOUND]), table, stem),
