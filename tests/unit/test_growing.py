@@ -21,6 +21,10 @@ def pages(tokens):
     return Choice("pages", CHARGING["pages"].Options(tokens=tokens))
 
 
+def paced(tokens, **more):
+    return Choice("paced", CHARGING["paced"].Options(tokens=tokens, **more))
+
+
 @pytest.fixture
 def one():
     """A server with all four blocks and room for 100 tokens; a token takes 10 ms, a prompt none."""
@@ -61,9 +65,58 @@ def test_no_more_sessions_start_than_have_room_for_their_first_pages(one):
     assert (small.wait_ms == 0).sum() == 6
 
 
+def test_who_would_overflow_a_cache_later_waits_at_the_start(one):
+    two = Workload(np.array([0.0, 0.0]), np.zeros(2, dtype=int), 10, 41)
+    records = served(one, two, paced(10))
+    # The first one is taken to be there for 45 tokens, 450 ms, with 50 of the 100 tokens and a
+    # page of one more. The other may have four pages then, so it starts no sooner than at 160 ms;
+    # it asks whenever a page of the first one is full.
+    assert records.cuts.tolist() == [0, 0]
+    assert 160 <= records.wait_ms[1] <= 260 and records.wait_ms[0] == 0
+    assert records.completion_ms.max() == 800  # never idle
+    assert served(one, two, pages(10)).cuts.sum() == 1
+
+
+def test_sessions_that_end_early_let_more_of_them_start(one):
+    announced = np.full(12, 50)
+    early = Workload(np.arange(12) * 1000.0, np.zeros(12, dtype=int), 10, 4, announced)
+    crowd = Workload(
+        np.append(early.arrival_ms, np.full(4, 20_000.0)), np.zeros(16, dtype=int), 10, 4,
+        np.full(16, 50),
+    )  # fmt: skip
+    learned = served(one, crowd, paced(1)).wait_ms[12:]
+    unknown = served(one, crowd.part(np.arange(16) >= 12), paced(1)).wait_ms
+    whole = served(one, crowd, "whole").wait_ms[12:]
+    assert (learned == 0).all()
+    assert (unknown == 0).sum() == (whole == 0).sum() == 2
+    assert unknown.max() <= whole.max()
+
+
+def test_paces_are_learned(one):
+    roomy = Placement(one.swarm, one.first_block, one.blocks, 2 * one.cache_tokens)
+    many = Workload(np.arange(60) * 150.0, np.zeros(60, dtype=int), 10, 41)  # 2.7 times too many
+    learned, alone, greedy = (
+        served(roomy, many, charging) for charging in (paced(2), paced(2, memory=1.0), pages(2))
+    )
+    assert learned.cuts.sum() == 0 < alone.cuts.sum() < greedy.cuts.sum() / 4
+    means = [each.completion_ms.mean() for each in (learned, alone, greedy)]
+    assert 1.1 * means[0] < means[1] < means[2] / 1.1
+
+
+@pytest.mark.parametrize("deviations", [0.0, 2.0])
+def test_lengths_that_nobody_knows(one, deviations):
+    rng = np.random.default_rng(1)
+    lengths = rng.integers(5, 80, 60)
+    many = Workload(np.arange(60) * 300.0, np.zeros(60, dtype=int), 10, lengths, np.full(60, 90))
+    records = served(one, many, paced(2, deviations=deviations))
+    assert len(records) == 60 and (records.completion_ms > 10 * (lengths - 1) - 1e-6).all()
+    assert (records.cuts.sum() <= 3) == (deviations > 0)
+
+
+@pytest.mark.parametrize("charging", [pages, paced])
 @pytest.mark.parametrize("tokens", [1, 16, 64, 1000])
 @pytest.mark.parametrize("name", ["pipe", "two_resource"])
-def test_where_there_is_room_pages_change_nothing(configuration, published, name, tokens):
+def test_where_there_is_room_pages_change_nothing(configuration, published, name, tokens, charging):
     scenario = load_scenario(
         "scattered",
         {
@@ -75,7 +128,7 @@ def test_where_there_is_room_pages_change_nothing(configuration, published, name
     )
     method = configuration.methods[name]
     plain, _ = MethodRunner(draw(scenario, published, 2025, 0)).run(method, 0.0)
-    paged = method.model_copy(update={"charging": pages(tokens)})
+    paged = method.model_copy(update={"charging": charging(tokens)})
     records, _ = MethodRunner(draw(scenario, published, 2025, 0)).run(paged, 0.0)
     assert records.cuts.sum() == 0
     assert records.completion_ms == pytest.approx(plain.completion_ms, rel=1e-12)
@@ -90,6 +143,8 @@ def test_what_cannot_grow_is_refused(one, configuration, published):
         served(one, once, pages(16), engine="compiled")
     with pytest.raises(InputError, match="admission"):
         served(one, once, pages(16), admission="shipped")
+    with pytest.raises(InputError, match="central_queue, where sessions start as caches allow"):
+        served(one, once, paced(16), admission="retry")
     with pytest.raises(InputError, match="charging"):
         simulate(one, once, "ws_rr", charging=pages(16), service=SERIAL, admission="central_queue")
     with pytest.raises(InfeasibleError, match="cache"):  # even alone

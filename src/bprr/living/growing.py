@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bprr.ground.errors import InputError
-from bprr.ground.registry import ADMISSION, SERVICE, Choice
+from bprr.ground.registry import ADMISSION, CHARGING, SERVICE, Choice
 from bprr.ground.request import Request
 from bprr.ground.swarm import Swarm
 from bprr.living.records import LivingRecords, Part
@@ -59,6 +59,10 @@ def simulate_growing(
         usable = ", ".join(name for name, each in ADMISSION.items() if not each.ends_holds)
         allowed = f"{usable}, where caches grow"
         raise InputError("simulation", "admission", ADMISSION.of(admission).name, allowed)
+    if CHARGING.of(charging).paces and not ADMISSION.of(admission).queues:
+        usable = ", ".join(name for name, each in ADMISSION.items() if each.queues)
+        allowed = f"{usable}, where sessions start as caches allow"
+        raise InputError("simulation", "admission", ADMISSION.of(admission).name, allowed)
     policy = admission_of(
         placement, routing, admission, charging, service, delays, watch,
         serving=serving, growing=True,
@@ -87,16 +91,18 @@ class _GrowingRun(Run):
             before, left = request.input_tokens + done, request.output_tokens - done
             pages = self._pages.covering(before + 1, request.cache_tokens)
             asked = Request(request.client, before, left, pages)
+            self._pages.asks(asked, request.cache_tokens, done)
             grant = yield from admission.admit(asked)
             began_ms = env.now
             if not notes.attempts[index]:
                 start_ms = notes.start_ms[index] = began_ms
                 notes.raw_wait_ms[index] = grant.raw_wait_ms
             notes.attempts[index] += grant.attempts
-            made, served = yield from self._served(asked, request.cache_tokens, grant)
+            made, served = yield from self._served(asked, request.cache_tokens, done, grant)
             if not done:
                 notes.first_token_ms[index] = began_ms - start_ms + served.first_token_ms
             cut = made < left
+            self._pages.ended(asked, done + made, cut)
             self._parts.append(Part(index, began_ms, env.now, before, made, cut, *grant.route[:2]))
             admission.context.router.ended(asked, grant.route)
             if not cut:
@@ -110,7 +116,7 @@ class _GrowingRun(Run):
             self._progress(1)
 
     def _served(
-        self, asked: Request, most: int, grant: Grant
+        self, asked: Request, most: int, done: int, grant: Grant
     ) -> Generator[Any, Any, tuple[int, ServiceTimes]]:
         """Serve a session until it ends, or a page is missing: tokens that it made, and times."""
         env, context, row = self._env, self._admission.context, grant.session
@@ -129,6 +135,9 @@ class _GrowingRun(Run):
             more = self._pages.covering(held + 1, most)
             if not service.grow(caches, row, processed * (more - held), env.now):
                 return service.give_up(row), times
+            self._pages.grew(asked, done + held - asked.input_tokens, env.now)
+            if self._pages.paces:
+                self._admission.attempt_queued()
             held, begins = more, service.go_on
 
     def records(self) -> LivingRecords:

@@ -202,7 +202,7 @@ def python_policies(admission: AdmissionPolicy) -> list[str]:
     bases: list[tuple[Any, Any, tuple[str, ...]]] = [
         (context.router, RoutingPolicy, ("route", "admitted", "ended")),
         (admission, AdmissionPolicy, ("admit", "completed")),
-        (context.charging, ChargingPolicy, ("needed", "charge")),
+        (context.charging, ChargingPolicy, ("needed", "starts", "charge")),
         (context.service, ServicePolicy, ("times", "serve")),
     ]
     return [

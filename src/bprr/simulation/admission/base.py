@@ -160,6 +160,10 @@ class AdmissionPolicy(Policy, registry=ADMISSION):
             wait_ms = math.inf  # held back
         elif math.isinf(wait_ms):
             raise too_long(route.servers, needed, context.caches.state.capacity)
+        elif wait_ms <= 0 and not context.charging.starts(
+            context.caches, request, route, context.service, now
+        ):
+            wait_ms = math.inf
         asking.attempts += 1
         if asking.attempts == 1:
             asking.raw_wait_ms = wait_ms

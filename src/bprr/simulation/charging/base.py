@@ -11,6 +11,7 @@ from bprr.ground.registry import CHARGING, Policy
 from bprr.ground.request import Request, Route
 from bprr.ground.schema import Strict
 from bprr.ground.swarm import IntArray
+from bprr.service.base import ServicePolicy
 
 __all__ = ["ChargingPolicy"]
 
@@ -38,6 +39,12 @@ class ChargingPolicy(Policy, registry=CHARGING):
     def needed(self, request: Request, route: Route) -> IntArray:
         """Units that must be free at each server of the chain for the session to start."""
         return route.processed * self.state.kernel(request)  # type: ignore[no-any-return]
+
+    def starts(
+        self, caches: Caches, asked: Request, route: Route, service: ServicePolicy, now_ms: float
+    ) -> bool:
+        """Whether a session may start on a chain that has room for it."""
+        return True
 
     def charge(
         self, caches: Caches, request: Request, route: Route, now_ms: float, end_ms: float

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
+from bprr.ground.request import Request
 from bprr.ground.schema import Count, Strict
 from bprr.simulation.charging.base import ChargingPolicy
 from bprr.simulation.charging.whole import WholeState
@@ -19,6 +22,7 @@ class Pages(ChargingPolicy, name="pages"):
     """
 
     grows = True
+    paces: ClassVar[bool] = False  # whether somebody may start because others have grown
     state = WholeState()  # of a request that asks for the pages with which it starts
 
     class Options(Strict):
@@ -30,3 +34,12 @@ class Pages(ChargingPolicy, name="pages"):
         """Tokens of the whole pages that hold so many, but at most the session's own."""
         page: int = self.options.tokens
         return min(-(-tokens // page) * page, most)
+
+    def asks(self, asked: Request, most: int, made: int) -> None:
+        """A session asks for a chain: its cache at most, and the tokens that it has already."""
+
+    def grew(self, asked: Request, made: int, now_ms: float) -> None:
+        """It has so many tokens, of all that it makes."""
+
+    def ended(self, asked: Request, made: int, cut: bool) -> None:
+        """It has ended with so many tokens, or begins again."""
