@@ -73,7 +73,7 @@ TESTS = {
     "service": "golden/service_models unit/service_models property/service unit/engines"
     " unit/runs property/simulation unit/policy_options golden/golden unit/beyond unit/modes"
     " golden/said",
-    "offline": "unit/offline_experiments unit/offline_verify unit/offline_slices"
+    "offline": "golden/programmes unit/offline_experiments unit/offline_verify unit/offline_slices"
     " unit/offline_backends unit/offline_figures golden/pictures unit/offline_optimum"
     " property/offline_agreement property/offline_bounds",
     "fit": "unit/fit unit/fit_command",

@@ -175,8 +175,8 @@ def build(
     for servers in classes:
         size, end, tail, head = columns_of(servers, instance)
         windows = columns + np.arange(size.size)
-        arcs = np.arange(instance.swarm.clients * tail.size).reshape(-1, tail.size)
-        arcs += columns + size.size
+        shape = instance.swarm.clients, tail.size  # without arcs where no block fits
+        arcs = columns + size.size + np.arange(shape[0] * shape[1]).reshape(shape)
         part = ClassColumns(servers, size, end, windows, tail, head, arcs)
         columns += windows.size + arcs.size
         add_rows(rows, instance, part)
