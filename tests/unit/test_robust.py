@@ -7,16 +7,20 @@ import pytest
 
 from bprr.commands.main import main
 from bprr.figures.robust import _text
+from bprr.ground.caches import Caches
 from bprr.ground.errors import InfeasibleError, InputError, InputErrors
-from bprr.ground.registry import CHURN, PLACEMENT, SERVICE, Choice, ChoiceOf
+from bprr.ground.registry import CHURN, PLACEMENT, ROUTING, SERVICE, Choice, ChoiceOf
+from bprr.ground.request import Request
 from bprr.ground.swarm import LanguageModel, Swarm
 from bprr.placement.base import Placement
+from bprr.routing.base import RouterAround, RoutingContext
 from bprr.scenario.draw import draw
 from bprr.scenario.scenario import load_scenario
 from bprr.scenario.workload import Workload
 from bprr.settings.configuration import load_settings
-from bprr.simulation import simulate
+from bprr.simulation import Delays, simulate
 from bprr.study.capacity import capacity_per_s
+from bprr.study.lengths import mean_lengths
 from bprr.study.method import MethodRunner
 from bprr.study.points import catalogue, sweep_points
 
@@ -74,6 +78,63 @@ def test_beliefs_that_are_true_change_nothing(configuration, published, name):
     assert records.completion_ms.tolist() == plain.completion_ms.tolist()
     assert same.blocks.tolist() == placement.blocks.tolist()
     assert same.swarm is known.swarm
+
+
+@pytest.mark.parametrize("name", ["proposed", "two_resource", "pipe_f"])
+def test_routing_that_has_learned_the_times_moves_no_block(configuration, published, name):
+    wrong = {"tau_least": 0.6, "tau_most": 1.6}
+    misled, placement = ran(configuration, drawn(published, believed=wrong), name)
+    learned = drawn(published, believed={**wrong, "routing": "learned"})
+    records, same = ran(configuration, learned, name)
+    assert same.blocks.tolist() == placement.blocks.tolist() and same.swarm is learned.swarm
+    method, scenario = configuration.methods[name], learned.scenario
+    true = simulate(
+        placement, learned.workload, method.routing, admission=scenario.admission,
+        service=method.service or scenario.service,
+        delays=Delays(scenario.overheads.initial_ms),
+    )  # fmt: skip
+    assert records.completion_ms.tolist() == true.completion_ms.tolist()
+    assert records.completion_ms.tolist() != misled.completion_ms.tolist() or name != "proposed"
+
+
+def test_routing_takes_the_mean_where_it_knows_no_lengths(configuration, published):
+    alike = drawn(published, believed={"lengths": "mean"})
+    for name in ("proposed", "pipe_f"):
+        records, _ = ran(configuration, alike, name)
+        plain, _ = ran(configuration, drawn(published), name)
+        assert records.completion_ms.tolist() == plain.completion_ms.tolist()
+    seen = []
+
+    class Watching(RouterAround):
+        def route(self, request, now_ms):
+            seen.append(request.output_tokens)
+            return super().route(request, now_ms)
+
+    class Told(Watching):
+        def admitted(self, request, route):
+            seen.append(request.output_tokens)
+
+        def ended(self, request, route):
+            seen.append(request.output_tokens)
+
+    context = RoutingContext(*alike_and_caches(alike, configuration))
+    inner = Told(ROUTING.build("ws_rr", context))
+    service = ChoiceOf(SERVICE).read({"serial": {"belief": "where_room"}})
+    router = mean_lengths(service, 7, Watching)(inner)
+    request = Request(0, 20, 128, 148)
+    route = router.route(request, 0.0)
+    router.admitted(request, route)
+    router.ended(request, route)
+    assert seen == [128, 7, 7, 7]  # the watcher outside sees them as they are
+    assert mean_lengths(service, 7, None)(inner).route(request, 0.0).servers.size
+    for tells in ("independent", {"serial": {"belief": "ends_now"}}):
+        with pytest.raises(InputError, match="belief: where_room, where lengths are not known"):
+            mean_lengths(ChoiceOf(SERVICE).read(tells), 7, None)
+
+
+def alike_and_caches(instance, configuration):
+    placement = MethodRunner(instance).placement(configuration.methods["proposed"].placement, 0.0)
+    return placement, Caches(placement.cache_tokens)
 
 
 def test_every_server_is_misjudged_in_its_own_way_and_nothing_else_is(published):
@@ -213,6 +274,9 @@ def test_changes_are_said_in_words():
         "τ believed × 0.8 to 1.2, each its own",
         "τ believed × 0.8",
         "τ believed × 1.2",
+        "τ believed × 0.8 to 1.2, each its own, learned by routing",
+        "τ believed × 0.8, learned by routing",
+        "τ believed × 1.2, learned by routing",
         "server lost: most blocks",
         "server lost: most blocks, placed anew",
         "server lost: random",

@@ -164,7 +164,8 @@ def _fleet(value: dict[str, Any]) -> str:
 
 def _believed(value: dict[str, Any]) -> str:
     least, most = value.get("tau_least", 1.0), value.get("tau_most", 1.0)
-    return f"{least:g}" if least == most else f"{least:g} to {most:g}, each its own"
+    text = f"{least:g}" if least == most else f"{least:g} to {most:g}, each its own"
+    return f"{text}, learned by routing" if value.get("routing") == "learned" else text
 
 
 def _lost(value: dict[str, Any]) -> str:

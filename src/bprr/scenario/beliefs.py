@@ -1,8 +1,9 @@
-"""What plans and routing take the servers for, where that is not what they are."""
+"""What plans and routing take servers and sessions for, where that is not what they are."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -14,12 +15,20 @@ __all__ = ["Believed"]
 
 
 class Believed(Strict):
-    """Decoding times by which blocks are placed and sessions routed; servers take their own."""
+    """Times and lengths by which blocks are placed and sessions routed; servers take their own."""
 
     tau_least: Positive = Field(
         1.0, description="τ as believed over the true one: each server's own, drawn evenly from"
     )
     tau_most: Positive = Field(1.0, description="to this; the same for all if the two are equal")
+    routing: Literal["as_believed", "learned"] = Field(
+        "as_believed",
+        description="by τ as believed, or by the true one: learned since, with no block moved",
+    )
+    lengths: Literal["own", "mean"] = Field(
+        "own",
+        description="as routing takes a session's: its own output tokens, or the mean of all",
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> Believed:

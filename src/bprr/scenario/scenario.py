@@ -79,7 +79,8 @@ class Scenario(Strict):
     )
     design_load: DesignLoad = Field(DesignLoad(), description="how many sessions CG-BP plans for")
     believed: Believed | None = Field(
-        None, description="τ that is planned and routed with; the servers' own if not given"
+        None,
+        description="τ and lengths that are planned and routed with; the true ones if not given",
     )
     lost: Lost | None = Field(None, description="a server that is gone when requests come; none")
     join_order: list[Count] | None = Field(

@@ -26,6 +26,7 @@ from bprr.simulation.engine import Delays, simulate
 from bprr.simulation.records import Records
 from bprr.study.capacity import capacity_per_s, flows_of
 from bprr.study.design_load import design_load_of, rate_to_plan_for
+from bprr.study.lengths import mean_lengths
 from bprr.study.life import Replanner, life_of, lives
 from bprr.study.lost import after_loss
 from bprr.study.regime import WARM_UP
@@ -190,9 +191,17 @@ class MethodRunner:
             "progress": progress,
             "watch": watch,
         }
+        believed = scenario.believed
+        if believed is not None and believed.lengths == "mean":
+            mean = self._instance.design_request.output_tokens
+            policies["watch"] = mean_lengths(policies["service"], mean, watch)
         as_placed, swarm = placement, self._instance.swarm
-        if placement.swarm is self._instance.believed:
-            policies["serving"], as_placed = swarm, replace(placement, swarm=swarm)
+        if believed is not None and placement.swarm is self._instance.believed:
+            as_placed = replace(placement, swarm=swarm)
+            if believed.routing == "learned":
+                placement = as_placed
+            else:
+                policies["serving"] = swarm
         if lives(self._instance, method):
             planner = Replanner(self._instance, method, allocation_ms, workload, MethodRunner)
             life = life_of(self._instance, method, planner)
