@@ -43,7 +43,7 @@ METHODS = [
     ("placement", {"offloading": {"device": 7}}, ".offloading.device", 7, "a text"),
     ("admission", {"retry": {"first_s": 1}}, ".retry.first_s", 1, "did you mean first_ms?"),
     ("admission", {"at_release": {"first_ms": 1}}, ".at_release.first_ms", 1, "no such key"),
-    ("charging", "hole", "", "hole", "did you mean whole? one of pages, whole"),
+    ("charging", "hole", "", "hole", "did you mean whole? one of paced, pages, whole"),
     ("service", "independant", "", "independant", "did you mean independent?"),
 ]  # fmt: skip
 
