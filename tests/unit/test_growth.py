@@ -61,3 +61,15 @@ def test_what_is_timed(monkeypatch):
             next(module._timed(1, 0, varied, size))
     assert asked == [(30, 70, 20, 148), (200, 280, 20, 148)]
     assert (module.SERVERS, module.BLOCKS) == ((100, 200, 400, 800, 1600), (70, 140, 280, 560))
+
+
+def test_each_step_is_done_five_times_once_compiled(monkeypatch):
+    placed, routed = [], []
+    cg_bp, route = module.cg_bp, module.ShortestPath.route
+    monkeypatch.setattr(module, "cg_bp", lambda *args: placed.append(args) or cg_bp(*args))
+    monkeypatch.setattr(
+        module.ShortestPath, "route", lambda *args: routed.append(args[1:]) or route(*args)
+    )
+    assert [step for step, _ in module._timed(1, 0, "servers", 100)] == ["placement", "routing"]
+    assert len(placed) == len(routed) == 1 + 5
+    assert set(routed) == {((0, 20, 128, 148), 0.0)}
