@@ -36,3 +36,40 @@ def test_swarms_of_a_model_of_twice_the_blocks_have_twice_the_memory():
         assert high - 0.1 * (high - low) < values.max() <= high
     assert (few.token_rtt_ms == few.prompt_rtt_ms).all()
     assert few.prefill_ms.tolist() == few.prefill_ms_per_token.tolist() == [0.0] * 50
+
+
+def test_swarms_are_drawn_between_a_slice_and_an_a100():
+    """In this order: round trips, memory, time of a block."""
+    swarm, rng = module._swarm(np.random.default_rng(3), 50, 140), np.random.default_rng(3)
+    assert swarm.token_rtt_ms.tolist() == rng.uniform(50, 200, (1, 50)).tolist()
+    assert swarm.memory_gb == pytest.approx(2 * rng.uniform(8.2, 79.13, 50))
+    assert swarm.tau_ms == pytest.approx(rng.uniform(3, 17, 50))
+    assert (swarm.model.d_model, swarm.model.block_gb) == (14336, 1.3234)
+
+
+def test_what_is_timed(monkeypatch):
+    """Servers for the paper's model; or 200 of them for models of more blocks, at a load of 20."""
+    asked = []
+
+    def placed(swarm, load, tokens):
+        asked.append((swarm.servers, swarm.model.blocks, load, tokens))
+        raise StopIteration
+
+    monkeypatch.setattr(module, "cg_bp", placed)
+    for varied, size in (("servers", 30), ("blocks", 280)):
+        with pytest.raises(RuntimeError):
+            next(module._timed(1, 0, varied, size))
+    assert asked == [(30, 70, 20, 148), (200, 280, 20, 148)]
+    assert (module.SERVERS, module.BLOCKS) == ((100, 200, 400, 800, 1600), (70, 140, 280, 560))
+
+
+def test_each_step_is_done_five_times_once_compiled(monkeypatch):
+    placed, routed = [], []
+    cg_bp, route = module.cg_bp, module.ShortestPath.route
+    monkeypatch.setattr(module, "cg_bp", lambda *args: placed.append(args) or cg_bp(*args))
+    monkeypatch.setattr(
+        module.ShortestPath, "route", lambda *args: routed.append(args[1:]) or route(*args)
+    )
+    assert [step for step, _ in module._timed(1, 0, "servers", 100)] == ["placement", "routing"]
+    assert len(placed) == len(routed) == 1 + 5
+    assert set(routed) == {((0, 20, 128, 148), 0.0)}

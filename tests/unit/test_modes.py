@@ -156,3 +156,13 @@ def test_runs_that_were_not_feasible_are_in_neither_group() -> None:
     runs = means[means["method"] == "m"]
     both = pd.concat([runs.assign(method=name) for name in ("z", "a")])
     assert modes_of_points(both, "per_token_ms")["method"].tolist() == ["z", "a"]
+
+
+def test_the_edges_of_the_rule() -> None:
+    assert two_modes(np.append(0.0, GROUPS * NOISE)) is None  # no logarithm
+    assert two_modes(1e-3 * GROUPS * NOISE) is not None
+    assert two_modes(np.repeat([1.0, 1.5], 10)) == (1.0, 1.5, 0.5)  # just a factor of 1.5
+    # Three of 31 are less than a tenth, three of 30 are one.
+    noise = np.random.default_rng(5).uniform(0.9, 1.1, 28)
+    assert two_modes(np.append([1.0, 1.1, 0.9], 10 * noise)) is None
+    assert two_modes(np.append([1.0, 1.1, 0.9], 10 * noise[:27])) is not None

@@ -1,6 +1,7 @@
 """What plans do not know: decoding times that are others, a server that is gone, real arrivals."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from bprr.ground.registry import CHURN, PLACEMENT, ROUTING, SERVICE, Choice, Cho
 from bprr.ground.request import Request
 from bprr.ground.swarm import LanguageModel, Swarm
 from bprr.placement.base import Placement
+from bprr.placement.composed import ChainTable
 from bprr.routing.base import RouterAround, RoutingContext
 from bprr.scenario.draw import draw
 from bprr.scenario.scenario import load_scenario
@@ -21,6 +23,7 @@ from bprr.settings.configuration import load_settings
 from bprr.simulation import Delays, simulate
 from bprr.study.capacity import capacity_per_s
 from bprr.study.lengths import mean_lengths
+from bprr.study.lost import after_loss
 from bprr.study.method import MethodRunner
 from bprr.study.points import catalogue, sweep_points
 
@@ -205,8 +208,37 @@ def test_a_broken_chain_is_said(configuration, published):
     # Nine servers make two chains at most, and one if λ is small: without one server there is none.
     instance = drawn(published, topology="abovenet", **{"workload.rate_per_s": 0.001},
                      lost={"server": "most_blocks"})  # fmt: skip
-    with pytest.raises(InfeasibleError, match="after one was lost"):
+    with pytest.raises(InfeasibleError, match="35 of 70 blocks hosted nowhere"):
         ran(configuration, instance, "pipe_f")
+
+
+def test_blocks_without_a_whole_chain_serve_nobody(configuration, published):
+    """Two chains share the server that is lost, of blocks that others host too."""
+    instance = drawn(published, lost={"server": "most_blocks"})
+    count, swarm = instance.swarm.servers, instance.planned_swarm
+    everything = np.full(count, 70)
+    placement = Placement(swarm, np.ones(count, dtype=int), everything, 1000 * everything)
+    gone = int(np.argmin(instance.swarm.tau_ms))
+    left, right = (gone + 1) % count, (gone + 2) % count
+
+    def after(*servers):
+        chains = ChainTable(
+            np.array([0, 2, 4]), np.array(servers), np.array([30, 40, 50, 20]),
+            np.array([3.0, 4.0]), np.array([[5.0, 6.0]]),
+        )  # fmt: skip
+        given = replace(placement, details={"chains": chains})
+        return after_loss(instance, given, None).details["chains"]
+
+    with pytest.raises(InfeasibleError, match="every chain"):
+        after(gone, left, right, gone)
+    kept = after(gone, left, left, right)
+    assert [each.tolist() for each in kept] == [[0, 2], [left, right], [50, 20], [4.0], [[6.0]]]
+
+
+def test_a_placement_of_another_swarm_loses_no_server(configuration, published):
+    _, other = ran(configuration, drawn(published), "proposed")
+    with pytest.raises(InputError, match="a server of another placement"):
+        after_loss(drawn(published, lost={"server": "random"}), other, None)
 
 
 def test_losses_that_mean_nothing_are_refused(configuration, published):

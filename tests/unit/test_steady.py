@@ -9,7 +9,7 @@ from bprr.commands.main import main
 from bprr.ground.errors import InputError
 from bprr.scenario.draw import draw
 from bprr.study.points import catalogue
-from bprr.study.regime import Regime
+from bprr.study.regime import Regime, regime_of
 from bprr.study.single import single_point
 from bprr.study.steady import Steady, SteadyStates, batch_interval, carried_per_s
 
@@ -171,3 +171,22 @@ def test_a_trace_has_no_rate_to_vary(configuration, tmp_path):
             "proposed",
             workload={"kind": "trace", "file": str(tmp_path / "trace.csv")},
         )
+
+
+def test_growth_and_its_error_by_hand():
+    """Twenty of 25 are kept: means of 1 and 3 ms per token by turns, whatever the tokens are."""
+    arrival_ms, tokens = 1000.0 * np.arange(25) + 5000, np.arange(1, 26)
+    per_token_ms = np.r_[np.full(5, 1e3), np.tile([1.0, 1.0, 3.0, 3.0], 5)]
+    found = regime_of(arrival_ms, per_token_ms * tokens, tokens, 2.0)
+    # A line of slope 5 / 82.5 over ten batches, of which 10 - 25 / 82.5 of the squares are left.
+    error = 9 / 2 * np.sqrt((10 - 25 / 82.5) / 8 / 82.5)
+    assert found[:3] == pytest.approx((0.5, 9 / 2 * 5 / 82.5, error))
+    few = regime_of(arrival_ms[:10], np.full(10, 1e9), tokens[:10])
+    assert few.backlog == pytest.approx(10 / np.arange(3, 11).mean())  # the last one alone
+    close = regime_of(5.0 + 0.05 * np.arange(11), tokens[:11], tokens[:11], 1e4)
+    assert close.load == pytest.approx(2.0)  # ten in half a millisecond
+
+
+def test_growth_counts_from_a_tenth_and_two_errors():
+    assert Regime(0.9, 0.15, 0.0, 1.0).state == "backlogged"
+    assert Regime(0.9, 0.25, 0.05, 1.0).state == "backlogged"

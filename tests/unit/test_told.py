@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from bprr.commands.main import main
@@ -12,6 +14,7 @@ from bprr.ground.storage import read_table
 from bprr.placement.given import Given, Span, read_spans
 from bprr.scenario.draw import draw
 from bprr.scenario.scenario import load_scenario
+from bprr.study.account import Objective
 from bprr.study.method import MethodRunner
 
 
@@ -147,11 +150,25 @@ def test_a_long_request_has_a_status_of_its_own(told, tmp_path):
     assert table[table["status"] == "rejected"]["input_tokens"].tolist() == [120000]
 
 
+def test_a_request_just_within_an_objective_is_within():
+    """Given in s; times are in ms."""
+    columns = {"per_token_ms": [500.0, 500.1, 400.0, np.nan], "ttft_ms": [2000.0] * 2 + [2000.1, 1]}
+    requests = pd.DataFrame(columns)
+    for objective, share in ((Objective(0.5, 2.0), 0.25), (Objective(0.5), 0.5),
+                             (Objective(ttft_s=2.0), 0.5)):  # fmt: skip
+        assert objective.given
+        assert objective.share(requests) == share
+    assert not Objective().given
+
+
 def test_a_guarantee_that_fails_is_no_missing_memory(told, capsys):
     method = told("tight", "--method", "proposed")["methods"]["proposed"]
     assert method["per_token_s"]["mean"] == pytest.approx(1.794, abs=0.0005)
     assert method["design_load"] == 1
     assert "R = 1, although the guarantee" in method["warnings"][0]
+    # Who sets the load is not told about the guarantee.
+    chosen = told("tight", "--method", "proposed", "--set", "design_load.load=1")["methods"]
+    assert chosen["proposed"]["warnings"] == []
     assert main(["solve", "tests/cases/swarms/tight.yaml", "--requests", "1", "--json"]) == 0
     solved = json.loads(capsys.readouterr().out)
     assert solved["objective_per_token_ms_sum"] == pytest.approx(1687.42, abs=0.005)
