@@ -1,5 +1,7 @@
 """What a placement can carry, and whether a run has come to rest."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -190,3 +192,28 @@ def test_the_least_share_of_a_batched_step_is_that_of_its_best_size(configuratio
         tried = np.arange(1, each + 1e-9, 0.01)
         took = np.where(tried <= 8, np.interp(tried, sizes, times), 4.0 + 0.55 * (tried - 8))
         assert found == pytest.approx((took / tried).min(), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("curve", "allowed"),
+    [
+        ([(1, 1), (2, 1)], None),
+        ([(1, 1), (2, 1.5), (3, 1.5)], None),
+        ([(1, 1)], "at least one more pair"),
+        ([], "at least one more pair"),
+        ([(2, 1), (3, 2)], "[1, 1] first"),
+        ([(1, 2), (3, 2)], "[1, 1] first"),
+        ([(1, 1), (1, 2)], "increasing sizes"),
+        ([(1, 1), (3, 2), (2, 3)], "increasing sizes"),
+        ([(1, 1), (3, 2), (4, 1.5)], "times that do not fall"),
+    ],
+)
+def test_curves_of_batches(curve, allowed):
+    def read():
+        return ChoiceOf(SERVICE).read({"batched": {"curve": curve}})
+
+    if allowed is None:
+        assert read().options.curve == curve
+    else:
+        with pytest.raises(ValueError, match=re.escape(allowed)):
+            read()

@@ -318,3 +318,23 @@ def test_the_sweep_and_its_figure(at_root, tmp_path):
     ratio = rows.loc[("proposed_moved", "per_token_ms"), "ratio_to_staying"]
     assert ratio == pytest.approx(runs["per_token_ms"].mean() / stays.mean(), rel=1e-6)
     assert rows.loc[("petals", "replacements"), "mean"] == 0
+
+
+@pytest.mark.parametrize("times", [[0.0, 5.0, 5.0], [0.0, 5.0, 4.0], [1.0, 5.0, 6.0]])
+def test_factors_have_times_that_go_on(times):
+    with pytest.raises(ValueError, match="time_s"):
+        Piecewise(kind="piecewise", time_s=times, factor=[1.0, 1.0, 1.0])
+
+
+def test_a_drift_counts_in_seconds(published):
+    def arrivals(**more):
+        demand = {"workload.rate_per_s": 2.0, "workload.requests": 40, **more}
+        return draw(load_scenario("scattered", demand), published, 2025, 0).workload.arrival_ms
+
+    twice = {"kind": "piecewise", "time_s": [0.0, 4.0], "factor": [2.0, 2.0]}
+    assert arrivals(**{"workload.drift": twice}) == pytest.approx(arrivals() / 2)
+    slow, later = {"kind": "piecewise", "time_s": [0.0, 4.0, 4.001], "factor": [1.0, 1.0, 4.0]}, 4e3
+    plain, drifted = arrivals(), arrivals(**{"workload.drift": slow})
+    before = plain < later
+    assert drifted[before] == pytest.approx(plain[before])
+    assert drifted[~before] == pytest.approx(later + (plain[~before] - later) / 4, abs=2.0)

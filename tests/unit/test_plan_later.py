@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from bprr.commands.main import main
 from bprr.ground.errors import InputError
 from bprr.plan.calibrate import Calibration, read_calibration, read_plan, sessions_of, token_ms
+from bprr.plan.folder import PLAN, write_folder
 
 from .test_plan import MODEL, SERVERS, planned
 
@@ -250,3 +252,19 @@ def test_examples_are_what_the_code_plans(root, tmp_path, monkeypatch, name):
             same_words(*(each.read_text(encoding="utf-8") for each in (made, path)), str(path))
         elif path.name != "plan.json":
             assert made.read_bytes() == path.read_bytes()
+
+
+def test_a_plan_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path, monkeypatch):
+    folder, rename = tmp_path / "plan", Path.rename
+    write_folder(folder, {PLAN: "old"})
+
+    def fails(path, target):
+        if path.name.endswith(".unfinished"):
+            raise OSError("no room")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises((OSError, InputError)):
+        write_folder(folder, {PLAN: "new"})
+    assert [path.name for path in tmp_path.iterdir()] == ["plan"]
+    assert (folder / PLAN).read_text() == "old"

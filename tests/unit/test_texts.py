@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from bprr.ground.errors import InputError
 from bprr.ground.intervals import Interval
 from bprr.report.claims import Comparison
 from bprr.report.discrepancies import load_register
-from bprr.report.findings import finding
+from bprr.report.findings import _printed_table, finding
 from bprr.report.results import Results
 from bprr.report.scorecard import Scorecard
 from bprr.report.texts import (
@@ -259,3 +260,17 @@ def test_a_table_that_is_no_exhibit_says_nothing() -> None:
     assert finding("decomposition", empty, STUDY) == ""
     unknown = pd.DataFrame({"allocation_delays": ["paid"], "ratio": [np.nan]})
     assert finding("headline", unknown, STUDY) == ""
+
+
+def test_printed_cells_are_compared_as_a_ratio():
+    rows = [("a", "model", 11.0), ("a", "simulator", 10.0), ("b", "model", 7.0),
+            ("b", "simulator", 10.0), ("c", "model", 5.0)]  # fmt: skip
+    table = pd.DataFrame(
+        [
+            {"setting": setting, "method": "petals", "rate_per_s": 0.1, "output_tokens": 20,
+             "quantity": quantity, "value": value, "unit": "s"}
+            for setting, quantity, value in rows
+        ]
+    )  # fmt: skip
+    said = _printed_table(table, SimpleNamespace(delayed="model"))
+    assert "20 % off the printed simulator in the mean, 30 % at most" in said

@@ -140,10 +140,10 @@ def _map(plan: PlanRecord, distances: Distances) -> Map | None:
     scale = MAP_WIDTH / width
     if height * scale > MOST_HEIGHT:  # a tall map is widened
         more = height * MAP_WIDTH / MOST_HEIGHT / flat - (far - west)
-        west, far, scale = west - more / 2, far + more / 2, MOST_HEIGHT / height
+        west, scale = west - more / 2, MOST_HEIGHT / height
     elif height * scale < LEAST_HEIGHT:
         more = LEAST_HEIGHT / scale - height
-        south, north, height = south - more / 2, north + more / 2, height + more
+        north, height = north + more / 2, height + more
 
     def spot(latitude: float, longitude_deg: float) -> tuple[float, float]:
         x = ((longitude_deg - east) % 360 - west) * flat * scale
