@@ -30,6 +30,9 @@ SMALL = ["--set", "workload.requests=6", "--runs", "2"]
 MASKS = {
     r"in \d+\.\d+ s by \S+ .*": "in … s by …",  # of a solver and its version
     r"HiGHS \S+ in \S+ s": "HiGHS … in … s",
+    r"in \d+\.\d+ s: ": "in … s: ",
+    r'"seconds": [^,]+': '"seconds": …',
+    r'"gap": [\d.]+e-1\d': '"gap": 0',
     r"\d+ sweeps with \d+ points": "… sweeps with … points",
 }
 SWEEP = """
@@ -169,7 +172,12 @@ def replan(folder: Path) -> list[list[str]]:
 
 
 def wan(folder: Path) -> list[list[str]]:
-    return [["wan", "-o", f"{folder}/wan.csv"]]
+    return [
+        ["wan", "-o", f"{folder}/wan.csv"],
+        ["some", f"{folder}/wan.csv"],
+        ["wan"],
+        ["wan", "--json"],
+    ]
 
 
 def simulate(folder: Path) -> list[list[str]]:
@@ -230,7 +238,12 @@ def as_json(folder: Path) -> list[list[str]]:
 
 
 def solve(folder: Path) -> list[list[str]]:
-    return [["solve", SCENARIO, "--requests", number] for number in ("2", "500")]
+    return [
+        *(["solve", SCENARIO, "--requests", number] for number in ("2", "500")),
+        ["solve", "scattered", "--objective", "throughput", "--set", "fleet.servers=6"],
+        ["solve", "scattered", "--objective", "throughput", "--set", "fleet.servers=6", "--json"],
+        ["solve", SCENARIO, "--set", "block_cap={a100: 3}", "--requests", "1"],
+    ]
 
 
 def check(folder: Path) -> list[list[str]]:
@@ -239,9 +252,11 @@ def check(folder: Path) -> list[list[str]]:
 
 def sweep(folder: Path) -> list[list[str]]:
     (folder / "mine.yaml").write_text(SWEEP, encoding="utf-8")
-    command = ["sweep", "mine", "cluster0", "--config", f"{folder}/mine.yaml"]
+    (folder / "none.yaml").write_text(SWEEP.replace("requests: 5", "requests: 5, fleet.servers: 2"))
+    command = ["sweep", "mine", "cluster0", "--config"]
     table = f"{folder}/mine.parquet"
-    return [[*command, "-o", table], ["cat", table]]
+    none = [*command, f"{folder}/none.yaml", "-o", f"{folder}/none.parquet"]
+    return [[*command, f"{folder}/mine.yaml", "-o", table], ["cat", table], none]
 
 
 def verify(folder: Path) -> list[list[str]]:
@@ -282,8 +297,14 @@ def runs_of_the_testbed(folder: Path) -> list[list[str]]:
 
 
 def fit(folder: Path) -> list[list[str]]:
-    trace = "data/traces/cpu-amd-epyc/trace.csv"
-    return [["fit", trace, "-o", str(folder), *named] for named in ([], ["--name", "mine"])]
+    found = []
+    for name in ("cpu-amd-epyc", "cpu-amd-epyc-again"):
+        own = folder / name
+        found.append(["fit", f"data/traces/{name}/trace.csv", "-o", str(own), "--seed", "3"])
+        found += [["cat", f"{own}/device.yaml"], ["cat", f"{own}/model.yaml"]]
+        found.append(["some", f"{own}/points.csv"])
+    network = ["--network", "data/traces/cpu-amd-epyc/trace.csv", "--memory-gb", "7"]
+    return [*found, ["fit", "data/traces/cpu-amd-epyc", "-o", f"{own}", *network, "--name", "mine"]]
 
 
 def model(folder: Path) -> list[list[str]]:
@@ -394,8 +415,11 @@ def shortened(text: str) -> str:
 def record(name: str, folder: Path) -> str:
     lines = []
     for command in SAID[name](folder):
-        if command[0] == "cat":  # a file that was written
-            lines += [f"$ {' '.join(command)}", written(Path(command[1])), ""]
+        if command[0] in ("cat", "some"):  # of a file that was written
+            text = written(Path(command[1]))
+            if command[0] == "some":
+                text = "\n".join(text.splitlines()[::50])
+            lines += [f"$ {' '.join(command)}", text, ""]
             continue
         said, errors = io.StringIO(), io.StringIO()  # progress goes to the latter too
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(errors):

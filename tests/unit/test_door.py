@@ -114,7 +114,9 @@ def test_results_are_told_as_json(at_root, tmp_path, capsys, words, has):
     (tmp_path / "a.csv").write_text("1", encoding="utf-8")
     main(["manifest", str(tmp_path / "a.csv"), "-o", str(tmp_path / "a.json")])
     capsys.readouterr()
-    assert main([*(word.format(out=tmp_path) for word in words), "--json"]) in (0, 1, 3)
+    by_machine = words[0] == "doctor" or words[:2] == ["testbed", "check"]
+    status = main([*(word.format(out=tmp_path) for word in words), "--json"])
+    assert status in ((0, 1, 3) if by_machine else (0,))
     told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)  # NaN is no JSON
     first = told[0] if isinstance(told, list) and told else told
     assert told == [] if has is None else has in first
