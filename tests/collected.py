@@ -339,5 +339,5 @@ def collect(folder: Path, files: Sequence[str], pipe: Connection) -> None:
     os.chdir(folder)
     sys.path.insert(0, str(folder / "src"))
     os.environ["PYTHONPATH"] = str(folder / "src")
-    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={folder}/tmp"]
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={folder}.tests"]
     pytest.main([*options, *files], plugins=[Plugin(pipe, folder / "src/bprr")])

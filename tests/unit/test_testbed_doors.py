@@ -98,12 +98,7 @@ def test_a_machine_that_cannot_is_said(
 @pytest.mark.parametrize(
     ("machine", "lacks", "status", "said"),
     [
-        (
-            [],
-            ["environment"],
-            3,
-            "testbed: skipped, nothing is measured here; missing: environment",
-        ),
+        ([], ["root"], 3, "testbed: skipped, nothing is measured here; missing: root"),
         (["--machine"], [], 0, "testbed: this machine can run a swarm"),
     ],
 )
