@@ -93,9 +93,7 @@ def test_errors_of_solvers_in_full():
     )
     assert "does not cover any model: buy" in str(SolverLicenceError("gurobi", None, "buy"))
     missing = SolverMissingError("scip", "install it")
-    assert str(missing) == (
-        "solver 'scip' is not available: install it; or choose another solver"
-    )
+    assert str(missing) == ("solver 'scip' is not available: install it; or choose another solver")
 
 
 def test_settings_of_a_configuration(tmp_path):
@@ -335,10 +333,24 @@ def test_cbcs_files_become_answers(solution, log, expected, tmp_path, monkeypatc
         expected = (*expected[:2], None, bound, *expected[4:])
     same(found, *expected)
     model, sol = str(tmp_path / "own.mps"), str(tmp_path / "own.sol")
-    options = (
-        "-timeMode elapsed -seconds 9.5 -threads 0 -ratioGap 0.25 -allowableGap 0"
-        " -increment 1e-06 -feasibilityPump on -maxNodes 3"
-    ).split()
+    options = [
+        "-timeMode",
+        "elapsed",
+        "-seconds",
+        "9.5",
+        "-threads",
+        "0",
+        "-ratioGap",
+        "0.25",
+        "-allowableGap",
+        "0",
+        "-increment",
+        "1e-06",
+        "-feasibilityPump",
+        "on",
+        "-maxNodes",
+        "3",
+    ]
     assert asked == [((model, *options, "-solve", "-solu", sol), tmp_path / "own.log")]
     assert Path(model).read_text().endswith("ENDATA\n")
     cbc.run(small(), replace(settings, threads=2), tmp_path / "own.log")
@@ -453,7 +465,7 @@ class Scripted:
         self.statuses, self.done, self.feasible, self.nodes = list(statuses), [], feasible, nodes
         self.cbMipLogging = SimpleNamespace(subscribe=lambda note: setattr(self, "note", note))
 
-    def setOptionValue(self, name, value):  # noqa: N802
+    def setOptionValue(self, name, value):
         self.done.append((name, value))
 
     def run(self):
@@ -461,27 +473,27 @@ class Scripted:
         data = SimpleNamespace(running_time=1.0, mip_primal_bound=9.0, mip_dual_bound=7.0)
         self.note(SimpleNamespace(data_out=data))
 
-    def clearSolver(self):  # noqa: N802
+    def clearSolver(self):
         self.done.append("cleared")
         self.statuses.pop(0)
 
-    def getModelStatus(self):  # noqa: N802
+    def getModelStatus(self):
         return self.statuses[0]
 
-    def getRunTime(self):  # noqa: N802
+    def getRunTime(self):
         return 4.0
 
-    def modelStatusToString(self, status):  # noqa: N802
+    def modelStatusToString(self, status):
         return f"said {status.name}"
 
-    def getInfo(self):  # noqa: N802
+    def getInfo(self):
         kinds = highspy.SolutionStatus
         found = kinds.kSolutionStatusFeasible if self.feasible else kinds.kSolutionStatusNone
         return SimpleNamespace(
             primal_solution_status=found, mip_dual_bound=6.5, mip_node_count=self.nodes
         )
 
-    def getSolution(self):  # noqa: N802
+    def getSolution(self):
         return SimpleNamespace(col_value=[2.0, 1.0])
 
 
