@@ -224,8 +224,8 @@ def talking_cbc(monkeypatch):
     ("name", "value", "full", "taken"),
     [
         ("nodes", 7, "maxNodesx", "7"), ("plain", 0.1, "plain", "0.10000000000000001"),
-        ("nodes", 98.765432, "maxNodesx", "98.765432000000004"), ("cuts", "root", "cutsOnOff", "root"),
-        ("cuts", False, "cutsOnOff", "off"),
+        ("nodes", 98.765432, "maxNodesx", "98.765432000000004"),
+        ("cuts", "root", "cutsOnOff", "root"), ("cuts", False, "cutsOnOff", "off"),
     ],
 )  # fmt: skip
 def test_cbc_keeps_what_it_is_told(name, value, full, taken, talking_cbc):
@@ -285,8 +285,8 @@ PASSED = ((1.5, 5.5, 4.5),)
              3.2 * (1 - 5e-6), 0),
         ),
         (
-            f"Stopped on time - objective value 3.5\n{WHOLE}", "Enumerated nodes: 1\nLower bound: 2\n"
-            "Enumerated nodes: 7\n",
+            f"Stopped on time - objective value 3.5\n{WHOLE}",
+            "Enumerated nodes: 1\nLower bound: 2\nEnumerated nodes: 7\n",
             ("time_limit", "Stopped on time - objective value 3.5", [2.0, 1.25], 2 - 1e-5, 7),
         ),
         (
@@ -360,7 +360,7 @@ def test_cbcs_files_become_answers(solution, log, expected, tmp_path, monkeypatc
 def test_another_end_of_cbc_is_an_error(tmp_path, monkeypatch):
     path = tmp_path / "own.sol"
     monkeypatch.setattr(cbc, "call", lambda *_, log_path: path.write_text("Unbounded\n") and "")
-    with pytest.raises(SolverRunError, match="^CBC stopped: Unbounded$"):
+    with pytest.raises(SolverRunError, match=r"^CBC stopped: Unbounded$"):
         cbc.run(small(), SolverSettings("cbc"), tmp_path / "own.log")
 
 
@@ -434,7 +434,7 @@ def test_cbc_is_called_in_its_own_words(tmp_path, monkeypatch):
     path.write_text("#!/bin/sh\nprintf 'a\\377b'\n")
     assert cbc.call() == "a\N{REPLACEMENT CHARACTER}b"
     path.write_text("#!/bin/sh\nkill -9 $$\n")
-    with pytest.raises(SolverKilledError, match="^CBC was killed by SIGKILL$"):
+    with pytest.raises(SolverKilledError, match=r"^CBC was killed by SIGKILL$"):
         cbc.call()
     path.chmod(0o644)
     with pytest.raises(SolverMissingError) as refused:
@@ -556,7 +556,7 @@ def test_failures_of_highs(status, tmp_path, monkeypatch):
     with pytest.raises(SolverRunError, match=f"^HiGHS stopped: said {status.name}$"):
         run_highs(monkeypatch, tmp_path, Scripted([status]))
     twice = Scripted([STATUS.kSolveError, STATUS.kSolveError])
-    with pytest.raises(SolverRunError, match="^HiGHS stopped: said kSolveError$"):
+    with pytest.raises(SolverRunError, match=r"^HiGHS stopped: said kSolveError$"):
         run_highs(monkeypatch, tmp_path, twice)
 
 
