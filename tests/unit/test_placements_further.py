@@ -657,15 +657,17 @@ def test_candidates_by_hand():
     assert found_by(swarm, 2.9) == []
 
 
-def test_candidates_leave_cache_for_the_sessions_that_saturate_a_server():
-    """8 ms for the fastest chain, over 6 tokens: two sessions at 1 ms a block, one at 2 ms."""
-    swarm = servers([3.15, 9.0], [1.0, 2.0], rtt=[[2.0, 0.0]])
-    assert [held for *_, held, _ in found_by(swarm)] == [[2, 2], [2, 4]]
-    swarm = servers([3.25, 9.0], [1.0, 2.0], rtt=[[2.0, 0.0]])
-    assert [held for *_, held, _ in found_by(swarm)] == [[3, 1], [3, 2], [3, 4]]
-    # Where there is none for so many, there is for one.
-    swarm = servers([1.15, 9.0], [0.1, 2.0], rtt=[[2.0, 0.0]])
-    assert [held for *_, held, _ in found_by(swarm)] == [[1, 3], [1, 4]]
+@pytest.mark.parametrize(
+    ("memory_gb", "blocks"),
+    [(1.15, 1), (2.35, 2), (2.45, 1), (3.35, 1), (3.45, 2), (4.35, 2), (4.45, 3)],
+)
+def test_candidates_leave_cache_for_the_sessions_that_saturate_a_server(memory_gb, blocks):
+    """8 ms for the fastest chain, over 6 tokens of 0.1 ms a block: 14 sessions, of 0.1 GB each.
+
+    Where there is no room for so many, there is for one.
+    """
+    swarm = servers([memory_gb, 9.0], [0.1, 2.0], rtt=[[2.0, 0.0]])
+    assert {held[0] for *_, held, _ in found_by(swarm)} == {blocks}
 
 
 def test_no_candidate_where_memory_holds_no_model():
