@@ -10,7 +10,7 @@ import pytest
 from bprr.ground.errors import InfeasibleError, InputError
 from bprr.ground.request import Request
 from bprr.ground.swarm import Device, LanguageModel, Swarm
-from bprr.placement import best, cg_bp_tuned, gbp_cr, max_flow, pipe, two_resource
+from bprr.placement import best, cg_bp, cg_bp_tuned, gbp_cr, max_flow, pipe, two_resource
 from bprr.placement.base import Flows, Placement, PlacementProblem, Trial
 from bprr.placement.composed import ChainTable, chain_table, chains_of
 from bprr.placement.gca import greedy_chains
@@ -433,6 +433,32 @@ def test_what_cannot_be_tried_in_full():
         cg_bp_tuned.CgBpTuned().place(asked)
     assert str(refused.value) == (
         "own.yaml: design_load.rate_per_s: got None; allowed: a rate (placement cg_bp_tuned)"
+    )
+
+
+def test_cg_bp_says_what_is_missing(monkeypatch):
+    """Two requests of ten tokens: 1.2 GB a block."""
+    capped = servers([9.0, 1.2], block_cap=np.array([2, 1]))
+    full = servers([2.4, 1.2])
+    for swarm, load, words in (
+        (capped, 2, "blocks within block_cap: 1 of 4 blocks missing (CG-BP with R = 2)"),
+        (full, 2, "GPU memory: 1 of 4 blocks, 1.20 GB missing (CG-BP with design load R = 2)"),
+        (full, 6, "GPU memory: 3 of 4 blocks, 4.80 GB missing (CG-BP with design load R = 6)"),
+        (servers([2.4, 1.2], block_cap=np.array([1, 1])), 2,
+         "GPU memory: 2 of 4 blocks, 2.40 GB missing (CG-BP with design load R = 2)"),
+        (full, 0, "GPU memory: room for a single session missing (design load R = 0)"),
+    ):  # fmt: skip
+        with pytest.raises(InfeasibleError) as refused:
+            cg_bp.cg_bp(swarm, load, 10)
+        assert str(refused.value) == f"infeasible: not enough {words}"
+    # It never comes to this where rounding does not make a server hold fewer sessions.
+    short = np.zeros(2, dtype=np.int64), np.array([2, 1, 0, 5]), 2
+    monkeypatch.setattr(cg_bp, "greedy_windows", lambda *_: short)
+    with pytest.raises(InfeasibleError) as refused:
+        cg_bp.cg_bp(servers([9.0, 9.0]), 2, 10)
+    assert str(refused.value) == (
+        "infeasible: not enough session capacity: 2 of 2 sessions at block 3 missing "
+        "(CG-BP with design load R = 2; 2 blocks are short)"
     )
 
 
