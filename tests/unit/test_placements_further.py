@@ -10,7 +10,7 @@ import pytest
 from bprr.ground.errors import InfeasibleError, InputError
 from bprr.ground.request import Request
 from bprr.ground.swarm import Device, LanguageModel, Swarm
-from bprr.placement import best, cg_bp, cg_bp_tuned, gbp_cr, max_flow, pipe, two_resource
+from bprr.placement import best, cg_bp, cg_bp_tuned, gbp_cr, gsa, max_flow, pipe, two_resource
 from bprr.placement.base import Flows, Placement, PlacementProblem, Trial
 from bprr.placement.composed import ChainTable, chain_table, chains_of
 from bprr.placement.gca import greedy_chains
@@ -462,19 +462,69 @@ def test_cg_bp_says_what_is_missing(monkeypatch):
     )
 
 
+# --- GSA ------------------------------------------------------------------------------------------
+
+
+def gsa_by_the_rule(load, stages, times, sessions):
+    """Stage of every server; None where some stage is not served."""
+    slow = max(times) + 1
+    capacity, waiting, stage_of = [0] * stages, [load * slow] * stages, [0] * len(times)
+    for server in sorted(range(len(times)), key=lambda j: times[j]):
+        short = [stage for stage in range(stages) if capacity[stage] < load]
+        if short:
+            stage = max(short, key=lambda each: (waiting[each], -each))
+        else:
+            stage = min(range(stages), key=lambda each: (capacity[each], each))
+        for _ in range(sessions[server]):
+            if capacity[stage] < load:
+                waiting[stage] -= slow - times[server]
+            capacity[stage] += 1
+        stage_of[server] = stage
+    return stage_of if min(capacity) >= load else None, capacity
+
+
+def test_gsa_by_the_rule_whatever_servers_hold(monkeypatch):
+    """As many sessions as are designed for at the least, but for rounding; here fewer too."""
+    rng, found = np.random.default_rng(3), 0
+    for _ in range(300):
+        count, load = int(rng.integers(2, 9)), int(rng.integers(1, 6))
+        tau = rng.integers(1, 9, count)
+        swarm = servers(rng.uniform(5.2, 9.0, count), tau, blocks=7)
+        sessions = rng.integers(1, load + 3, count)
+        monkeypatch.setattr(gsa, "session_capacity", lambda *_, held=sessions: held)
+        stage_of, capacity = gsa_by_the_rule(load, 3, tau.tolist(), sessions.tolist())
+        monkeypatch.setattr(gsa, "conservative_blocks", lambda *_, n=count: np.full(n, 3))
+        if stage_of is None:
+            worst = capacity.index(min(capacity))
+            with pytest.raises(InfeasibleError) as refused:
+                gsa.gsa(swarm, load, 10)
+            assert str(refused.value) == (
+                f"infeasible: not enough session capacity: {load - capacity[worst]} of {load} "
+                f"sessions in stage {worst + 1} of 3 missing (GSA with design load R = {load})"
+            )
+            continue
+        placed = gsa.gsa(swarm, load, 10)
+        assert placed.first_block.tolist() == [1 + 3 * stage for stage in stage_of]
+        assert placed.blocks.tolist() == [[3, 3, 1][stage] for stage in stage_of]
+        assert (placed.details["stages"], placed.details["load"]) == (3, load)
+        found += 1
+    assert found > 50
+
+
 # --- GBP-CR and GCA -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("enough", "used"),
+    ("enough", "chains"),
     [
-        (0.0, [2, 2, 0, 0, 0]), (1 / 30, [2, 2, 0, 0, 0]), (1 / 30 + 1e-9, [2, 2, 0, 3, 1]),
-        (1 / 30 + 1 / 110, [2, 2, 0, 3, 1]), (1.0, [2, 2, 0, 3, 1]),
+        (0.0, 1), (1 / 30, 1), (1 / 30 + 1e-9, 2), (1 / 30 + 1 / 110 - 1e-9, 2),
+        (1 / 30 + 1 / 110 + 1e-9, 3), (1.0, 3),
     ],
 )  # fmt: skip
-def test_chains_until_they_are_enough(enough, used):
-    order, held = np.array([1, 0, 4, 2, 3]), np.array([2, 2, 0, 3, 1])
-    time_ms = np.array([10.0, 20.0, 9.0, 60.0, 50.0])
+def test_chains_until_they_are_enough(enough, chains):
+    order, held = np.array([1, 0, 4, 2, 3, 5]), np.array([2, 2, 0, 3, 1, 4])
+    time_ms = np.array([10.0, 20.0, 9.0, 60.0, 50.0, 70.0])
+    used = [[2, 2, 0, 0, 0, 0], [2, 2, 0, 3, 1, 0], [2, 2, 0, 3, 1, 4]][chains - 1]
     assert gbp_cr._until_enough(order, held, time_ms, 4, enough).tolist() == used
 
 
@@ -735,6 +785,7 @@ def test_servers_move_to_where_least_is_computed():
     assert moved({(3, 1, 3, 0): 1.1}, moves=1) == ([1, 1, 3, 0], [(1, 1, 3, 0)])
     assert moved({(3, 1, 3, 0): 1 + 0.9e-6})[0] == [1, 1, 3, 0]
     assert moved({(3, 1, 3, 0): 1 + 1.1e-6})[0] == [3, 1, 3, 0]
+    assert moved({(3, 1, 3, 0): 2.0 * (1 + 1e-6)}, best_rate=2.0)[0] == [1, 1, 3, 0]
 
 
 # --- PIPE -----------------------------------------------------------------------------------------
@@ -975,6 +1026,11 @@ def test_offloading_streams_every_block(bandwidth, buffered, tau_ms, prefill_ms,
     assert (found.first_block.tolist(), found.blocks.tolist()) == ([1], [4])
     assert offloading(MODEL, GPU, 20.0).swarm.clients == 1
     assert offloading(MODEL, GPU, 20.0).cache_tokens.tolist() == [800]
+
+
+def test_offloading_of_half_blocks():
+    found = offloading(MODEL.model_copy(update={"block_gb": 0.5}), GPU, 20.0)
+    assert found.cache_tokens.tolist() == [900] and found.swarm.tau_ms.tolist() == [25.0]
 
 
 def test_offloading_refuses_in_words():
