@@ -66,7 +66,8 @@ TESTS = {
     " unit/robust unit/living unit/forwarding golden/said",
     "placement": "unit/placements property/placement golden/golden unit/policy_options"
     " unit/performance unit/new_policies unit/petals_shipped unit/docs unit/beyond"
-    " property/composed_chains unit/theory unit/outside_policies unit/orders unit/plan golden/said",
+    " property/composed_chains unit/theory unit/outside_policies unit/orders unit/plan golden/said"
+    " golden/placed unit/placements_further",
     "routing": "property/routing golden/golden property/simulation unit/engines unit/new_policies"
     " unit/petals_shipped unit/docs unit/beyond property/composed_chains unit/outside_policies"
     " unit/orders property/two_resource property/neighbours golden/said",
@@ -80,7 +81,7 @@ TESTS = {
     "offline": "golden/programmes unit/offline_experiments unit/offline_verify"
     " unit/offline_slices unit/offline_backends unit/offline_figures golden/pictures"
     " unit/offline_optimum property/offline_agreement property/offline_bounds unit/forwarding"
-    " property/neighbours golden/said",
+    " property/neighbours golden/said unit/offline_answers unit/offline_steps unit/offline_tables",
     "fit": "unit/fit unit/fit_command",
     "study": "unit/status unit/told unit/capacity unit/summary unit/runs unit/slices"
     " unit/measures property/sweeps golden/golden unit/policy_options workflow/odd_places unit/door"
