@@ -258,7 +258,7 @@ def test_times_as_calibrated(tmp_path, configuration):
     factors = {"a": (0.5, 2.0, 3.0), "L4": (1.0, 3.0, 6.0)}
     hosting = Machine("e", "", None, "Rome", inference_rps=109.0, span=(0, 2))
     problem = toy_problem(tmp_path, configuration, [*MACHINES, hosting], factors=factors)
-    a, b, c, d, e = problem.paced
+    a, b, c, d, _ = problem.paced
     assert [each.device.tau_ms for each in problem.paced] == pytest.approx([2, 6, 10, 0.5, 10])
     assert (a.device.prefill_ms, b.device.prefill_ms) == pytest.approx((2, 6))
     assert b.device.prefill_ms_per_token == pytest.approx(6 / 40)
