@@ -252,7 +252,8 @@ def some(scenario: Any, **keys: Any) -> Instance:
 
 
 def test_a_part_of_a_draw(scenario: Any) -> None:
-    listed = [{"device": name, "at": at} for name, at in zip(["fast", "slow", "alien", "fast"], "bcab")]  # fmt: skip
+    sites = {"b": "fast", "c": "slow", "a": "alien"}
+    listed = [{"device": sites[at], "at": at} for at in "bcab"]
     keys = {"fleet.servers": listed, "fleet.scale_profiles": True, "join_order": [3, 1, 4, 2]}
     keys["believed.tau_least"] = 0.5
     whole = draw(scenario(**keys), CATALOGUE, 1, 0)
@@ -402,7 +403,8 @@ def test_requests_that_are_too_long(tmp_path: Path) -> None:
         found = replayed(path, too_long=how)
         workload = found.workload
         assert workload.arrival_ms.tolist() == arrival
-        pairs = list(zip(workload.input_tokens.tolist(), workload.output_tokens.tolist()))
+        lengths = np.stack([workload.input_tokens, workload.output_tokens], axis=1)
+        pairs = list(map(tuple, lengths.tolist()))
         assert pairs == kept
         assert workload.cache_tokens.tolist() == [sum(pair) for pair in kept]
         assert found.rate_per_s == rate

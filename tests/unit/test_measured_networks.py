@@ -56,7 +56,8 @@ def test_a_matrix_whole(table: Any) -> None:
     ("header", "unit", "rtt_ms"),
     [
         ("from,to,rtt", None, 2), ("from,to,rtt_ms", None, 2), ("from,to,rtt_s", None, 2000),
-        ("from,to,rtt_us", None, 0.002), ("From,TO,RTT_us", "ms", 2), ("src,dst,ping_s", "us", 0.002),
+        ("from,to,rtt_us", None, 0.002), ("From,TO,RTT_us", "ms", 2),
+        ("src,dst,ping_s", "us", 0.002),
         ("source,target,p50_us", None, 0.002), ("probe,dest,average_s", None, 2000),
         ("origin,dst,min", "s", 2000), ("from_region,to_region,latency_ms", None, 2),
         ("source_region,destination_region,median_us", None, 0.002),

@@ -90,18 +90,16 @@ B 12 41
 
 C 30 50
 EDGES 4
-label src delay dest weight
-e0 0 2000 1 1 1
-e1 1 0 2
-e2 2 1e10 0
-e3 2 500 1
+label src dest delay weight
+e0 0 1 2000 1 1
+e1 1 2 0
+e2 2 0 1e10
+e3 2 1 500
 """
 
 
 def test_a_graph_whole(written: Any) -> None:
-    found = read_graph(written("g.graph", GRAPH.replace("src delay dest", "src dest delay")
-                               .replace("0 2000 1 1 1", "0 1 2000 1 1").replace("1 0 2", "1 2 0")
-                               .replace("2 1e10 0", "2 0 1e10").replace("2 500 1", "2 1 500")))  # fmt: skip
+    found = read_graph(written("g.graph", GRAPH))
     assert found.names == ["A", "B", "C"]
     assert found.longitude_deg.tolist() == [10.5, 12, 30]
     assert found.latitude_deg.tolist() == [59.5, 41, 50]

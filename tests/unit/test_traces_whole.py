@@ -198,10 +198,9 @@ def test_units_of_times(written: Any, unit: str, scale: float) -> None:
     found = read_trace(path, COLUMNS, unit)
     assert rows(found) == [(0, 3, 4, 1), (pytest.approx(1000 * scale), 1, 2, 0)]
     assert found.remarks == ()
-    named = read_trace(
-        written(f"a_{unit.upper()},in,out\n1500.5,1,2\n500,3,4\n"),
-        {**COLUMNS, "arrival": f"a_{unit.upper()}"},
-    )
+    name = f"a_{unit.upper()}"
+    path = written(f"{name},in,out\n1500.5,1,2\n500,3,4\n")
+    named = read_trace(path, {**COLUMNS, "arrival": name})
     assert rows(named) == [(0, 3, 4, 1), (pytest.approx(1000.5 * scale), 1, 2, 0)]
     assert named.remarks == ()
     limit = 1e11 / scale
@@ -315,5 +314,6 @@ def test_a_trace_that_is_too_large_or_no_file(written: Any, monkeypatch: Any) ->
 def test_a_trace_that_changed_is_read_again(written: Any) -> None:
     assert len(read_trace(written(OWN + "1,2,3\n"))) == 1
     assert len(read_trace(written(OWN + "1,2,3\n2,3,4\n"))) == 2
-    assert rows(read_trace(written(OWN + "1,2,3\n2,3,4\n"), dict(COLUMNS, arrival="timestamp",
-                input_tokens="output_tokens", output_tokens="input_tokens")))[0] == (0, 3, 2, 0)  # fmt: skip
+    swapped = {"arrival": "timestamp", "input_tokens": "output_tokens",
+               "output_tokens": "input_tokens"}  # fmt: skip
+    assert rows(read_trace(written(OWN + "1,2,3\n2,3,4\n"), swapped))[0] == (0, 3, 2, 0)
