@@ -298,7 +298,8 @@ def _opened(path: Path, named: dict[str, str]) -> TraceFile:
 def _numbers(column: pa.ChunkedArray) -> FloatArray:
     """Values as floating-point numbers, NaN where they are none."""
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        return np.asarray(column.cast(pa.float64()).fill_null(np.nan))
+        rounded = column.cast(pa.float64(), safe=False)  # beyond 2⁵³, as Unix times in ns are
+        return np.asarray(rounded.fill_null(np.nan))
     texts = column.cast(pa.string()).to_pandas()
     numbers = pd.to_numeric(texts, errors="coerce")
     return np.asarray(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
