@@ -1,17 +1,21 @@
 """What a placement can carry, and whether a run has come to rest."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.optimize
 
 from bprr.ground.registry import SERVICE, ChoiceOf
+from bprr.ground.request import Request
+from bprr.ground.swarm import LanguageModel, Swarm
 from bprr.placement.base import Placement
 from bprr.scenario.draw import draw
 from bprr.scenario.scenario import load_scenario
 from bprr.scenario.workload import Workload, poisson_arrivals_ms
 from bprr.simulation import Delays, simulate
-from bprr.study.capacity import capacity_of_any_placement, capacity_per_s
+from bprr.study.capacity import capacity_of_any_placement, capacity_per_s, flows_of
 from bprr.study.method import MethodRunner
 from bprr.study.points import catalogue
 from bprr.study.regime import Regime, joint_regime, regime_of
@@ -111,8 +115,6 @@ def test_no_chain_no_capacity(small_swarm):
 
 
 def workload_requests(workload):
-    from bprr.ground.request import Request
-
     columns = (workload.client, workload.input_tokens, workload.output_tokens)
     return [Request(*map(int, row)) for row in zip(*columns, workload.cache_tokens, strict=True)]
 
@@ -217,3 +219,70 @@ def test_curves_of_batches(curve, allowed):
     else:
         with pytest.raises(ValueError, match=re.escape(allowed)):
             read()
+
+
+def swarm_of(blocks, *block_ms):
+    """Servers without round trips for a model of so many blocks."""
+    model = LanguageModel(name="x", blocks=blocks, d_model=1, block_gb=1.0)
+    none, rtt = np.zeros(len(block_ms)), np.zeros((1, len(block_ms)))
+    return Swarm(model, none + 99, np.array(block_ms, dtype=float), none, none, rtt, rtt)
+
+
+ELEVEN = Request(0, 1, 11, 12)  # ten tokens after the first one, which takes no time here
+
+
+def flow(swarm, first, blocks, *tokens):
+    placed = Placement(swarm, np.array(first), np.array(blocks), tokens or None)
+    found = flows_of(placed, ELEVEN, service(swarm, "serial", 0.0))
+    columns = (found.server, found.start, found.end, found.per_s)
+    return {
+        (int(server), int(start), int(end)): float(per_s)
+        for server, start, end, per_s in zip(*columns, strict=True)
+        if per_s > 1e-9
+    }, found.rate_per_s
+
+
+def test_flows_by_hand():
+    """A block of 5 ms takes 50 ms of a session: 20 of them a second, or 10 of two blocks."""
+    one = flow(swarm_of(1, 5.0, 10.0), [1, 1], [1, 1])
+    assert one == ({(0, 0, 1): pytest.approx(20.0), (1, 0, 1): pytest.approx(10.0)}, 30.0)
+    # Block 1 here and 2 to 4 there; the slower one decides.
+    row = flow(swarm_of(4, 5.0, 5.0), [1, 2], [1, 3])
+    across = pytest.approx(20 / 3)
+    assert row == ({(0, 0, 1): across, (1, 1, 4): across}, across)
+    # Blocks 1 to 3, then 2 to 4, which is entered after the third one alone.
+    later = flow(swarm_of(4, 5.0, 5.0), [1, 2], [3, 3])
+    assert later == ({(0, 0, 3): across, (1, 3, 4): across}, across)
+    # Two in front of one: what enters a position leaves it.
+    split = flow(swarm_of(3, 20.0, 10.0, 5.0), [1, 1, 2], [1, 1, 2])
+    assert split[0][2, 1, 3] == pytest.approx(10.0)
+    assert split[0].get((0, 0, 1), 0.0) + split[0][1, 0, 1] == pytest.approx(10.0)
+    # Links that lead nowhere, and servers that host nothing, carry nothing.
+    assert flow(swarm_of(4, 5.0, 5.0, 5.0), [1, 3, 1], [2, 1, 0]) == ({}, 0.0)
+    idle = flow(swarm_of(2, 5.0, 5.0, 5.0), [1, 2, 1], [1, 1, 0])
+    assert idle == ({(0, 0, 1): pytest.approx(20), (1, 1, 2): pytest.approx(20)}, pytest.approx(20))
+
+
+def test_links_need_room_for_a_session_in_every_block():
+    """Twelve tokens a block: room for one session in two blocks, or in one alone, or in none."""
+    two = swarm_of(2, 5.0)
+    assert flow(two, [1], [2], 24)[1] == pytest.approx(1000 / 100)  # it computes all the time
+    assert flow(two, [1], [2], 23) == ({}, 0.0)
+    links = flows_of(
+        Placement(swarm_of(3, 5.0, 5.0), np.array([1, 2]), np.array([3, 2]), [24, 12]),
+        ELEVEN, service(swarm_of(3, 5.0, 5.0), "serial", 0.0),
+    )  # fmt: skip
+    # Nobody can enter the model: one would need three blocks' room.
+    assert links.server.size == links.start.size == links.end.size == links.per_s.size == 0
+
+
+def test_a_programme_that_fails_is_said(monkeypatch):
+    failed = SimpleNamespace(status=4, message="numerical difficulties", x=None)
+    monkeypatch.setattr(scipy.optimize, "linprog", lambda *_, **__: failed)
+    with pytest.raises(RuntimeError, match="capacity: numerical difficulties"):
+        flow(swarm_of(1, 5.0), [1], [1])
+
+
+def test_what_no_placement_exceeds_by_hand():
+    """Four blocks of 50 ms and of 100 ms: five and two and a half sessions a second."""
+    assert capacity_of_any_placement(swarm_of(4, 5.0, 10.0), ELEVEN) == pytest.approx(7.5)
