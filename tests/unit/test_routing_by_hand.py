@@ -240,8 +240,8 @@ def test_a_client_is_met_once_and_routed_by_its_own_distances(name, client):
 
     def cost_ms(chain):
         return sum(
-            PROMPT_RTT_MS[client][j] + 4 * SLOPES[client, j] + k * (PREFILL_MS[j] + 4 * PER_TOKEN_MS[j])
-            + 2 * (RTT_MS[client][j] + k * TAU_MS[j])
+            PROMPT_RTT_MS[client][j] + 4 * SLOPES[client, j]
+            + k * (PREFILL_MS[j] + 4 * PER_TOKEN_MS[j]) + 2 * (RTT_MS[client][j] + k * TAU_MS[j])
             for j, k in chain
         )  # fmt: skip
 
