@@ -137,6 +137,7 @@ def test_a_router_around_another_one_hands_everything_on():
     inner.holds_back = True
     outer = RouterAround(inner)
     assert outer.holds_back is True
+    assert outer.context is inner.context and outer.options is inner.options
     assert outer.route("request", 3.0) == "route"
     outer.admitted("request", "a")
     outer.ended("request", "b")
@@ -524,7 +525,15 @@ def test_the_fastest_chain_of_an_idle_swarm_is_each_client_s_own():
 
 @pytest.mark.parametrize(
     "share, most_load, borne",
-    [(None, None, 2), (1.0, None, 2), (0.5, None, 3), (0.0, None, 5), (1.0, 1.7, 3), (0.5, 0.4, 1)],
+    [
+        (None, None, 2),
+        (1.0, None, 2),
+        (0.5, None, 3),
+        (0.0, None, 5),
+        (1.0, 1.7, 3),
+        (0.5, 0.4, 1),
+        (1.0, 1.2, 2),
+    ],
 )
 def test_servers_bear_so_much_load(share, most_load, borne):
     """A session spends 30 of its 50 ms a token at the one server: a load of 0.6, less each time.
@@ -564,6 +573,11 @@ def test_the_share_that_a_token_takes_from_others_is_the_service_s(service, shar
     if share is None:  # eight and five blocks of a session at once
         share = np.mean([0.9 / 8 + 0.1, 0.9 / 5 + 0.1])
     assert router._share == pytest.approx(share, rel=1e-3)
+    one = placed([1, 2], [1, 1], cache=[40, 40], tau_ms=[5.0, 20.0])
+    router, _ = routed("two_resource", one, computing=SERVICE.build(service, one.swarm, 0.0))
+    router.route(Request(0, 7, 3, 10), 0.0)
+    least = {"serial": 1.0, "independent": 0.0, "batched": 0.9 / 4 + 0.1}
+    assert router._share == pytest.approx(least[service], rel=1e-3)
     # Servers without room for one session count as if there was room for it.
     small = placed([1, 1], [2, 2], cache=[80, 9], tau_ms=[5.0, 20.0])
     router, _ = routed("two_resource", small, computing=SERVICE.build(service, small.swarm, 0.0))
@@ -767,6 +781,15 @@ def test_servers_announce_each_in_its_own_phase():
                 assert known[server] == 2000 - (held if told_ms >= 0 else 0)
         assert router._seen[0].tolist() == router._seen[1].tolist()
         assert router._refreshes_ms.tolist() == [fetched_ms + 500] * 2
+
+
+def test_servers_announce_from_the_very_beginning_on():
+    where = placed([1, 1], [2, 2])
+    router, caches = routed("petals_shipped", where, {"announce_ms": 0.25})
+    assert router._announced.tolist() == [2000, 2000]
+    caches.hold(np.array([0]), np.array([300]), 1e6, 0.0)
+    router.look(0.75)
+    assert router._announced.tolist() == [1700, 2000]
 
 
 def test_bans_double_and_end_and_are_each_client_s_own():

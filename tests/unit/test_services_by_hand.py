@@ -242,9 +242,7 @@ def test_more_sessions_than_there_was_room_for_at_first(service):
     where = Placement(swarm, np.array([1]), np.array([1]), np.array([100_000]))
     workload = Workload(np.r_[np.zeros(40), np.full(4, 1000.0)], 0, 1, 3, 10)
     choice = ChoiceOf(SERVICE).read({service: {"prefetch": 0} if service == "serial" else {}})
-    records = simulate(
-        where, workload, "ws_rr", admission="central_queue", service=choice, watch=watch
-    )
+    records = simulate(where, workload, "ws_rr", admission="central_queue", service=choice)
     if service == "serial":  # by turns: prompts, then the first tokens, then the second ones
         assert records.ttft_ms[:40].tolist() == list(range(1, 41))
         assert records.completion_ms[:40].tolist() == list(range(81, 121))
@@ -680,7 +678,7 @@ def test_notes_become_records():
     notes = Sessions.of(2)
     assert [column.size for column in notes] == [2] * 7
     assert notes.attempts.tolist() == notes.hops.tolist() == [0, 0]
-    with pytest.raises(RuntimeError, match="^2 requests never started$"):
+    with pytest.raises(RuntimeError, match=r"^2 requests never started$"):
         Records.of(workload, notes, np.zeros(0), np.zeros(0), "simpy")
     notes.start_ms[:] = [-9e-7, 12.0]
     notes.raw_wait_ms[:], notes.first_token_ms[:], notes.total_ms[:] = [0, 1], [5, 6], [50, 60]
