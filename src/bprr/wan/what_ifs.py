@@ -116,7 +116,7 @@ def _moves(swarm: WanSwarm) -> Iterator[Change]:
             continue
         moved = between.copy()
         moved[0, :] = moved[:, 0] = between[stage, :]
-        moved[0, 0] = 0.0
+        moved[0, 0] = moved[0, stage] = moved[stage, 0] = 0.0
         changed = _changed(swarm, rtt_ms=_rows(moved), ring_rtt_ms=None)
         yield "coordinator moved", f" to stage {stage}", changed
 
