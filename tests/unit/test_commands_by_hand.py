@@ -781,7 +781,8 @@ def test_a_device_is_measured(
 
 def test_a_plan_is_of_one_swarm(capsys: Said) -> None:
     for words, told in [
-        (["one.csv", "two.csv"], "one.csv two.csv"), (["explain", "a", "b"], "explain a b"),
+        ([], ""), (["one.csv", "two.csv"], "one.csv two.csv"),
+        (["explain", "a", "b"], "explain a b"),
     ]:  # fmt: skip
         assert main(["plan", *words]) == 2
         assert capsys.readouterr().err == (
