@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -16,14 +17,14 @@ from bprr.figures.caption import Compared, StudyCaption, SweepCaption, Variant
 from bprr.figures.served import ServiceModel
 from bprr.ground.errors import BprrError, InputError
 from bprr.ground.intervals import Interval
-from bprr.report.claims import Claim, Claims, each_claim
+from bprr.report.claims import Claim, Claims, Comparison, each_claim
 from bprr.report.discrepancies import Register, causes, decomposition, effects
 from bprr.report.manifest import manifest
 from bprr.report.measures import MEASURES, picked
 from bprr.report.results import Results
 from bprr.report.scorecard import Scorecard, make_scorecard
-from bprr.report.texts import markdown
-from bprr.report.verdicts import Verdict
+from bprr.report.texts import decomposition_text, markdown, with_interval, write_scorecard
+from bprr.report.verdicts import Verdict, agrees, contradicts
 from bprr.settings.messages import validated
 
 NAN = math.nan
@@ -832,3 +833,67 @@ def test_what_stands_beside_a_figure_is_hashed_too(tmp_path: Path) -> None:
         (tmp_path / name).write_text(name, encoding="utf-8")
     found = manifest([tmp_path / "b.parquet", tmp_path / "a.pdf"])
     assert [Path(name).name for name in found.files] == ["a.csv", "a.pdf", "a.png", "b.parquet"]
+
+
+def test_limits_that_are_just_touched() -> None:
+    limits = Comparison(kind="band", low=1.0, high=2.0, contradicted_below=0.5,
+                        contradicted_above=4.0)  # fmt: skip
+    assert [contradicts(near(x, 0.25), limits) for x in (0.125, 0.25, 4.25, 4.375)] == [
+        True, False, False, True,
+    ]  # fmt: skip
+    assert [agrees(near(x, 9), limits) for x in (0.75, 1.0, 2.0, 2.25)] == [
+        False, True, True, False,
+    ]  # fmt: skip
+    order = Comparison(kind="order", low=1.0, high=2.0)
+    assert [agrees(near(1.5, half), order) for half in (0.25, 0.5, 0.75, NAN)] == [
+        True, True, False, True,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("half", "said"), [(1.0, "1e+09"), (1.5, "1000000000 ± 2"), (0.5, "1e+09"), (NAN, "1e+09")]
+)
+def test_an_interval_that_is_all_but_none(half: float, said: str) -> None:
+    assert with_interval(1e9, 1e9 - half, 1e9 + half) == said
+    assert with_interval(-1e9, -1e9 - half, -1e9 + half) == said.replace("1", "-1", 1)
+
+
+def test_the_steps_as_they_are_told(tmp_path: Path) -> None:
+    """Without the delays only the order that comes first in the table."""
+    rows = [
+        {"topology": "gts", "x": 0.5, "allocation_delays": variant, "order": order, "step": "one",
+         "share": share, "share_low": share - 0.2, "share_high": share + 0.2, "ratio": 1 + share}
+        for variant, order, share in [("paid", "last", -0.5), ("paid", "first", -0.4),
+                                      ("free", "last", -0.3), ("free", "first", -0.25)]
+    ]  # fmt: skip
+    none = pd.DataFrame()
+    card = Scorecard(none, none, pd.DataFrame(rows), {}, 0.5, Held(tmp_path, {}))
+    assert decomposition_text(card).to_dict("split")["data"] == [
+        ["GTS", "0.5", "Paid, last", "-50.0 ± 20.0 %", "-50.0 %"],
+        ["GTS", "0.5", "Paid, first", "-40.0 ± 20.0 %", "-40.0 %"],
+        ["GTS", "0.5", "Free", "-30.0 ± 20.0 %", "-30.0 %"],
+    ]  # fmt: skip
+
+
+def test_the_files_of_a_scorecard(judge: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    rows = pd.DataFrame([judge({"paid": near(2.0)}, statement="λ is so", value=1 / 3)])
+    steps, switches = pd.DataFrame({"x": [1 / 3]}), pd.DataFrame({"effect": [NAN, 0.5]})
+    card = Scorecard(rows, switches[:0], steps[:0], {"a": "Wohl möglich"}, 0.5, Held(tmp_path, {}))
+    paths = write_scorecard(card, tmp_path / "card.csv")
+    names = ["card.csv", "card.json", "card.md", "card.txt", "decomposition.csv",
+             "discrepancies.csv"]  # fmt: skip
+    assert [path.name for path in paths] == names
+    text = {path.name: path.read_text(encoding="utf-8") for path in paths}
+    head, row = text["card.csv"].splitlines()
+    assert head == ",".join(rows.columns)
+    assert row.startswith("a,claims in words,here,λ is so,,0.333333333,,at least 1,2,2,2,,,,")
+    assert text["decomposition.csv"] == "x\n"
+    assert text["card.md"] == markdown(card)
+    assert text["card.txt"] == "1 numbers and claims:\n  claims in words: 1 reproduced\n"
+    assert '"a": "Wohl möglich"' in text["card.json"]
+    assert text["card.json"].startswith('{\n "counts": {\n  "reproduced": 1,\n')
+    told = json.loads(text["card.json"])
+    assert list(told) == ["counts", "kinds", "claims", "decomposition", "effects", "causes"]
+    assert told["kinds"] == {"claims in words": {"reproduced": 1}}
+    assert told["claims"][0]["published"] == 0.333333333333333
+    assert told["claims"][0]["ours_without_delays"] is None
