@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import bprr.commands.captions
 import bprr.commands.doctor
 import bprr.commands.main
+import bprr.commands.scorecard
 import bprr.measure.network as network
 import bprr.offline.backends.solve as solvers
 import bprr.study.offline as offline
@@ -53,13 +55,20 @@ def test_schemas_of_the_scorecard(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("at_root")
 def test_a_scorecard_and_a_report_of_no_results(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every claim is there, none is judged; a page is the same from the card as from scratch."""
     mine = tmp_path / "mine.yaml"
     mine.write_text(f"results_dir: {tmp_path}/results\n", encoding="utf-8")
     (tmp_path / "results").mkdir()
     config = ["--config", str(mine)]
+    captions = list[object]()  # the one of the study, which takes seconds to make
+
+    def once(*asked: object) -> object:
+        captions.extend([] if captions else [bprr.commands.captions.caption_from(*asked)])
+        return captions[0]
+
+    monkeypatch.setattr(bprr.commands.scorecard, "caption_from", once)
     assert main(["scorecard", *config]) == 0
     *_, last = said = capsys.readouterr().out.splitlines()
     assert last == f"in {tmp_path}/results/scorecard.md"

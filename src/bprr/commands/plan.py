@@ -51,7 +51,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     words = arguments.swarm
     if arguments.schema:
         return _schema()
-    if words[0] == "explain" and len(words) == 2:
+    if words[:1] == ["explain"] and len(words) == 2:
         return _explain(arguments, Path(words[1]))
     if len(words) != 1:
         raise InputError("command line", "SWARM", " ".join(words), "one description of machines")
