@@ -602,6 +602,7 @@ def test_bound_of_a_relaxation_by_hand(capfd):
         ([], -12.0, [3.0, -2.0]),  # none in time: all of y, none of x
         ([1.0, 1.0], -12.0, [3.0, -2.0]),
         ([-1.0], -4.0 - 6.0, [4.0, -1.0]),
+        ([-2.5], -10.0, [5.5, 0.5]),
         ([2.0], -12.0, [3.0, -2.0]),  # pushes against nothing
     ],
 )
@@ -704,6 +705,7 @@ def test_an_error_before_anything_was_said(scripted, monkeypatch):
     ("objective", "bound", "good"),
     [
         (2.0, 2.0, True), (2 - 0.9e-6, 2 + 0.9e-6, True), (2 - 1.1e-6, 2.0, False),
+        (2 - 1e-6, 2.0, True), (2.0, 2 + 1e-6, True),
         (2.0, 2 + 1.1e-6, False), (9.0, 0.0, True), (INF, INF, False), (INF, 1.0, True),
     ],
 )  # fmt: skip
