@@ -723,6 +723,9 @@ def test_paces_by_hand():
     assert found == [3.0, 5.0, 6.0, 10.0, 12.0, 20.0]
     found = two_resource._paces_ms(np.array([3, 0]), np.array([3.0, 5.0]), 3)
     assert found == [3.0, 5.0, 6.0, 9.0, 10.0, 15.0]
+    # Three blocks of the slower one are the last that a model needs.
+    found = two_resource._paces_ms(np.array([1, 3]), np.array([3.0, 5.0]), 4)
+    assert found == [3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0]
 
 
 def found_by(swarm, pace_ms=None, **keys):
