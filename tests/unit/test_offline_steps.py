@@ -379,6 +379,13 @@ def test_one_class_of_many_is_enough_for_a_symmetry(clock):
     assert dict(procedure.limited(search, 0.5).options) == {}
 
 
+def test_rounding_takes_no_unit_of_a_column_away():
+    model = SimpleNamespace(milp=SimpleNamespace(upper=np.full(2, 9.0)))
+    for slack, most in ((3.0, 3.0), (3 - 0.9e-6, 3.0), (3 - 1.1e-6, 2.0)):
+        caps = procedure.caps_for_target(model, slack, np.array([1.0, 0.0]))
+        assert caps.tolist() == [most, 9.0]
+
+
 def test_greedy_plans_are_looked_for_with_less_and_less(small_swarm, monkeypatch, clock):
     asked = []
 
@@ -419,7 +426,7 @@ class Rounds:
 
     def __init__(self, monkeypatch, clock, rounds):
         self.seen, self.rounds, self.clock = [], iter(rounds), clock
-        monkeypatch.setattr(procedure, "greedy_plan", lambda search: None)
+        monkeypatch.setattr(procedure, "greedy_plan", lambda search: self.seen.append("greedy"))
         monkeypatch.setattr(procedure, "solve_for_classes", self.one)
 
     def one(self, search, classes):
@@ -456,7 +463,7 @@ def test_classes_that_are_not_packed_are_split(monkeypatch, clock):
     ])  # fmt: skip
     found = rounds.result(instance)
     assert rounds.seen == [
-        [(0, 1), (2, 3), (4,)], [(0, 1), (2,), (3,), (4,)], [(0,), (1,), (2,), (3,), (4,)],
+        "greedy", [(0, 1), (2, 3), (4,)], [(0, 1), (2,), (3,), (4,)], [(0,), (1,), (2,), (3,), (4,)],
     ]  # fmt: skip
     assert found.details == {"programmes": [], "classes_split": 4, "ended": "so"}
     assert (found.status, found.objective_ms, found.bound_ms, found.gap) == ("optimal", 9, 9, 0.0)
