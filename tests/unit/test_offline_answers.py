@@ -584,6 +584,22 @@ def test_a_programme_that_is_not_written_to_its_end(tmp_path, monkeypatch):
     assert str(refused.value) == f"{path} could not be written to its end; is the disk full?"
 
 
+@pytest.mark.parametrize(
+    ("lower", "upper", "kept"),
+    [
+        (0.5, INF, 1),
+        (0.0, INF, 0),
+        (-INF, 10.5, 1),
+        (-INF, 11.0, 0),
+        (0.0, 11.0, 0),
+        (0.0, 10.9, 1),
+    ],
+)
+def test_rows_that_may_be_broken_are_kept(lower, upper, kept):
+    smaller, columns = small(lower, upper).restricted(np.array([5.0, 6.0]))
+    assert (smaller.rows, columns.tolist()) == (kept, [0, 1])
+
+
 def test_bound_of_a_relaxation_by_hand(capfd):
     # y = 4 − x is best at x = 0: −8; a unit of x takes one of y away, and its own 3.
     bound, reduced = highs.solve_relaxation(small(), 30)
@@ -602,6 +618,7 @@ def test_bound_of_a_relaxation_by_hand(capfd):
         ([], -12.0, [3.0, -2.0]),  # none in time: all of y, none of x
         ([1.0, 1.0], -12.0, [3.0, -2.0]),
         ([-1.0], -4.0 - 6.0, [4.0, -1.0]),
+        ([-2.5], -10.0, [5.5, 0.5]),
         ([2.0], -12.0, [3.0, -2.0]),  # pushes against nothing
     ],
 )
@@ -704,6 +721,7 @@ def test_an_error_before_anything_was_said(scripted, monkeypatch):
     ("objective", "bound", "good"),
     [
         (2.0, 2.0, True), (2 - 0.9e-6, 2 + 0.9e-6, True), (2 - 1.1e-6, 2.0, False),
+        (2 - 1e-6, 2.0, True), (2.0, 2 + 1e-6, True),
         (2.0, 2 + 1.1e-6, False), (9.0, 0.0, True), (INF, INF, False), (INF, 1.0, True),
     ],
 )  # fmt: skip

@@ -16,6 +16,7 @@ from bprr.ground.request import Request
 from bprr.ground.swarm import LanguageModel, Swarm
 from bprr.offline import heuristics, packing, procedure, routing_ilp
 from bprr.offline.backends.base import NothingFoundError, SolverKilledError, SolverSettings
+from bprr.offline.formulation_paper import _network_ms
 from bprr.offline.heuristics import cg_bprr_plan, gsa_plan, petals_plan
 from bprr.offline.instance import OfflineInstance, ServerClass, shared_out
 from bprr.offline.packing import Arc, Window, pack_arcs, pack_arcs_by_end
@@ -378,6 +379,13 @@ def test_one_class_of_many_is_enough_for_a_symmetry(clock):
     assert dict(procedure.limited(search, 0.5).options) == {}
 
 
+def test_rounding_takes_no_unit_of_a_column_away():
+    model = SimpleNamespace(milp=SimpleNamespace(upper=np.full(2, 9.0)))
+    for slack, most in ((3.0, 3.0), (3 - 0.9e-6, 3.0), (3 - 1.1e-6, 2.0)):
+        caps = procedure.caps_for_target(model, slack, np.array([1.0, 0.0]))
+        assert caps.tolist() == [most, 9.0]
+
+
 def test_greedy_plans_are_looked_for_with_less_and_less(small_swarm, monkeypatch, clock):
     asked = []
 
@@ -418,7 +426,7 @@ class Rounds:
 
     def __init__(self, monkeypatch, clock, rounds):
         self.seen, self.rounds, self.clock = [], iter(rounds), clock
-        monkeypatch.setattr(procedure, "greedy_plan", lambda search: None)
+        monkeypatch.setattr(procedure, "greedy_plan", lambda search: self.seen.append("greedy"))
         monkeypatch.setattr(procedure, "solve_for_classes", self.one)
 
     def one(self, search, classes):
@@ -455,7 +463,7 @@ def test_classes_that_are_not_packed_are_split(monkeypatch, clock):
     ])  # fmt: skip
     found = rounds.result(instance)
     assert rounds.seen == [
-        [(0, 1), (2, 3), (4,)], [(0, 1), (2,), (3,), (4,)], [(0,), (1,), (2,), (3,), (4,)],
+        "greedy", [(0, 1), (2, 3), (4,)], [(0, 1), (2,), (3,), (4,)], [(0,), (1,), (2,), (3,), (4,)],
     ]  # fmt: skip
     assert found.details == {"programmes": [], "classes_split": 4, "ended": "so"}
     assert (found.status, found.objective_ms, found.bound_ms, found.gap) == ("optimal", 9, 9, 0.0)
@@ -637,3 +645,17 @@ def test_what_no_servers_hold_in_words():
         "infeasible: not enough GPU memory: 2 of 3 blocks missing (all servers together)"
     )
     assert ServerClass((1,), 1.0, np.zeros(1), np.zeros(2, dtype=np.int64)).count == 1
+
+
+def test_what_the_network_takes_on_every_link():
+    """Into 0 and 1, from 0 to 1 and back, and out of both; of the second client."""
+    rtt = np.array([[1.0, 2.0], [3.0, 4.0]])
+    tail, head = np.array([-1, -1, 0, 1, 0, 1]), np.array([0, 1, 1, 0, -1, -1])
+    hub = SimpleNamespace(token_rtt_ms=rtt, neighbours=None)
+    assert _network_ms(hub, 1, tail, head).tolist() == [3.0, 4.0, 4.0, 3.0, 0.0, 0.0]
+    legs = SimpleNamespace(
+        enter=SimpleNamespace(token_ms=10 + rtt), leave=SimpleNamespace(token_ms=20 + rtt),
+        between=SimpleNamespace(token_ms=np.array([[0.0, 7.0], [8.0, 0.0]])),
+    )  # fmt: skip
+    ring = SimpleNamespace(token_rtt_ms=rtt, neighbours=legs)
+    assert _network_ms(ring, 1, tail, head).tolist() == [13.0, 14.0, 7.0, 8.0, 23.0, 24.0]

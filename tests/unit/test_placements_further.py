@@ -8,9 +8,21 @@ import numpy as np
 import pytest
 
 from bprr.ground.errors import InfeasibleError, InputError
+from bprr.ground.registry import PLACEMENT
 from bprr.ground.request import Request
 from bprr.ground.swarm import Device, LanguageModel, Swarm
-from bprr.placement import best, cg_bp, cg_bp_tuned, gbp_cr, gsa, max_flow, pipe, two_resource
+from bprr.placement import (
+    best,
+    cg_bp,
+    cg_bp_tuned,
+    gbp_cr,
+    gsa,
+    max_flow,
+    petals_rebalanced,
+    pipe,
+    two_resource,
+    windows,
+)
 from bprr.placement.base import Flows, Placement, PlacementProblem, Trial
 from bprr.placement.composed import ChainTable, chain_table, chains_of
 from bprr.placement.gca import greedy_chains
@@ -711,6 +723,9 @@ def test_paces_by_hand():
     assert found == [3.0, 5.0, 6.0, 10.0, 12.0, 20.0]
     found = two_resource._paces_ms(np.array([3, 0]), np.array([3.0, 5.0]), 3)
     assert found == [3.0, 5.0, 6.0, 9.0, 10.0, 15.0]
+    # Three blocks of the slower one are the last that a model needs.
+    found = two_resource._paces_ms(np.array([1, 3]), np.array([3.0, 5.0]), 4)
+    assert found == [3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0]
 
 
 def found_by(swarm, pace_ms=None, **keys):
@@ -931,6 +946,18 @@ def test_pipe_takes_the_least_time_of_those_that_carry_the_rate(monkeypatch):
     assert taken(3.9) == 2
 
 
+@pytest.mark.parametrize(("count", "simulated"), [(500, True), (501, False)])
+def test_what_ranks_the_compositions_of_a_swarm(monkeypatch, count, simulated):
+    seen = []
+    one = Composition(np.array([0]), np.array([4]), np.ones(1), np.ones(1), np.ones(1))
+    monkeypatch.setattr(pipe, "_compositions", lambda *_: iter([one]))
+    monkeypatch.setattr(pipe, "simulated_ms", lambda _, gaps, rate: seen.append(gaps) or 1.0)
+    monkeypatch.setattr(pipe, "estimated_ms", lambda *_: 1.0)
+    pipe.plan(terms_of(servers([9.0] * count)), np.full(count, 4), 1.0)
+    drawn = np.random.default_rng(2025).standard_exponential(4000)
+    assert [gaps.tolist() for gaps in seen] == ([drawn.tolist()] if simulated else [])
+
+
 def test_pipe_without_memory_for_a_model():
     with pytest.raises(InfeasibleError) as refused:
         pipe.Pipe().place(problem(servers([2.2, 1.1])))
@@ -1004,6 +1031,82 @@ def test_petals_servers_join_where_least_is():
     assert given_cache.cache_tokens.tolist() == [1, 2, 3, 4]
 
 
+def rejoined(server, start, width, gain, throughput):
+    """Where a server goes that leaves and joins again, and what all blocks then have."""
+    without, blocks = list(throughput), len(throughput)
+    for block in range(start[server], start[server] + width[server]):
+        without[block] -= gain[server]
+    ways = range(blocks - width[server] + 1)
+    chosen = min(ways, key=lambda at: (sorted(without[at : at + width[server]]), at))
+    for block in range(chosen, chosen + width[server]):
+        without[block] += gain[server]
+    return chosen, without
+
+
+def rebalanced(order, start, width, gain, throughput, quality, rounds):
+    """The rule of docs/baselines.md on lists."""
+    moves = 0
+    for _ in range(rounds):
+        before = moves
+        for server in order:
+            chosen, after = rejoined(server, start, width, gain, throughput)
+            least = 0
+            if chosen != start[server]:
+                places = [chosen if j == server else at for j, at in enumerate(start)]
+                for _ in range(10):
+                    going = False
+                    for other in order:
+                        at, after = rejoined(other, places, width, gain, after)
+                        going |= at != places[other]
+                        places[other] = at
+                    if not going:
+                        break
+                least = min(after)
+            if min(throughput) < (quality - 1e-3) * least:
+                start[server], throughput = rejoined(server, start, width, gain, throughput)
+                moves += 1
+        if moves == before:
+            break
+    return moves, start, throughput
+
+
+def test_servers_move_by_the_rule():
+    rng, most = np.random.default_rng(8), 0
+    for number in range(150):
+        blocks, count = int(rng.integers(2, 7)), int(rng.integers(2, 7))
+        width = rng.integers(1, blocks + 1, count)
+        start = np.array([rng.integers(0, blocks - w + 1) for w in width])
+        gain = rng.integers(1, 9, count).astype(float)
+        throughput = np.zeros(blocks)
+        for j in range(count):
+            throughput[start[j] : start[j] + width[j]] += gain[j]
+        order, quality = rng.permutation(count), (0.75, 1.0)[number % 2]
+        rounds = (1, 2, 20)[number % 3]
+        expected = rebalanced(
+            order.tolist(), start.tolist(), width.tolist(), gain.tolist(), throughput.tolist(),
+            quality, rounds,
+        )  # fmt: skip
+        moves = petals_rebalanced.rebalance(order, start, width, gain, throughput, quality, rounds)
+        assert (moves, start.tolist(), throughput.tolist()) == expected
+        most = max(most, moves)
+    assert most > 3
+
+
+@pytest.mark.parametrize(("least", "moves"), [(0.7485, 1), (0.7495, 0)])
+def test_a_server_moves_if_it_gains_enough(least, moves):
+    """From 1.5 and as much as is said to 1 and half more: a quarter better, or almost."""
+    order, start, width = np.array([1, 0, 2]), np.array([0, 0, 1]), np.ones(3, dtype=np.int64)
+    gain, throughput = np.array([1.0, 0.5, least]), np.array([1.5, least])
+    found = petals_rebalanced.rebalance(order, start, width, gain, throughput, 0.75, 20)
+    assert found == moves and start.tolist() == [0, moves, 1]
+
+
+@pytest.mark.parametrize(("more", "start"), [(0.9e-9, 0), (1.1e-9, 1)])
+def test_windows_that_wait_as_long_are_alike(more, start):
+    time, capacity = np.array([100.0, 100.0 * (1 + more)]), np.zeros(2, dtype=np.int64)
+    assert windows.longest_waiting_window(time, capacity, 1, 1) == start
+
+
 GPU = Device(name="gpu", tau_ms=3.0, prefill_ms=33.0, prefill_ms_per_token=0.5, memory_gb=10.0)
 MODEL = LanguageModel(name="x", blocks=4, d_model=1, block_gb=1.0, cache_bytes_per_value=5e6)
 
@@ -1068,3 +1171,8 @@ def test_options_as_they_are_shipped():
     assert best.Best.Options().model_dump() == {"sessions": 400}
     assert max_flow.MaxFlow.Options().model_dump() == {"moves": 60}
     assert two_resource.TwoResource.Options().model_dump() == {"pace_ms": None}
+    assert petals_rebalanced.PetalsRebalanced.Options().model_dump() == {
+        "balance_quality": 0.75, "rounds": 20,
+    }  # fmt: skip
+    for name in ("best", "gbp_cr", "pipe", "two_resource", "cg_bp", "gsa", "petals", "max_flow"):
+        assert PLACEMENT[name].hub_only == (name in ("best", "gbp_cr", "pipe", "two_resource"))
