@@ -13,7 +13,7 @@ import bprr.plan.predict as predict
 from bprr.ground.errors import InfeasibleError, InputError
 from bprr.placement.base import Placement
 from bprr.plan.arms import own_arm
-from bprr.plan.changes import Change, changed_inventory, halved_distances, losses, most_rate
+from bprr.plan.changes import Change, changed_inventory, halved_distances, losses, most_rate, spares
 from bprr.plan.goal import Goal
 from bprr.plan.known import Grade, Known
 from bprr.plan.machines import Inventory, Machine
@@ -43,9 +43,10 @@ def refused(call, *arguments):
 )
 def test_changes_that_cannot_be(tmp_path, what, said):
     told = refused(changed_inventory, Inventory(tmp_path, MACHINES), what)
-    assert told.startswith("command line: --what-if: ") and told.partition("allowed")[0] in (
-        f"command line: {said}"
-    )
+    assert told == f"command line: {said}"
+    many = Inventory(tmp_path, tuple(Machine(f"m{n}") for n in range(40)))
+    names = ", ".join(f"m{n}" for n in range(30))
+    assert refused(changed_inventory, many, "-e").endswith(f"allowed: -NAME of {names}")
 
 
 def test_machines_more_and_less(tmp_path):
@@ -130,6 +131,28 @@ def test_servers_lost_in_turn(tmp_path, configuration):
     tight = Placement(problem.swarm, first, np.array([3, 2, 2, 1, 0, 0]), full)
     lost = {each.server: each for each in losses(own_arm(problem, "x", "X", tight, configuration))}
     assert lost[3].blocks_lost == 0 and math.isnan(lost[3].mean_ms)
+
+
+def test_a_server_that_one_of_two_clients_needs(tmp_path, configuration):
+    """Oslo goes over e at home, at 4 ms a block; without it as Paris does, and back."""
+    near = Machine("e", "L4", 7.5, "Oslo", inference_rps=272.5)
+    problem = toy_problem(tmp_path, configuration, [*MACHINES, near])
+    arm = arm_of(problem, configuration, [1, 1, 3, 4, 1], [4, 0, 0, 0, 4])
+    assert [route.servers.tolist() for route in arm.routes] == [[0], [4]]
+    a, e = losses(arm)
+    to_a = arm_of(problem, configuration, [1, 1, 3, 4, 1], [4, 0, 0, 0, 0])
+    to_e = arm_of(problem, configuration, [1, 1, 3, 4, 1], [0, 0, 0, 0, 4])
+    assert (a.server, a.blocks_lost, e.server, e.blocks_lost) == (0, 0, 4, 0)
+    assert a.mean_ms == pytest.approx(to_e.mean_alone_ms)
+    assert e.mean_ms == pytest.approx(to_a.mean_alone_ms)
+    assert a.mean_ms > arm.mean_alone_ms < e.mean_ms
+
+
+def test_spares_of_heavier_blocks(tmp_path, configuration):
+    served = SERVED._replace(model=SERVED.model.model_copy(update={"block_gb": 0.5}))
+    problem = toy_problem(tmp_path, configuration, served=served)
+    arm = arm_of(problem, configuration, [1, 1, 1, 1], [4, 1, 0, 0])
+    assert spares(arm.placement) == [(0, 2, 4, 1.5)]
 
 
 def simulating(meets, rate=2.0, capacity=64.0):

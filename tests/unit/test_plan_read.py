@@ -572,10 +572,10 @@ def test_distances_of_which_nothing_is_known(tmp_path):
 
 
 def test_pings_each_way(tmp_path):
+    pings = {"a": {"b": 10.0, "c": 30.0}, "b": {"a": 12.0}, "c": {}}
     inventory = Inventory(
-        tmp_path, (Machine("a", pings_ms={"b": 10.0, "c": 30.0}), Machine("b", pings_ms={"a": 12.0}),
-                   Machine("c")),
-    )  # fmt: skip
+        tmp_path, tuple(Machine(name, pings_ms=known) for name, known in pings.items())
+    )
     found = distances_of(inventory, ())
     own = np.array([[0, 10, 30, 12], [12, 0, 12, 12], [30, 12, 0, 12], [12, 12, 12, 0]])
     nodes = np.arange(4)
