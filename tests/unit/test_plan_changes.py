@@ -252,6 +252,7 @@ def test_one_more_of_the_fastest(tmp_path, configuration, gpus, places, clients,
         ([Change("a", 1 / 1.006, 1.004)],
          ". Of the changes tried, a helps a session alone most: × 1.01"),
         ([Change("a", 1.0, 1.006)], "; a the sustained rate: × 1.01"),
+        ([Change("a", 1.0, 1.005)], ""),
         ([Change("a", math.nan, 9.0), Change("b", 1.0, 2.0)], "; b the sustained rate: × 2.00"),
     ],
 )  # fmt: skip
@@ -332,6 +333,27 @@ def test_the_placement_of_a_solver(tmp_path, configuration, monkeypatch, status,
         assert made.optimum.status == status
 
 
+def test_what_passes_as_was_measured(tmp_path, configuration):
+    """A server of four blocks passes 40 tokens/s, two of two 70: remarked for throughput alone."""
+    profile = next(iter(configuration.all_devices.values()))
+    table = {"one": [90.0, 70.0, 50.0, 40.0]}
+    known = {
+        name: profile.model_copy(update={"name": name, "tokens_per_s": rates, "model": None})
+        for name, rates in table.items()
+    }
+    settings = SimpleNamespace(all_devices=known, all_models={}, methods=configuration.methods)
+    machines = [Machine(name, "one", 7.5, "Paris") for name in "ab"]
+    made = planned(tmp_path, settings, machines=machines, objective="throughput")
+    assert made.remarks[-1] == (
+        "80.0 tokens/s pass, by what was measured of servers that host so many blocks; no placement"
+        " passes more than 80.0"
+    )
+    latency = planned(tmp_path, settings, machines=machines)
+    assert not any("tokens/s" in remark for remark in latency.remarks)
+    unmeasured = planned(tmp_path, configuration, objective="throughput")
+    assert not any("tokens/s" in remark for remark in unmeasured.remarks)
+
+
 def test_plans_that_cannot_be(tmp_path, configuration):
     """Room for blocks, but not for a session: each is remarked, and none is left."""
     full = [replace(each, memory_gb=gb) for each, gb in zip(MACHINES, (4.5, 3.5, 0.1, 0.1),
@@ -389,6 +411,7 @@ def test_proofs_are_for_small_swarms(tmp_path, configuration, monkeypatch):
     monkeypatch.setattr(make, "MOST_BLOCKS_FOR_PROOF", 4)
     assert make._optimum(problem) is not None
     assert make._optimum(toy_problem(tmp_path, configuration, prove_s=0.0)) is None
+    assert make._optimum(toy_problem(tmp_path, configuration, prove_s=0.5)) is not None
     monkeypatch.setattr(make, "MOST_FOR_PROOF", 3)
     assert make._optimum(problem) is None
     monkeypatch.setattr(make, "MOST_FOR_PROOF", 16)
@@ -403,6 +426,22 @@ def test_proofs_are_for_small_swarms(tmp_path, configuration, monkeypatch):
             clients=("Paris", "Oslo", "Rome", "Paris", "Oslo")[:clients],
         )
         assert (make._optimum(many) is not None) == proven
+
+
+def test_how_large_a_swarm_is_proven(monkeypatch):
+    result = SimpleNamespace(status="optimal", objective_ms=30.0, bound_ms=20.0, plan=None)
+    monkeypatch.setattr(make, "solve_offline", lambda *_: result)
+    monkeypatch.setattr(make, "OfflineInstance", lambda *_: None)
+    monkeypatch.setattr(make, "shared_out", lambda *_: None)
+    for servers, blocks, clients, proven in (
+        (16, 200, 4, True), (17, 200, 4, False), (16, 201, 4, False), (16, 200, 5, False),
+    ):  # fmt: skip
+        swarm = SimpleNamespace(
+            servers=servers, clients=clients, model=SimpleNamespace(blocks=blocks)
+        )
+        problem = SimpleNamespace(swarm=swarm, wish=SimpleNamespace(prove_s=1.0),
+                                  request=SimpleNamespace(cache_tokens=256))  # fmt: skip
+        assert (make._optimum(problem) is not None) == proven
 
 
 # What is expected -------------------------------------------------------------------------------
@@ -487,6 +526,28 @@ def test_what_sessions_see_under_load(tmp_path, configuration):
     assert server == 2 and share == pytest.approx(0.2 * 2 * 1.312)
     nowhere = arm_of(problem, configuration, [1, 1, 3, 4], [0, 2, 0, 1])
     assert loaded(nowhere) is None
+
+
+def test_the_chains_that_most_sessions_take(monkeypatch):
+    """The first twelve, the most used first."""
+
+    class Sessions:
+        workload = SimpleNamespace(client=np.repeat(np.arange(14), range(2, 16)))
+
+        def __len__(self):
+            return 119
+
+        def chain(self, index):
+            return (np.array([int(self.workload.client[index]) % 3]),)
+
+    sessions = Sessions()
+    problem = SimpleNamespace(instance=SimpleNamespace(rate_per_s=2.0))
+    arm = SimpleNamespace(problem=problem, simulated=lambda level: sessions)
+    monkeypatch.setattr(predict, "quantities_of", lambda _: {})
+    monkeypatch.setattr(predict, "_busy", lambda *_: np.array([0.1, 0.5, 0.5]))
+    found = loaded(arm)
+    assert found.chains == tuple((n, (n % 3,), n + 2) for n in range(13, 1, -1))
+    assert (found.busiest, found.sessions, found.rate_per_s) == ((1, 0.5), 119, 2.0)
 
 
 def test_a_curve_of_rates(monkeypatch):

@@ -1,6 +1,7 @@
 """Descriptions of machines, places, distances and goals: read as they are, refused with reasons."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,6 @@ import pytest
 import bprr.plan.distances as distances
 import bprr.plan.gazetteer as gazetteer
 import bprr.plan.health_monitor as health_monitor
-import bprr.plan.machines as machines
 import bprr.plan.nvidia_smi as nvidia_smi
 from bprr.ground.errors import InputError
 from bprr.ground.files import read_json
@@ -237,6 +237,26 @@ def test_folders_of_outputs(tmp_path, monkeypatch):
     assert refused(read_folder, tmp_path) == told.replace("got 0", "got 4")
 
 
+def test_how_many_files_there_may_be():
+    class Folder:
+        count = 4096
+
+        def glob(self, pattern):
+            return [Path(f"{n}.csv") for n in range(self.count)] if pattern == "*.csv" else []
+
+        def __truediv__(self, name):
+            raise KeyError(name)  # so many are read
+
+        def __str__(self):
+            return "folder"
+
+    folder = Folder()
+    with pytest.raises(KeyError, match=r"places\.csv"):
+        read_folder(folder)
+    folder.count = 4097
+    assert refused(read_folder, folder).startswith("folder: files: got 4097; allowed: a folder of")
+
+
 def test_memory_that_is_taken_is_remarked(tmp_path):
     path = tmp_path / "host.csv"
     header = "name, memory.total [GB], memory.free [GB]"
@@ -314,12 +334,11 @@ def test_tables_that_cannot_be(tmp_path, header, line, said):
     assert refused(read_servers, path) == f"{path}{said}"
 
 
-def test_how_many_machines_there_may_be(tmp_path, monkeypatch):
-    monkeypatch.setattr(machines, "MOST_MACHINES", 2)
-    assert len(once([Machine("a"), Machine("b")], tmp_path)) == 2
-    said = f"{tmp_path}: servers: got 3; allowed: at most 2"
-    assert refused(once, [Machine(name) for name in "abc"], tmp_path) == said
-    monkeypatch.setattr(machines, "MOST_MACHINES", 4096)
+def test_how_many_machines_there_may_be(tmp_path):
+    most = [Machine(f"m{n}") for n in range(4096)]
+    assert len(once(most, tmp_path)) == 4096
+    said = f"{tmp_path}: servers: got 4097; allowed: at most 4,096"
+    assert refused(once, [*most, Machine("a")], tmp_path) == said
     many = [Machine(name) for name in "abcdefghijklm" * 2]
     said = f"{tmp_path}: name: got 'a, b, c, d, e, f, g, h, i, j'; allowed: each name once"
     assert refused(once, many, tmp_path) == said

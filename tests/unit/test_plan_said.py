@@ -389,6 +389,19 @@ def test_a_plan_in_markdown(plan):
     )
 
 
+def test_long_tables_end_after_sixty_rows(plan):
+    spare = plan.spares[0]
+    for count, last in ((60, "| b | 1–2 | 2 |"), (61, "| … and 1 more in plan.json | | |")):
+        text = text_of(plan.model_copy(update={"spares": [spare] * count, "remarks": []}))
+        assert text.endswith(f"| b | 1–2 | 2 |\n{last}\n\n")
+        assert text.count("| b | 1–2 | 2 |") == 60
+
+
+def test_numbers_of_files_have_five_digits():
+    assert rounded(123.456789) == 123.46 and rounded(0.000123456) == 0.00012346
+    assert rounded(1234567.0) == 1234600.0
+
+
 # Files ------------------------------------------------------------------------------------------
 
 
