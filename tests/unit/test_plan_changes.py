@@ -576,3 +576,4 @@ def test_a_curve_of_rates(monkeypatch):
         assert curve(arm(capacity, rate)) == []
     assert not asked
     assert len(curve(arm(20.0, 5.0), (0.0, 0.1))) == 1
+    assert len(curve(arm(0.2, 0.5))) == 5
