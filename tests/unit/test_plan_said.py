@@ -16,7 +16,7 @@ from bprr.ground.errors import InputError
 from bprr.placement.base import Placement
 from bprr.plan.arms import own_arm
 from bprr.plan.changes import Change
-from bprr.plan.folder import _known, _replacing, files_of, write_folder
+from bprr.plan.folder import _known, _replacing, _yaml, files_of, write_folder
 from bprr.plan.goal import Goal
 from bprr.plan.known import Grade, Known
 from bprr.plan.machines import Machine
@@ -436,6 +436,13 @@ def test_files_of_a_plan(made, plan):
     assert list(yaml.safe_load(taken["models.yaml"])) == ["toy_planned"]
     assert yaml.safe_load(taken["scenario.yaml"])["model"] == "toy_planned"
     assert yaml.safe_load(taken["devices.yaml"])["t4"]["model"] == "toy_planned"
+
+
+def test_files_of_yaml_are_for_people():
+    """Letters as they are, in the order that was given, in lines of a hundred letters."""
+    first, second, *_, last = _yaml({"k": "× " + "a " * 150 + "a", "b": 1}).splitlines()
+    assert first.startswith("k: × a a") and last == "b: 1"
+    assert len(second) == 101  # the word that passes the hundredth ends it
 
 
 def test_uplinks_stay_beside_round_trips(made, plan):
