@@ -83,7 +83,8 @@ TESTS = {
     " unit/parts unit/orders unit/storage unit/growth unit/by_service unit/living"
     " golden/said",
     "plan": "unit/plan golden/said unit/plan_told unit/plan_later unit/plan_genuine"
-    " unit/plan_mutations workflow/plan_page",
+    " unit/plan_mutations unit/plan_arms unit/plan_calibrated unit/plan_changes unit/plan_devices"
+    " unit/plan_moved unit/plan_read unit/plan_said workflow/plan_page",
     "figures": "golden/pictures unit/figures unit/offline_figures unit/fit unit/tables_found"
     " unit/beyond unit/orders unit/modes unit/by_service unit/living unit/runs unit/regimes",
     "report": "unit/texts unit/measures unit/scorecard unit/status golden/pictures unit/readme"
