@@ -89,7 +89,8 @@ TESTS = {
     " unit/orders unit/storage unit/growth unit/by_service unit/living golden/said"
     " unit/offline_optimum",
     "plan": "unit/plan golden/said unit/plan_told unit/plan_later unit/plan_genuine"
-    " unit/plan_mutations workflow/plan_page unit/told",
+    " unit/plan_mutations workflow/plan_page unit/told unit/plan_arms unit/plan_calibrated"
+    " unit/plan_changes unit/plan_devices unit/plan_moved unit/plan_read unit/plan_said",
     "figures": "golden/pictures unit/figures unit/offline_figures unit/fit unit/tables_found"
     " unit/beyond unit/orders unit/modes unit/by_service unit/living unit/runs unit/regimes"
     " unit/service_models",

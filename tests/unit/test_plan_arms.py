@@ -205,6 +205,27 @@ def test_placements_for_a_rate(tmp_path, configuration, monkeypatch):
     assert names(**at_rate) == []
 
 
+def test_large_swarms_are_spared_placements_for_a_rate(monkeypatch, configuration):
+    """From 201 servers on."""
+
+    class Runner:
+        def __init__(self, instance):
+            asked.append(instance)
+
+        def placement(self, *_):
+            raise InfeasibleError("GPU memory", "room", "anywhere")
+
+    monkeypatch.setattr(arms, "MethodRunner", Runner)
+    for servers, count in ((200, 1), (201, 0)):
+        asked = []
+        problem = SimpleNamespace(
+            swarm=SimpleNamespace(servers=servers), instance="load",
+            wish=SimpleNamespace(objective="latency-at-rate"),
+        )  # fmt: skip
+        assert list(rate_arms(problem, configuration)) == []
+        assert asked == ["load"] * count
+
+
 # The choice -------------------------------------------------------------------------------------
 
 

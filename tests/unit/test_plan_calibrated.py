@@ -235,6 +235,54 @@ def test_a_fit_is_that_of_the_normal_equations(plan):
     assert (found.sessions, found.source) == (300, "somewhere")
 
 
+def test_a_fit_of_few_sessions_that_scatter(plan):
+    """Of no planned overhead, and of ways that are not known; no low end below a fifth."""
+    unsaid = plan.model_copy(update={"hop_overhead_ms": value(None)})
+    ways = [[(0, None, 20.0), (2, 5.0, 40.0)], [(0, 1.0, 30.0)]]
+    rows, base, seen = [], [], []
+    observed = []
+    for number in range(12):
+        chain = ways[number % 2]
+        token = [150.0, 70.0, 40.0, 20.0][number % 4] + 3 * number
+        observed.append(Observed(chain_of(chain), 0.0, token))
+        rows.append([[2, 20, 40], [1, 30, 0]][number % 2])
+        base.append([5.0, 1.0][number % 2])
+        seen.append(token)
+    start = np.array([0.0, 1.0, 1.0])
+    seen, base = np.array(seen), np.array(base)
+    whole, spread = algebra(np.array(rows, dtype=float), seen - base, start, seen.mean())
+    found = calibrated(unsaid, observed, "").calibration
+    assert found.hop_overhead_ms[1] == pytest.approx(whole[0], rel=1e-3)
+    assert found.devices["c"][1] == pytest.approx(whole[2], rel=1e-4)
+    assert found.devices["c"][0] == pytest.approx(
+        max(whole[2] - 1.96 * spread[2], whole[2] / 5), rel=1e-4
+    )
+    assert found.hop_overhead_ms[0] == pytest.approx(found.hop_overhead_ms[1] / 5, rel=1e-4)
+    assert 1.96 * spread[0] > 0.8 * whole[0]
+
+
+def test_servers_of_unknown_speed_and_long_lists(plan):
+    """An unknown time counts nothing; messages name no more than thirty."""
+    servers = [
+        each.model_copy(update={"tau_ms": value(None)}) if each.name == "b" else each
+        for each in plan.placement
+    ]
+    unknown = plan.model_copy(update={"placement": servers})
+    (found, *_) = sessions_of([(2, {**ROW, "chain": "b > c"})] * 8, unknown, "x")
+    assert [hop.computing_ms.value for hop in found.chain.hops] == pytest.approx([0, 20])
+    many = [servers[0].model_copy(update={"name": f"s{n}"}) for n in range(40)]
+    wide = plan.model_copy(update={"placement": [*many, *plan.placement]})
+    told = refused(sessions_of, [(2, {**ROW, "chain": "z"})] * 8, wide, "x")
+    assert told.endswith(f"allowed: {', '.join(f's{n}' for n in range(30))}")
+    hops = [plan.chains[0].hops[0].model_copy(update={"name": f"h{n}"}) for n in range(40)]
+    chains = [plan.chains[0].model_copy(update={"hops": hops})]
+    told = refused(
+        sessions_of, [(2, {**ROW, "chain": "d"})] * 8, plan.model_copy(update={"chains": chains}),
+        "x",
+    )  # fmt: skip
+    assert told.endswith(f"plan.json has: {', '.join(f'h{n}' for n in range(30))}")
+
+
 def test_a_fit_of_two_kinds_of_times_by_hand():
     """Two equations that hold, and a prior that pulls little; bounds where there is no end."""
     rows = np.array([[1.0, 10.0], [2.0, 10.0], [1.0, 20.0], [3.0, 5.0]])
@@ -246,6 +294,8 @@ def test_a_fit_of_two_kinds_of_times_by_hand():
         else:
             assert found[1] == pytest.approx(bound, rel=1e-3)
         assert (spread >= 0).all()
+    far, _ = _solved(rows, rows @ np.array([15_000.0, 1.0]), start, 0.1)
+    assert far[0] == pytest.approx(1e4, rel=1e-3)
     found, _ = _solved(rows, rows @ np.array([-50.0, 12.0]), start, 0.1)
     assert found[0] == pytest.approx(0, abs=1e-6)
     sole, spread = _solved(rows[:1], np.array([28.0]), start, 20.0)

@@ -13,7 +13,7 @@ import bprr.plan.predict as predict
 from bprr.ground.errors import InfeasibleError, InputError
 from bprr.placement.base import Placement
 from bprr.plan.arms import own_arm
-from bprr.plan.changes import Change, changed_inventory, halved_distances, losses, most_rate
+from bprr.plan.changes import Change, changed_inventory, halved_distances, losses, most_rate, spares
 from bprr.plan.goal import Goal
 from bprr.plan.known import Grade, Known
 from bprr.plan.machines import Inventory, Machine
@@ -43,9 +43,10 @@ def refused(call, *arguments):
 )
 def test_changes_that_cannot_be(tmp_path, what, said):
     told = refused(changed_inventory, Inventory(tmp_path, MACHINES), what)
-    assert told.startswith("command line: --what-if: ") and told.partition("allowed")[0] in (
-        f"command line: {said}"
-    )
+    assert told == f"command line: {said}"
+    many = Inventory(tmp_path, tuple(Machine(f"m{n}") for n in range(40)))
+    names = ", ".join(f"m{n}" for n in range(30))
+    assert refused(changed_inventory, many, "-e").endswith(f"allowed: -NAME of {names}")
 
 
 def test_machines_more_and_less(tmp_path):
@@ -130,6 +131,28 @@ def test_servers_lost_in_turn(tmp_path, configuration):
     tight = Placement(problem.swarm, first, np.array([3, 2, 2, 1, 0, 0]), full)
     lost = {each.server: each for each in losses(own_arm(problem, "x", "X", tight, configuration))}
     assert lost[3].blocks_lost == 0 and math.isnan(lost[3].mean_ms)
+
+
+def test_a_server_that_one_of_two_clients_needs(tmp_path, configuration):
+    """Oslo goes over e at home, at 4 ms a block; without it as Paris does, and back."""
+    near = Machine("e", "L4", 7.5, "Oslo", inference_rps=272.5)
+    problem = toy_problem(tmp_path, configuration, [*MACHINES, near])
+    arm = arm_of(problem, configuration, [1, 1, 3, 4, 1], [4, 0, 0, 0, 4])
+    assert [route.servers.tolist() for route in arm.routes] == [[0], [4]]
+    a, e = losses(arm)
+    to_a = arm_of(problem, configuration, [1, 1, 3, 4, 1], [4, 0, 0, 0, 0])
+    to_e = arm_of(problem, configuration, [1, 1, 3, 4, 1], [0, 0, 0, 0, 4])
+    assert (a.server, a.blocks_lost, e.server, e.blocks_lost) == (0, 0, 4, 0)
+    assert a.mean_ms == pytest.approx(to_e.mean_alone_ms)
+    assert e.mean_ms == pytest.approx(to_a.mean_alone_ms)
+    assert a.mean_ms > arm.mean_alone_ms < e.mean_ms
+
+
+def test_spares_of_heavier_blocks(tmp_path, configuration):
+    served = SERVED._replace(model=SERVED.model.model_copy(update={"block_gb": 0.5}))
+    problem = toy_problem(tmp_path, configuration, served=served)
+    arm = arm_of(problem, configuration, [1, 1, 1, 1], [4, 1, 0, 0])
+    assert spares(arm.placement) == [(0, 2, 4, 1.5)]
 
 
 def simulating(meets, rate=2.0, capacity=64.0):
@@ -229,6 +252,7 @@ def test_one_more_of_the_fastest(tmp_path, configuration, gpus, places, clients,
         ([Change("a", 1 / 1.006, 1.004)],
          ". Of the changes tried, a helps a session alone most: × 1.01"),
         ([Change("a", 1.0, 1.006)], "; a the sustained rate: × 1.01"),
+        ([Change("a", 1.0, 1.005)], ""),
         ([Change("a", math.nan, 9.0), Change("b", 1.0, 2.0)], "; b the sustained rate: × 2.00"),
     ],
 )  # fmt: skip
@@ -309,6 +333,27 @@ def test_the_placement_of_a_solver(tmp_path, configuration, monkeypatch, status,
         assert made.optimum.status == status
 
 
+def test_what_passes_as_was_measured(tmp_path, configuration):
+    """A server of four blocks passes 40 tokens/s, two of two 70: remarked for throughput alone."""
+    profile = next(iter(configuration.all_devices.values()))
+    table = {"one": [90.0, 70.0, 50.0, 40.0]}
+    known = {
+        name: profile.model_copy(update={"name": name, "tokens_per_s": rates, "model": None})
+        for name, rates in table.items()
+    }
+    settings = SimpleNamespace(all_devices=known, all_models={}, methods=configuration.methods)
+    machines = [Machine(name, "one", 7.5, "Paris") for name in "ab"]
+    made = planned(tmp_path, settings, machines=machines, objective="throughput")
+    assert made.remarks[-1] == (
+        "80.0 tokens/s pass, by what was measured of servers that host so many blocks; no placement"
+        " passes more than 80.0"
+    )
+    latency = planned(tmp_path, settings, machines=machines)
+    assert not any("tokens/s" in remark for remark in latency.remarks)
+    unmeasured = planned(tmp_path, configuration, objective="throughput")
+    assert not any("tokens/s" in remark for remark in unmeasured.remarks)
+
+
 def test_plans_that_cannot_be(tmp_path, configuration):
     """Room for blocks, but not for a session: each is remarked, and none is left."""
     full = [replace(each, memory_gb=gb) for each, gb in zip(MACHINES, (4.5, 3.5, 0.1, 0.1),
@@ -366,6 +411,7 @@ def test_proofs_are_for_small_swarms(tmp_path, configuration, monkeypatch):
     monkeypatch.setattr(make, "MOST_BLOCKS_FOR_PROOF", 4)
     assert make._optimum(problem) is not None
     assert make._optimum(toy_problem(tmp_path, configuration, prove_s=0.0)) is None
+    assert make._optimum(toy_problem(tmp_path, configuration, prove_s=0.5)) is not None
     monkeypatch.setattr(make, "MOST_FOR_PROOF", 3)
     assert make._optimum(problem) is None
     monkeypatch.setattr(make, "MOST_FOR_PROOF", 16)
@@ -380,6 +426,22 @@ def test_proofs_are_for_small_swarms(tmp_path, configuration, monkeypatch):
             clients=("Paris", "Oslo", "Rome", "Paris", "Oslo")[:clients],
         )
         assert (make._optimum(many) is not None) == proven
+
+
+def test_how_large_a_swarm_is_proven(monkeypatch):
+    result = SimpleNamespace(status="optimal", objective_ms=30.0, bound_ms=20.0, plan=None)
+    monkeypatch.setattr(make, "solve_offline", lambda *_: result)
+    monkeypatch.setattr(make, "OfflineInstance", lambda *_: None)
+    monkeypatch.setattr(make, "shared_out", lambda *_: None)
+    for servers, blocks, clients, proven in (
+        (16, 200, 4, True), (17, 200, 4, False), (16, 201, 4, False), (16, 200, 5, False),
+    ):  # fmt: skip
+        swarm = SimpleNamespace(
+            servers=servers, clients=clients, model=SimpleNamespace(blocks=blocks)
+        )
+        problem = SimpleNamespace(swarm=swarm, wish=SimpleNamespace(prove_s=1.0),
+                                  request=SimpleNamespace(cache_tokens=256))  # fmt: skip
+        assert (make._optimum(problem) is not None) == proven
 
 
 # What is expected -------------------------------------------------------------------------------
@@ -466,6 +528,28 @@ def test_what_sessions_see_under_load(tmp_path, configuration):
     assert loaded(nowhere) is None
 
 
+def test_the_chains_that_most_sessions_take(monkeypatch):
+    """The first twelve, the most used first."""
+
+    class Sessions:
+        workload = SimpleNamespace(client=np.repeat(np.arange(14), range(2, 16)))
+
+        def __len__(self):
+            return 119
+
+        def chain(self, index):
+            return (np.array([int(self.workload.client[index]) % 3]),)
+
+    sessions = Sessions()
+    problem = SimpleNamespace(instance=SimpleNamespace(rate_per_s=2.0))
+    arm = SimpleNamespace(problem=problem, simulated=lambda level: sessions)
+    monkeypatch.setattr(predict, "quantities_of", lambda _: {})
+    monkeypatch.setattr(predict, "_busy", lambda *_: np.array([0.1, 0.5, 0.5]))
+    found = loaded(arm)
+    assert found.chains == tuple((n, (n % 3,), n + 2) for n in range(13, 1, -1))
+    assert (found.busiest, found.sessions, found.rate_per_s) == ((1, 0.5), 119, 2.0)
+
+
 def test_a_curve_of_rates(monkeypatch):
     table = {"token_ms": {"mean": 1.0, "p95": 2.0}}
     monkeypatch.setattr(predict, "quantities_of", lambda rate: table if rate else None)
@@ -492,3 +576,4 @@ def test_a_curve_of_rates(monkeypatch):
         assert curve(arm(capacity, rate)) == []
     assert not asked
     assert len(curve(arm(20.0, 5.0), (0.0, 0.1))) == 1
+    assert len(curve(arm(0.2, 0.5))) == 5

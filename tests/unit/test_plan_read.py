@@ -1,6 +1,7 @@
 """Descriptions of machines, places, distances and goals: read as they are, refused with reasons."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,6 @@ import pytest
 import bprr.plan.distances as distances
 import bprr.plan.gazetteer as gazetteer
 import bprr.plan.health_monitor as health_monitor
-import bprr.plan.machines as machines
 import bprr.plan.nvidia_smi as nvidia_smi
 from bprr.ground.errors import InputError
 from bprr.ground.files import read_json
@@ -237,6 +237,36 @@ def test_folders_of_outputs(tmp_path, monkeypatch):
     assert refused(read_folder, tmp_path) == told.replace("got 0", "got 4")
 
 
+def test_how_many_files_there_may_be():
+    class Folder:
+        count = 4096
+
+        def glob(self, pattern):
+            return [Path(f"{n}.csv") for n in range(self.count)] if pattern == "*.csv" else []
+
+        def __truediv__(self, name):
+            raise KeyError(name)  # so many are read
+
+        def __str__(self):
+            return "folder"
+
+    folder = Folder()
+    with pytest.raises(KeyError, match=r"places\.csv"):
+        read_folder(folder)
+    folder.count = 4097
+    assert refused(read_folder, folder).startswith("folder: files: got 4097; allowed: a folder of")
+
+
+def test_how_long_an_output_may_be(tmp_path):
+    """A million letters."""
+    path = tmp_path / "host.csv"
+    text = "name, memory.total [GB]\nT4, 10\n"
+    path.write_text(text.ljust(1_000_000, "\n"), encoding="utf-8")
+    assert len(read_folder(tmp_path).machines) == 1
+    path.write_text(text.ljust(1_000_001, "\n"), encoding="utf-8")
+    assert refused(read_folder, tmp_path).startswith(f"{path}: ")
+
+
 def test_memory_that_is_taken_is_remarked(tmp_path):
     path = tmp_path / "host.csv"
     header = "name, memory.total [GB], memory.free [GB]"
@@ -314,12 +344,11 @@ def test_tables_that_cannot_be(tmp_path, header, line, said):
     assert refused(read_servers, path) == f"{path}{said}"
 
 
-def test_how_many_machines_there_may_be(tmp_path, monkeypatch):
-    monkeypatch.setattr(machines, "MOST_MACHINES", 2)
-    assert len(once([Machine("a"), Machine("b")], tmp_path)) == 2
-    said = f"{tmp_path}: servers: got 3; allowed: at most 2"
-    assert refused(once, [Machine(name) for name in "abc"], tmp_path) == said
-    monkeypatch.setattr(machines, "MOST_MACHINES", 4096)
+def test_how_many_machines_there_may_be(tmp_path):
+    most = [Machine(f"m{n}") for n in range(4096)]
+    assert len(once(most, tmp_path)) == 4096
+    said = f"{tmp_path}: servers: got 4097; allowed: at most 4,096"
+    assert refused(once, [*most, Machine("a")], tmp_path) == said
     many = [Machine(name) for name in "abcdefghijklm" * 2]
     said = f"{tmp_path}: name: got 'a, b, c, d, e, f, g, h, i, j'; allowed: each name once"
     assert refused(once, many, tmp_path) == said
@@ -348,6 +377,11 @@ def test_models_by_their_names(tmp_path, configuration):
     nameless = tmp_path / "---.json"
     nameless.write_text(json.dumps(config), encoding="utf-8")
     assert served_model(str(nameless), None, named).model.name == "model"
+    bare = tmp_path / "bare"
+    bare.write_text(json.dumps(config), encoding="utf-8")
+    assert served_model(str(bare), None, named).title == "bare"
+    lost = refused(served_model, str(tmp_path / "none.json"), None, named)
+    assert lost.startswith(f"{tmp_path / 'none.json'}: ")
     said = refused(served_model, "Qwen/Qwen3-32", None, {})
     assert said.startswith(
         "command line: --model: got 'Qwen/Qwen3-32'; allowed: did you mean Qwen/Qwen3-32B? a"
@@ -457,7 +491,11 @@ def test_regions_of_clouds_that_are_none():
     known = [code for kind, code in gazetteer._table().codes if kind == "aws"]
     told = refused(locate, "aws:eu-wst-1", "x", "y")
     assert told.startswith("x: y: got 'aws:eu-wst-1'; allowed: did you mean eu-west-1? ")
-    assert told.partition("? ")[2][:300] == ", ".join(known[:40])[:300]
+    assert told.partition("? ")[2] == ", ".join(known[:40])
+    many = [code for kind, code in gazetteer._table().codes if kind == "azure"]
+    assert len(many) > 40
+    told = refused(locate, "azure:zzzz", "x", "y")
+    assert told == f"x: y: got 'azure:zzzz'; allowed: {', '.join(many[:40])}"
 
 
 def small_table(monkeypatch):
@@ -572,10 +610,10 @@ def test_distances_of_which_nothing_is_known(tmp_path):
 
 
 def test_pings_each_way(tmp_path):
+    pings = {"a": {"b": 10.0, "c": 30.0}, "b": {"a": 12.0}, "c": {}}
     inventory = Inventory(
-        tmp_path, (Machine("a", pings_ms={"b": 10.0, "c": 30.0}), Machine("b", pings_ms={"a": 12.0}),
-                   Machine("c")),
-    )  # fmt: skip
+        tmp_path, tuple(Machine(name, pings_ms=known) for name, known in pings.items())
+    )
     found = distances_of(inventory, ())
     own = np.array([[0, 10, 30, 12], [12, 0, 12, 12], [30, 12, 0, 12], [12, 12, 12, 0]])
     nodes = np.arange(4)

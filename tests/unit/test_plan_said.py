@@ -16,7 +16,7 @@ from bprr.ground.errors import InputError
 from bprr.placement.base import Placement
 from bprr.plan.arms import own_arm
 from bprr.plan.changes import Change
-from bprr.plan.folder import _known, _replacing, files_of, write_folder
+from bprr.plan.folder import _known, _replacing, _yaml, files_of, write_folder
 from bprr.plan.goal import Goal
 from bprr.plan.known import Grade, Known
 from bprr.plan.machines import Machine
@@ -354,10 +354,11 @@ def test_a_plan_in_markdown(plan):
     )
     assert seen["Servers (GB)"][3].startswith("| b | L4 | 1–2 | 4 | 1.5 | 2 | 0.0123 | 0.488 | 5 |")
     assert seen["Servers (GB)"][4].startswith("| c | server | 3–4 | 4.5 | ")
-    ours, theirs = plan.compared
+    ours = plan.compared[0]
+    alone, rate = number(ours.mean_alone_ms), number(ours.capacity_per_s)
     assert seen["Compared"][2:] == [
-        f"| arm own | {number(ours.mean_alone_ms)} | {number(ours.capacity_per_s)} | 200 | chosen |",
-        f"| PETALS | 300 | {number(ours.capacity_per_s)} | 400 |  |", "",
+        f"| arm own | {alone} | {rate} | 200 | chosen |",
+        f"| PETALS | 300 | {rate} | 400 |  |", "",
         "Optimum of decoding alone: optimal, 80.13 ms a token (no plan is below 79); this plan: 91"
         " ms.", "",
     ]  # fmt: skip
@@ -386,6 +387,19 @@ def test_a_plan_in_markdown(plan):
     assert "Optimum" not in text and "## Under load" not in text_of(
         plan.model_copy(update={"loaded": None})
     )
+
+
+def test_long_tables_end_after_sixty_rows(plan):
+    spare = plan.spares[0]
+    for count, last in ((60, "| b | 1–2 | 2 |"), (61, "| … and 1 more in plan.json | | |")):
+        text = text_of(plan.model_copy(update={"spares": [spare] * count, "remarks": []}))
+        assert text.endswith(f"| b | 1–2 | 2 |\n{last}\n\n")
+        assert text.count("| b | 1–2 | 2 |") == 60
+
+
+def test_numbers_of_files_have_five_digits():
+    assert rounded(123.456789) == 123.46 and rounded(0.000123456) == 0.00012346
+    assert rounded(1234567.0) == 1234600.0
 
 
 # Files ------------------------------------------------------------------------------------------
@@ -422,6 +436,13 @@ def test_files_of_a_plan(made, plan):
     assert list(yaml.safe_load(taken["models.yaml"])) == ["toy_planned"]
     assert yaml.safe_load(taken["scenario.yaml"])["model"] == "toy_planned"
     assert yaml.safe_load(taken["devices.yaml"])["t4"]["model"] == "toy_planned"
+
+
+def test_files_of_yaml_are_for_people():
+    """Letters as they are, in the order that was given, in lines of a hundred letters."""
+    first, second, *_, last = _yaml({"k": "× " + "a " * 150 + "a", "b": 1}).splitlines()
+    assert first.startswith("k: × a a") and last == "b: 1"
+    assert len(second) == 101  # the word that passes the hundredth ends it
 
 
 def test_uplinks_stay_beside_round_trips(made, plan):
