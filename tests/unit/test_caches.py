@@ -52,8 +52,9 @@ def test_holds_in_order_of_their_end() -> None:
     assert state.sessions.tolist() == [4, 1]
     assert state.next_end.tolist() == [3, 5]
     assert held.held_now(0.0).tolist() == [36, 1]
-    assert [first_entry_with_room(state, 0, units) - state.head[0] for units in
-            (1, 14, 15, 18, 19, 28, 29, 30, 31, 50, 51)] == [0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4]  # fmt: skip
+    wanted = (1, 14, 15, 18, 19, 28, 29, 30, 31, 50, 51)
+    entries = [first_entry_with_room(state, 0, units) - state.head[0] for units in wanted]
+    assert entries == [0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4]
     assert [units_before(state, 0, at) for at in (0, 3, 3.5, 5, 5.5, 9, 9.5, np.inf)] == [
         14, 14, 18, 18, 30, 30, 50, 50,
     ]  # fmt: skip
