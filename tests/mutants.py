@@ -54,12 +54,13 @@ TESTS = {
     "ground": "unit/performance unit/records property/caches unit/reading unit/source"
     " unit/bad_input unit/measures unit/policy_options golden/golden property/routing"
     " property/simulation unit/engines property/mutations unit/storage unit/orders"
-    " property/graphs unit/swarms unit/registries unit/tables_checked unit/kernels unit/caches",
+    " property/graphs unit/limits unit/swarms unit/registries unit/tables_checked unit/kernels"
+    " unit/caches",
     "settings": "unit/models unit/overlays unit/policy_options unit/bad_input unit/reading"
-    " unit/slices unit/messages unit/configurations unit/architectures",
+    " unit/slices unit/limits unit/messages unit/configurations unit/architectures",
     "scenario": "unit/scenario unit/network unit/workload unit/traces unit/networks_of_others"
     " unit/bad_input golden/golden unit/reading property/mutations unit/graph_files"
-    " property/graphs unit/draws unit/places unit/scenarios_whole unit/traces_whole"
+    " property/graphs unit/limits unit/draws unit/places unit/scenarios_whole unit/traces_whole"
     " unit/measured_networks unit/networks_in_files",
     "placement": "unit/placements property/placement golden/golden unit/policy_options"
     " unit/performance unit/new_policies unit/petals_shipped unit/docs unit/beyond"
