@@ -78,7 +78,7 @@ TESTS = {
     "offline": "golden/programmes unit/offline_experiments unit/offline_verify unit/offline_slices"
     " unit/offline_backends unit/offline_figures golden/pictures unit/offline_optimum"
     " property/offline_agreement property/offline_bounds",
-    "fit": "unit/fit unit/fit_command",
+    "fit": "unit/fit unit/fit_command unit/fits_by_hand golden/said",
     "study": "unit/status unit/told unit/capacity unit/summary unit/runs unit/slices"
     " unit/measures property/sweeps golden/golden unit/policy_options workflow/odd_places"
     " unit/door golden/artefact_sweeps unit/api unit/beyond unit/modes unit/steady unit/theory"
