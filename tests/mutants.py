@@ -58,12 +58,15 @@ TESTS = {
     "ground": "unit/performance unit/records property/caches unit/reading unit/source"
     " unit/bad_input unit/measures unit/policy_options golden/golden property/routing"
     " property/simulation unit/engines property/mutations unit/storage unit/orders property/graphs"
-    " unit/living unit/steady unit/robust property/neighbours golden/said",
+    " unit/living unit/steady unit/robust property/neighbours golden/said unit/limits unit/swarms"
+    " unit/registries unit/tables_checked unit/kernels unit/caches",
     "settings": "unit/models unit/overlays unit/policy_options unit/bad_input unit/reading"
-    " unit/slices unit/plan unit/plan_mutations",
+    " unit/slices unit/plan unit/plan_mutations unit/limits unit/messages unit/configurations"
+    " unit/architectures",
     "scenario": "unit/scenario unit/network unit/workload unit/traces unit/networks_of_others"
     " unit/bad_input golden/golden unit/reading property/mutations unit/graph_files property/graphs"
-    " unit/robust unit/living unit/forwarding golden/said",
+    " unit/robust unit/living unit/forwarding golden/said unit/limits unit/draws unit/places"
+    " unit/scenarios_whole unit/traces_whole unit/measured_networks unit/networks_in_files",
     "placement": "unit/placements property/placement golden/golden unit/policy_options"
     " unit/performance unit/new_policies unit/petals_shipped unit/docs unit/beyond"
     " property/composed_chains unit/theory unit/outside_policies unit/orders unit/plan golden/said"
@@ -82,7 +85,7 @@ TESTS = {
     " unit/offline_slices unit/offline_backends unit/offline_figures golden/pictures"
     " unit/offline_optimum property/offline_agreement property/offline_bounds unit/forwarding"
     " property/neighbours golden/said unit/offline_answers unit/offline_steps unit/offline_tables",
-    "fit": "unit/fit unit/fit_command",
+    "fit": "unit/fit unit/fit_command unit/fits_by_hand golden/said",
     "study": "unit/status unit/told unit/capacity unit/summary unit/runs unit/slices"
     " unit/measures property/sweeps golden/golden unit/policy_options workflow/odd_places unit/door"
     " golden/artefact_sweeps unit/api unit/beyond unit/modes unit/steady unit/theory unit/parts"

@@ -178,7 +178,8 @@ def test_mappings_laid_over_each_other() -> None:
 def test_paths_of_a_content() -> None:
     folder = Path("some/where")
     content = {
-        "file": "a.csv", "fleet": {"file": "../b.csv", "files": "c"}, "device_files": ["d", "/e", 7],
+        "file": "a.csv", "fleet": {"file": "../b.csv", "files": "c"},
+        "device_files": ["d", "/e", 7],
         "workload.file": {"one": "f", "two": ["g"]}, "model": "h", "list": [{"topology_dir": "i"}],
         "scenario_dir": None, "model_files": ["j"], "policy_files": ["k"],
     }  # fmt: skip

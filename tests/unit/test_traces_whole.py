@@ -317,3 +317,13 @@ def test_a_trace_that_changed_is_read_again(written: Any) -> None:
     swapped = {"arrival": "timestamp", "input_tokens": "output_tokens",
                "output_tokens": "input_tokens"}  # fmt: skip
     assert rows(read_trace(written(OWN + "1,2,3\n2,3,4\n"), swapped))[0] == (0, 3, 2, 0)
+
+
+def test_a_line_of_json_must_fit_into_a_block(written: Any, monkeypatch: Any) -> None:
+    path = written(JSON * 2, "t.jsonl")
+    monkeypatch.setattr(traces, "JSON_BLOCK", len(JSON))
+    assert len(read_trace(path)) == 2
+    monkeypatch.setattr(traces, "JSON_BLOCK", len(JSON) - 3)
+    assert refused(read_trace, path.rename(path.with_name("u.jsonl")))[::2] == (
+        "line 1", "one JSON object per line",
+    )  # fmt: skip
