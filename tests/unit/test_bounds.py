@@ -16,6 +16,7 @@ from bprr.study.bounds import _Chains, fluid_bound, least_time_ms
 from bprr.study.waiting_bound import _Hull, waiting_bound_ms
 
 KEPT_MS = [57684.75490794533, 95202.69253042463, 173880.979568008]
+KEPT_HULL = [11, 5754.158895304688, 4806.218391720353]
 KEPT_PRICES = [0.09751500920546546, 46.366140820436314, 49.311573051149324]
 
 
@@ -292,6 +293,48 @@ def test_prices_of_the_first_step(monkeypatch, small_swarm):
     del seen[:]
     waiting_bound_ms(small_swarm, request, served(small_swarm), np.zeros(4), 1000.0, 1)
     assert seen[0].theta[:2].tolist() == [1.0, 0.0]
+    del seen[:]
+    waiting_bound_ms(small_swarm, request, served(small_swarm), np.zeros(4))
+    assert len(seen) == 150 and seen[0].theta.size == 362  # windows of 10 s
+
+
+def test_prices_step_by_step(monkeypatch, small_swarm):
+    """All windows are used half, but one that is used twice over; steps are .5 / (1 + n / 15)."""
+    request, seen = Request(0, 8, 21, 30), []
+    most = module.capacity_of_any_placement(small_swarm, request)
+    prices = module.fluid_bound(small_swarm, request, served(small_swarm), 0.95 * most).prices
+    worth = 10_000.0 * prices.sum()
+    assert worth > 0
+
+    def cheapest(tokens, prompt, passes, begin_ms, theta, window_ms, used):
+        seen.append(theta.copy())
+        used[:] = 1.5 * worth
+        used[100] = 3 * worth
+        return 4 * (10.0 + worth * theta.sum()) * (len(seen) != 2)
+
+    monkeypatch.setattr(module, "_all_cheapest", cheapest)
+    bound = waiting_bound_ms(small_swarm, request, served(small_swarm), np.zeros(4), 10_000.0, 3)
+    excess = np.full(seen[0].size, 0.5)
+    excess[100] = 2.0
+    direction = np.zeros(excess.size)
+    for width in (1, 8, 32):
+        weights = np.convolve(np.ones(width), np.ones(width))
+        direction += np.convolve(excess, weights / weights.sum(), mode="same") / 3
+    for step in (0, 1):
+        expected = seen[step] + 0.5 / (1 + step / 15) * direction
+        assert seen[step + 1] == pytest.approx(expected)
+    # What all pay, less what the windows are worth, over four sessions: best in the last step.
+    proven = [10 + worth * theta.sum() * (1 - 1 / 4) for theta in (seen[0], seen[2])]
+    assert bound == pytest.approx(7 + max(proven))
+
+
+def test_a_hull_of_many_chains_is_kept():
+    """What this code found: any other chords are another search."""
+    rng = np.random.default_rng(11)
+    hop_ms, block_ms, priced_ms = rng.uniform(1, 50, (3, 9))
+    hull = _Hull.of(hop_ms, block_ms, priced_ms, rng.integers(1, 9, 9), 20)
+    found = [hull.time_ms.size, hull.time_ms.sum(), hull.price_ms.sum()]
+    assert found == pytest.approx(KEPT_HULL, rel=1e-9)
 
 
 def test_servers_that_differ_in_nothing_have_prices_all_the_same():

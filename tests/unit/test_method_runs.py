@@ -18,6 +18,7 @@ from bprr.settings.configuration import load_settings
 from bprr.study import beyond, checks, design_load, life, method, offline
 from bprr.study.capacity import capacity_per_s
 from bprr.study.method import MethodRunner
+from bprr.study.single import single_point
 
 
 def drawn(published, run=0, **keys):
@@ -192,6 +193,8 @@ def test_programs_simulate_ten_runs(at_root, noted):
     assert [(list(point.methods), *rest) for point, _, *rest in asked] == [
         (["proposed"], settings.seed, 10), (["petals", "best"], settings.seed, 3),
     ]  # fmt: skip
+    assert {point.x for point, *_ in asked} == {0.0}
+    assert single_point(settings, "scattered", {}).x == 0.0
     api.simulate(scenario, delays="published")
     assert [list(point.delays) for point, *_ in asked] == [["none"], ["none"], ["published"]]
 
@@ -234,7 +237,8 @@ def test_bounds_beside_a_sweep(at_root, noted, monkeypatch, waiting):
         return later[len(arrivals) - 1]
 
     monkeypatch.setattr(beyond, "waiting_bound_ms", bound_ms)
-    table = beyond.bounds_of_sweep(settings, "beyond_independent", "abovenet", told.append, waiting)
+    more = [waiting] if waiting else []  # none if nobody asks
+    table = beyond.bounds_of_sweep(settings, "beyond_independent", "abovenet", told.append, *more)
     assert told == [1, 1]
     assert table["method"].tolist() == ["petals", "pipe", "proposed"] * 2
     assert table["run"].tolist() == [0] * 3 + [1] * 3
