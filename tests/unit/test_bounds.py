@@ -38,7 +38,7 @@ def one_block(tau_ms, rtt_ms, memory_gb=None, cache_bytes=0.5):
 def test_what_chains_are_made_of(small_swarm):
     """Blocks beside a session of 30 tokens (.3 GB each); the nearer of two clients counts."""
     request = Request(0, 8, 21, 30)
-    curve = {"batched": {"curve": [(1, 1), (4, 2), (8, 8)]}}
+    curve = {"batched": {"curve": [(1, 1), (16, 4), (17, 40)]}}
     chains = _Chains.of(small_swarm, request, served(small_swarm, curve))
     assert chains.most.tolist() == [4, 3, 1] and chains.blocks == 4
     hop_ms = [50 + 0.25 * 8 + 20 * 40, 20 + 0.25 * 8 + 20 * 10, 30 + 0.25 * 8 + 20 * 20]
@@ -46,9 +46,10 @@ def test_what_chains_are_made_of(small_swarm):
     prompt_ms = np.array([10 + 0.5 * 8, 20 + 8, 30 + 2.0 * 8])
     token_ms = 20 * small_swarm.tau_ms
     assert chains.block_ms == pytest.approx(prompt_ms + token_ms)
-    # Beside one block 500, 400 and 100 tokens fit: 16, 13 and 3 sessions, whose steps are of two
-    # for four, or of 1 2/3 for three.
-    assert chains.work_ms == pytest.approx(prompt_ms + token_ms * [0.5, 0.5, 5 / 9])
+    # Beside one block 500, 400 and 100 tokens fit: 16, 13 and 3 sessions, and each more than the
+    # first one makes a step longer by a fifth.
+    share = [4 / 16, 3.4 / 13, 1.4 / 3]
+    assert chains.work_ms == pytest.approx(prompt_ms + token_ms * share)
     held = np.array([3, 0, 1])
     expected = hop_ms[0] + hop_ms[2] + 3 * chains.block_ms[0] + chains.block_ms[2]
     assert chains.time_ms(held) == pytest.approx(expected)
