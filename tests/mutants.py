@@ -81,7 +81,7 @@ TESTS = {
     " unit/measures property/sweeps golden/golden unit/policy_options workflow/odd_places"
     " unit/door golden/artefact_sweeps unit/api unit/beyond unit/modes unit/steady unit/theory"
     " unit/parts unit/orders unit/storage unit/growth unit/by_service unit/living"
-    " golden/said",
+    " unit/method_runs golden/said",
     "plan": "unit/plan golden/said unit/plan_told unit/plan_later unit/plan_genuine"
     " unit/plan_mutations workflow/plan_page",
     "figures": "golden/pictures unit/figures unit/offline_figures unit/fit unit/tables_found"
