@@ -90,7 +90,7 @@ TESTS = {
     " unit/measures property/sweeps golden/golden unit/policy_options workflow/odd_places unit/door"
     " golden/artefact_sweeps unit/api unit/beyond unit/modes unit/steady unit/theory unit/parts"
     " unit/orders unit/storage unit/growth unit/by_service unit/living golden/said"
-    " unit/offline_optimum",
+    " unit/offline_optimum unit/method_runs",
     "plan": "unit/plan golden/said unit/plan_told unit/plan_later unit/plan_genuine"
     " unit/plan_mutations workflow/plan_page unit/told unit/plan_arms unit/plan_calibrated"
     " unit/plan_changes unit/plan_devices unit/plan_moved unit/plan_read unit/plan_said",

@@ -16,6 +16,7 @@ from bprr.study.bounds import _Chains, fluid_bound, least_time_ms
 from bprr.study.waiting_bound import _Hull, waiting_bound_ms
 
 KEPT_MS = [57684.75490794533, 95202.69253042463, 173880.979568008]
+KEPT_HULL = [11, 5754.158895304688, 4806.218391720353]
 KEPT_PRICES = [0.09751500920546546, 46.366140820436314, 49.311573051149324]
 
 
@@ -37,7 +38,7 @@ def one_block(tau_ms, rtt_ms, memory_gb=None, cache_bytes=0.5):
 def test_what_chains_are_made_of(small_swarm):
     """Blocks beside a session of 30 tokens (.3 GB each); the nearer of two clients counts."""
     request = Request(0, 8, 21, 30)
-    curve = {"batched": {"curve": [(1, 1), (4, 2), (8, 8)]}}
+    curve = {"batched": {"curve": [(1, 1), (16, 4), (17, 40)]}}
     chains = _Chains.of(small_swarm, request, served(small_swarm, curve))
     assert chains.most.tolist() == [4, 3, 1] and chains.blocks == 4
     hop_ms = [50 + 0.25 * 8 + 20 * 40, 20 + 0.25 * 8 + 20 * 10, 30 + 0.25 * 8 + 20 * 20]
@@ -45,9 +46,10 @@ def test_what_chains_are_made_of(small_swarm):
     prompt_ms = np.array([10 + 0.5 * 8, 20 + 8, 30 + 2.0 * 8])
     token_ms = 20 * small_swarm.tau_ms
     assert chains.block_ms == pytest.approx(prompt_ms + token_ms)
-    # Beside one block 500, 400 and 100 tokens fit: 16, 13 and 3 sessions, whose steps are of two
-    # for four, or of 1 2/3 for three.
-    assert chains.work_ms == pytest.approx(prompt_ms + token_ms * [0.5, 0.5, 5 / 9])
+    # Beside one block 500, 400 and 100 tokens fit: 16, 13 and 3 sessions, and each more than the
+    # first one makes a step longer by a fifth.
+    share = [4 / 16, 3.4 / 13, 1.4 / 3]
+    assert chains.work_ms == pytest.approx(prompt_ms + token_ms * share)
     held = np.array([3, 0, 1])
     expected = hop_ms[0] + hop_ms[2] + 3 * chains.block_ms[0] + chains.block_ms[2]
     assert chains.time_ms(held) == pytest.approx(expected)
@@ -225,7 +227,7 @@ def test_sessions_add_up_from_nothing():
 
 
 def test_a_session_alone_by_hand():
-    """One block on one server 30 ms away, 20 ms a token: eleven tokens take 550 ms, and 7 before.
+    """One block on a server 30 ms away, 20 ms a token: eleven tokens take 530 ms, and 7 before.
 
     Prompt and tokens may share a window: what is left of its time is the difference.
     """
@@ -236,7 +238,7 @@ def test_a_session_alone_by_hand():
     for arrivals in ([0.0], [123.0], [0.0, 1e5, 3e5]):
         bound = waiting_bound_ms(swarm, request, served(swarm), np.array(arrivals), 50.0, 0)
         assert bound == 7.0  # no step, no proof beyond the delay
-        bound = waiting_bound_ms(swarm, request, served(swarm), np.array(arrivals), 1e4, 4)
+        bound = waiting_bound_ms(swarm, request, served(swarm), np.array(arrivals), 1e4, 60)
         assert 0.9 * alone_ms < bound <= alone_ms
 
 
@@ -292,3 +294,60 @@ def test_prices_of_the_first_step(monkeypatch, small_swarm):
     del seen[:]
     waiting_bound_ms(small_swarm, request, served(small_swarm), np.zeros(4), 1000.0, 1)
     assert seen[0].theta[:2].tolist() == [1.0, 0.0]
+    del seen[:]
+    waiting_bound_ms(small_swarm, request, served(small_swarm), np.zeros(4))
+    assert len(seen) == 150 and seen[0].theta.size == 362  # windows of 10 s
+
+
+def test_prices_step_by_step(monkeypatch, small_swarm):
+    """All windows are used half, but one that is used twice over; steps are .5 / (1 + n / 15)."""
+    request, seen = Request(0, 8, 21, 30), []
+    most = module.capacity_of_any_placement(small_swarm, request)
+    prices = module.fluid_bound(small_swarm, request, served(small_swarm), 0.95 * most).prices
+    worth = 10_000.0 * prices.sum()
+    assert worth > 0
+
+    def cheapest(tokens, prompt, passes, begin_ms, theta, window_ms, used):
+        seen.append(theta.copy())
+        used[:] = 1.5 * worth
+        used[100] = 3 * worth
+        return 4 * (10.0 + worth * theta.sum()) * (len(seen) != 2)
+
+    monkeypatch.setattr(module, "_all_cheapest", cheapest)
+    bound = waiting_bound_ms(small_swarm, request, served(small_swarm), np.zeros(4), 10_000.0, 3)
+    excess = np.full(seen[0].size, 0.5)
+    excess[100] = 2.0
+    direction = np.zeros(excess.size)
+    for width in (1, 8, 32):
+        weights = np.convolve(np.ones(width), np.ones(width))
+        direction += np.convolve(excess, weights / weights.sum(), mode="same") / 3
+    for step in (0, 1):
+        expected = seen[step] + 0.5 / (1 + step / 15) * direction
+        assert seen[step + 1] == pytest.approx(expected)
+    # What all pay, less what the windows are worth, over four sessions: best in the last step.
+    proven = [10 + worth * theta.sum() * (1 - 1 / 4) for theta in (seen[0], seen[2])]
+    assert bound == pytest.approx(7 + max(proven))
+
+
+def test_a_hull_of_many_chains_is_kept():
+    """What this code found: any other chords are another search."""
+    rng = np.random.default_rng(11)
+    hop_ms, block_ms, priced_ms = rng.uniform(1, 50, (3, 9))
+    hull = _Hull.of(hop_ms, block_ms, priced_ms, rng.integers(1, 9, 9), 20)
+    found = [hull.time_ms.size, hull.time_ms.sum(), hull.price_ms.sum()]
+    assert found == pytest.approx(KEPT_HULL, rel=1e-9)
+
+
+def test_servers_that_differ_in_nothing_have_prices_all_the_same():
+    """Where no server is better than another nobody pays for one; but sessions wait."""
+    request = Request(0, 0, 11, 1)
+    for count in (1, 2):
+        swarm = one_block([20.0] * count, [[0.0] * count])
+        alone_ms = 7 + 200
+        for arrivals in ([0.0], [0.0, 1e5]):
+            bound = waiting_bound_ms(swarm, request, served(swarm), np.array(arrivals), 50.0, 9)
+            assert 0.9 * alone_ms < bound <= alone_ms
+        # Of ten at once the k-th is done after 200 k ms, or each two of them.
+        bound = waiting_bound_ms(swarm, request, served(swarm), np.zeros(10), 100.0, 100)
+        mean_ms = 7 + np.mean([200 * (1 + k // count) for k in range(10)])
+        assert 1.5 * alone_ms < bound <= mean_ms

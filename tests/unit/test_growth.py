@@ -73,3 +73,17 @@ def test_each_step_is_done_five_times_once_compiled(monkeypatch):
     assert [step for step, _ in module._timed(1, 0, "servers", 100)] == ["placement", "routing"]
     assert len(placed) == len(routed) == 1 + 5
     assert set(routed) == {((0, 20, 128, 148), 0.0)}
+
+
+def test_times_are_taken_of_five_draws(monkeypatch):
+    asked = []
+
+    def timed(*args):
+        asked.append(args)
+        return [("placement", 1.0)]
+
+    monkeypatch.setattr(module, "_timed", timed)
+    table = growth(7)
+    sizes = [*(("servers", n) for n in module.SERVERS), *(("blocks", n) for n in module.BLOCKS)]
+    assert asked == [(7, repeat, *size) for repeat in range(5) for size in sizes]
+    assert table["repeat"].tolist() == [repeat for repeat in range(5) for _ in sizes]

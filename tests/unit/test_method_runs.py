@@ -15,9 +15,10 @@ from bprr.scenario.draw import draw
 from bprr.scenario.scenario import load_scenario
 from bprr.scenario.workload import Workload
 from bprr.settings.configuration import load_settings
-from bprr.study import beyond, checks, design_load, method
+from bprr.study import beyond, checks, design_load, life, method, offline
 from bprr.study.capacity import capacity_per_s
 from bprr.study.method import MethodRunner
+from bprr.study.single import single_point
 
 
 def drawn(published, run=0, **keys):
@@ -192,6 +193,8 @@ def test_programs_simulate_ten_runs(at_root, noted):
     assert [(list(point.methods), *rest) for point, _, *rest in asked] == [
         (["proposed"], settings.seed, 10), (["petals", "best"], settings.seed, 3),
     ]  # fmt: skip
+    assert {point.x for point, *_ in asked} == {0.0}
+    assert single_point(settings, "scattered", {}).x == 0.0
     api.simulate(scenario, delays="published")
     assert [list(point.delays) for point, *_ in asked] == [["none"], ["none"], ["published"]]
 
@@ -234,7 +237,8 @@ def test_bounds_beside_a_sweep(at_root, noted, monkeypatch, waiting):
         return later[len(arrivals) - 1]
 
     monkeypatch.setattr(beyond, "waiting_bound_ms", bound_ms)
-    table = beyond.bounds_of_sweep(settings, "beyond_independent", "abovenet", told.append, waiting)
+    more = [waiting] if waiting else []  # none if nobody asks
+    table = beyond.bounds_of_sweep(settings, "beyond_independent", "abovenet", told.append, *more)
     assert told == [1, 1]
     assert table["method"].tolist() == ["petals", "pipe", "proposed"] * 2
     assert table["run"].tolist() == [0] * 3 + [1] * 3
@@ -255,3 +259,47 @@ def test_bounds_beside_a_sweep(at_root, noted, monkeypatch, waiting):
     assert rows[-1]["bound_ms"] == pytest.approx(bound.mean_ms / 128)
     most = beyond.capacity_of_any_placement(instance.swarm, instance.design_request)
     assert rows[-1]["any_placement_per_s"] == most
+
+
+def test_two_placements_are_compared_by_four_hundred_sessions(configuration, published):
+    instance, asked = drawn(published), []
+    servers = np.arange(4)
+
+    class Runner:
+        def __init__(self, part):
+            assert (part.swarm.servers, part.rate_per_s) == (4, 0.125)
+
+        def trial(self, *args):
+            asked.append(args)
+            return Trial(3.5, 9.0)
+
+    chosen = configuration.methods["proposed"]
+    planner = life.Replanner(instance, chosen, 500.0, instance.workload, Runner)
+    count = instance.swarm.servers
+    placed = Placement(instance.swarm, np.ones(count), np.full(count, 2), np.arange(count))
+    assert planner.per_token_ms(placed, servers, 0.125) == 3.5
+    ((service, delay_ms, own, routing, sessions),) = asked
+    assert (service, delay_ms, routing, sessions) == (
+        instance.scenario.service, 500.0, chosen.routing, 400,
+    )  # fmt: skip
+    assert own.cache_tokens.tolist() == [0, 1, 2, 3] and own.blocks.tolist() == [2] * 4
+
+
+def test_the_chosen_solver_and_those_with_options_are_tried(at_root, monkeypatch):
+    tried = []
+    monkeypatch.setattr(offline, "check_solver", lambda chosen: tried.append(chosen.solver))
+    monkeypatch.setattr(offline, "installed_solvers", lambda: ["highs", "cbc", "scip"])
+    settings = load_settings(overrides={"solver": "highs"})
+    with_options = settings.offline.model_copy(update={"options": {"cbc": {"a": 1}, "x": {}}})
+    offline.check_solvers(settings.model_copy(update={"offline": with_options}))
+    assert sorted(tried) == ["cbc", "highs"]
+
+
+def test_a_study_of_the_optimum_has_ten_minutes_for_each(at_root):
+    settings = load_settings()
+    slices = [offline.offline_slice(settings, kind, "optimality") for kind in offline.KINDS]
+    mine, study = (each.content["offline"] for each in slices)
+    assert (study["scale"], study["time_limit_s"]) == ("study", 600.0)
+    assert mine["time_limit_s"] == settings.offline.time_limit_s
+    assert [each.name for each in slices] == ["offline_optimality", "offline_study_optimality"]
+    assert slices[0].content["runs"] == 1 and slices[0].content["seed"] == settings.seed

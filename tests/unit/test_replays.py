@@ -142,6 +142,7 @@ def test_reports_name_the_first_of_the_worst(tmp_path, monkeypatch):
         KindReport("bprr_ext", 1, 0.2, "e"),
     ]
     assert [report.passed for report in reports] == [False, True, False]
+    assert TOLERANCE == 1e-9 and not KindReport("ws_rr", 1, 1.01e-9, "a").passed
 
 
 KINDS = ", ".join(module.REPLAYS)

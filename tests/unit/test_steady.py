@@ -291,10 +291,8 @@ def test_how_long_runs_are_if_nobody_says(configuration):
 class UpTo:
     """Stable up to a rate."""
 
-    bound_per_s = 1.0
-
-    def __init__(self, most):
-        self.most = most
+    def __init__(self, most, bound_per_s=1.0):
+        self.most, self.bound_per_s = most, bound_per_s
 
     def at(self, rate_per_s):
         state = "stable" if rate_per_s <= self.most else "backlogged"
@@ -316,6 +314,12 @@ def test_bisection_by_hand(most, within, low, high, rates):
     assert found == Carried(low, high, 1.0, [states.at(rate) for rate in rates])
     assert told == found.tried
     assert carried_per_s(states, within) == found
+
+
+def test_bisection_ends_at_a_thousandth_of_the_bound():
+    found = carried_per_s(UpTo(0.0, bound_per_s=4.0))
+    assert [each.rate_per_s for each in found.tried] == [4 * 2.0**-n for n in range(1, 11)]
+    assert (found.bound_per_s, found.least_unstable_per_s) == (4.0, 4 * 2.0**-10)
 
 
 def test_bisection_ends_within_two_hundredths():

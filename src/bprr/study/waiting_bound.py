@@ -207,6 +207,8 @@ def waiting_bound_ms(
     blocks, most = swarm.model.blocks, conservative_blocks(swarm, 1, request.cache_tokens)
     rate_per_s = PRICED_AT * capacity_of_any_placement(swarm, request)
     prices = fluid_bound(swarm, request, service, rate_per_s).prices
+    if not prices.any():  # of servers that are all as good: one price for all
+        prices = np.ones(swarm.servers)
     # A prompt is what a session of one token takes.
     prompt_hop_ms, prompt_ms = service.session_terms_ms(request._replace(output_tokens=1))
     token_hop_ms, tau_ms = swarm.token_rtt_ms.min(axis=0), swarm.tau_ms
