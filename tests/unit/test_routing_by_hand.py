@@ -394,6 +394,21 @@ def test_jffc_asks_for_room_on_one_whole_chain_and_for_a_service():
     assert str(error.value) == ("routing: jffc: got 'no service'; allowed: what servers compute by")
 
 
+def test_jffc_counts_sessions_that_it_hears_of_first_and_none_on_other_chains():
+    """As where servers come or go: sessions that run are told before anybody asks."""
+    where = placed([1, 1, 3], [4, 2, 2], cache=[40, 20, 20], tau_ms=[9, 5, 5], total=4)
+    router, _ = routed("jffc", where, computing=independent(where))
+    request, there = Request(0, 1, 3, 10), Route(np.array([1, 2]), np.array([2, 2]), 0.0)
+    elsewhere = Route(np.array([1, 0]), np.array([2, 2]), 0.0)
+    router.admitted(request, there)
+    router.admitted(request, elsewhere)
+    assert router.route(request, 0.0).servers.tolist() == [0]
+    router.ended(request, elsewhere)
+    assert router.route(request, 0.0).servers.tolist() == [0]
+    router.ended(request, there)
+    assert router.route(request, 0.0).servers.tolist() == [1, 2]
+
+
 def test_a_place_of_jffc_is_free_again_once_a_session_has_ended():
     """Two places; the third session starts when the first one ends, and so on."""
     chains = table([[(0, 2)]], [2], [[70]])
