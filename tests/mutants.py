@@ -65,14 +65,15 @@ TESTS = {
     " property/composed_chains unit/theory unit/outside_policies unit/orders unit/plan golden/said",
     "routing": "property/routing golden/golden property/simulation unit/engines"
     " unit/new_policies unit/petals_shipped unit/docs unit/beyond property/composed_chains"
-    " unit/outside_policies unit/orders property/two_resource property/neighbours golden/said",
-    "living": "unit/living property/living golden/said unit/docs",
+    " unit/outside_policies unit/orders property/two_resource property/neighbours golden/sessions"
+    " golden/said",
+    "living": "unit/living property/living golden/sessions golden/said unit/docs",
     "simulation": "unit/records unit/back_off unit/runs property/simulation golden/golden"
     " unit/engines unit/summary property/caches unit/petals_shipped unit/new_policies"
-    " unit/beyond unit/outside_policies unit/orders golden/said",
+    " unit/beyond unit/outside_policies unit/orders golden/sessions golden/said",
     "service": "golden/service_models unit/service_models property/service unit/engines"
     " unit/runs property/simulation unit/policy_options golden/golden unit/beyond unit/modes"
-    " golden/said",
+    " golden/sessions golden/said",
     "offline": "golden/programmes unit/offline_experiments unit/offline_verify unit/offline_slices"
     " unit/offline_backends unit/offline_figures golden/pictures unit/offline_optimum"
     " property/offline_agreement property/offline_bounds",

@@ -798,6 +798,19 @@ def test_servers_announce_each_in_its_own_phase():
         assert router._refreshes_ms.tolist() == [fetched_ms + 500] * 2
 
 
+def test_a_refusal_by_the_only_host_of_a_block_is_looked_at_at_once():
+    """Blocks 1 and 2, 3, 4: whoever hosts the neighbours hosts none of them."""
+    for server, first, blocks in ((1, [1, 3, 4], [2, 1, 1]), (1, [2, 1, 3], [1, 1, 2])):
+        router, _ = routed("petals_shipped", placed(first, blocks))
+        router.look(0.0)
+        router.failed(0, server, 100.0)
+        assert router._refreshes_ms.tolist() == [60_100]
+    router, _ = routed("petals_shipped", placed([1, 3, 3], [2, 1, 1]))
+    router.look(0.0)
+    router.failed(0, 1, 100.0)
+    assert router._refreshes_ms.tolist() == [60_000]
+
+
 def test_servers_announce_from_the_very_beginning_on():
     where = placed([1, 1], [2, 2])
     router, caches = routed("petals_shipped", where, {"announce_ms": 0.25})
