@@ -8,9 +8,10 @@ import pytest
 
 from bprr.ground.caches import Caches
 from bprr.ground.errors import InfeasibleError, InputError
+from bprr.ground.legs import Neighbours
 from bprr.ground.registry import ROUTING, SERVICE, Choice, ChoiceOf
 from bprr.ground.request import Request, Route
-from bprr.ground.swarm import LanguageModel, Swarm
+from bprr.ground.swarm import LanguageModel, Overheads, Swarm
 from bprr.placement.base import Flows, Placement
 from bprr.placement.composed import ChainTable
 from bprr.routing.base import RouterAround, RoutingContext, RoutingPolicy, no_chain
@@ -19,6 +20,7 @@ from bprr.routing.chains import ChainGraph, Search
 from bprr.routing.exact import ExactRouting
 from bprr.routing.flow_weighted import FlowWeighted
 from bprr.routing.jffc import Jffc
+from bprr.routing.neighbours import NeighbourSearch
 from bprr.routing.petals import PetalsRouting
 from bprr.routing.petals_oversubscription import PetalsOversubscriptionRouting
 from bprr.routing.petals_shipped import PetalsShipped
@@ -261,6 +263,26 @@ def test_a_client_is_met_once_and_routed_by_its_own_distances(name, client):
     else:
         rest = [way for way in ways if full not in dict(way)]
         assert again.cost_ms == pytest.approx(min(map(cost_ms, rest)), rel=1e-12)
+
+
+def test_who_can_come_before_whom_where_servers_send_on():
+    """Of servers by their ends: from the first that ends where one may be entered, at 1 the least."""
+    where = placed([1, 1, 2, 3, 4, 0, 1], [1, 2, 2, 2, 1, 0, 4])
+    swarm = where.swarm
+    overheads = Overheads(token_ms=1, prompt_ms=1, initial_ms=0)
+    legs = Neighbours.of(swarm.raw_rtt_ms, swarm.server_rtt_ms, overheads, swarm.model, 1)
+    search = NeighbourSearch.of(replace(where, swarm=replace(swarm, neighbours=legs)))
+    assert search.order.tolist() == [0, 1, 2, 3, 4, 6]  # ends 1, 2, 3, 4, 4, 4
+    assert search.reach_first.tolist() == [0, 0, 0, 1, 2, 0]
+    assert search.reach_last.tolist() == [0, 1, 2, 3, 3, 3]
+    assert search.low.tolist() == [0, 0, 1, 2, 3, -1, 0]
+    assert search.end.tolist() == [1, 2, 3, 4, 4, -1, 4]
+    assert search.blocks == 4
+    # The plain petals' links are the same, but that nothing ends at 0.
+    hops = routed("petals", where)[0].state
+    assert hops.order.tolist() == [0, 1, 2, 3, 4, 6]
+    assert hops.reach_first.tolist() == [0, 0, 0, 1, 2, 0]
+    assert hops.reach_last.tolist() == [0, 1, 2, 3, 3, 3]
 
 
 # Flows.

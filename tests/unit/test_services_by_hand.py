@@ -263,6 +263,7 @@ def test_rows_and_logs_of_a_loop_of_tokens():
     assert loop.enter(REQUEST, CHAIN) == rows[3]
     more = [loop.enter(REQUEST, CHAIN) for _ in range(17)]
     assert loop.rows == 64 and sorted({*rows, *more}) == list(range(33))
+    assert loop._events.time_ms.size >= 64 + 2  # for every session and server
     assert loop.passing.number[[*rows[:3], rows[3], *more]].tolist() == [0, 1, 2, *range(16, 34)]
     loop.start(rows[0], 5.0)
     assert loop.advance(20.0) == []
@@ -595,6 +596,7 @@ def test_growths_that_cannot_be(more, says):
 
 def test_what_a_run_is_refused():
     workload = Workload(np.zeros(1), 0, 1, 2, 10)
+    near = swarm_of(raw_rtt_ms=np.ones((1, 2)), server_rtt_ms=np.ones((2, 2)))
     fixed = ", ".join(name for name, each in CHARGING.items() if not each.grows)
     assert fixed == "whole"
     for charging in ("pages", "paced"):
@@ -611,6 +613,30 @@ def test_what_a_run_is_refused():
     assert str(error.value) == (
         "simulation: engine: got 'compiled'; allowed: simpy or auto for Believing, Serial"
     )
+    for admission in ("reserve", "at_release"):
+        with pytest.raises(InputError) as error:
+            simulate(placed(), workload, "ws_rr", admission=admission, service="batched")
+        assert str(error.value) == (
+            f"simulation: admission: got '{admission}'; allowed: central_queue, retry, shipped "
+            "with service batched: its sessions end when they end"
+        )
+        with pytest.raises(InputError) as error:
+            simulate(placed(), workload, "two_resource", admission=admission)
+        assert str(error.value) == (
+            f"simulation: admission: got '{admission}'; allowed: central_queue, retry, shipped "
+            "with routing two_resource: it holds requests back"
+        )
+    for engine in ("simpy", "compiled"):
+        long = Workload(np.zeros(1), 0, 1, 2, 2001)
+        with pytest.raises(InfeasibleError) as error:
+            simulate(placed(), long, "shortest_path", engine=engine)
+        assert "attention cache: room for 2001 tokens in every block of a chain" in str(error.value)
+        with pytest.raises(InfeasibleError) as error:
+            simulate(placed(swarm=near), long, "petals", engine=engine)
+        assert str(error.value) == (
+            "infeasible: not enough attention cache: 2 of 4002 tokens of one block missing "
+            "(server 0, where routing sends a request longer than its cache)"
+        )
     assert [name for name, each in ADMISSION.items() if each.needs_known_ends] == [
         "at_release", "reserve",
     ]  # fmt: skip
@@ -693,6 +719,9 @@ def test_notes_become_records():
     notes.start_ms[:], notes.hops[:], notes.chain_at[:] = [1.1e-6], [1], [0]
     late = Records.of(Workload(np.zeros(1), 0, 4, 5, 30), notes, np.ones(1), np.ones(1), "simpy")
     assert late.wait_ms.tolist() == [1.1e-6]
+    notes.start_ms[:] = [1e-6]  # sums differ by less than that
+    late = Records.of(Workload(np.zeros(1), 0, 4, 5, 30), notes, np.ones(1), np.ones(1), "simpy")
+    assert late.wait_ms.tolist() == [1e-6]
 
 
 def test_metrics_of_two_requests():
