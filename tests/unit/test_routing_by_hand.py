@@ -266,7 +266,7 @@ def test_a_client_is_met_once_and_routed_by_its_own_distances(name, client):
 
 
 def test_who_can_come_before_whom_where_servers_send_on():
-    """Of servers by their ends: from the first that ends where one may be entered, at 1 the least."""
+    """By their ends: from the first server that ends where one may be entered, 1 at the least."""
     where = placed([1, 1, 2, 3, 4, 0, 1], [1, 2, 2, 2, 1, 0, 4])
     swarm = where.swarm
     overheads = Overheads(token_ms=1, prompt_ms=1, initial_ms=0)

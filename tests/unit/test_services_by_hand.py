@@ -253,6 +253,43 @@ def test_more_sessions_than_there_was_room_for_at_first(service):
         assert records.completion_ms[40:] == pytest.approx([4 + 2 * 1.3] * 4)
 
 
+@pytest.mark.parametrize(
+    "order, prompt, within_ms, first_ms, end_ms",
+    [
+        ("decode_first", "whole", None, [2, 16], [12, 18]),  # behind all tokens of the first one
+        ("decode_first", "whole", 6.0, [2, 10], [18, 14]),  # once it is so old, at 6 ms
+        ("decode_first", "whole", 6.5, [2, 11], [18, 15]),
+        ("decode_first", "block", None, [4, 16], [14, 18]),  # a piece of each by turns
+        ("decode_first", "block", 6.0, [4, 8], [18, 12]),
+        ("oldest", "whole", None, [2, 16], [12, 18]),
+        ("oldest", "whole", 6.0, [2, 10], [16, 18]),
+        ("oldest", "whole", 6.5, [2, 11], [16, 18]),
+        ("oldest", "block", None, [2, 16], [12, 18]),
+        ("oldest", "block", 6.0, [2, 10], [16, 18]),
+    ],
+)
+def test_a_prompt_that_has_waited_for_so_long_goes_first(
+    order, prompt, within_ms, first_ms, end_ms
+):
+    """A server of two blocks: the first one's prompt takes 2 ms, the second one's 4, a token 1.
+
+    The first one has ten tokens to make beside the second one's prompt, and these are next both by
+    decode first and by age. Behind the prompt tokens take turns, or go by age.
+    """
+    swarm = swarm_of(
+        (0.5,), blocks=2, token_rtt_ms=[[0.0]], prompt_rtt_ms=[[0.0]], prompt_rtt_ms_per_token=0.0,
+        prefill_ms=[0.0], prefill_ms_per_token=[1.0],
+    )  # fmt: skip
+    where = Placement(swarm, np.array([1]), np.array([2]), np.array([1000]))
+    workload = Workload(np.zeros(2), 0, np.array([1, 2]), np.array([11, 3]), 20)
+    given = {"order": order, "prompt": prompt, "prefetch": 0, "prompt_within_ms": within_ms}
+    records = simulate(
+        where, workload, "ws_rr", admission="central_queue",
+        service=ChoiceOf(SERVICE).read({"serial": given}),
+    )  # fmt: skip
+    assert (records.ttft_ms.tolist(), records.completion_ms.tolist()) == (first_ms, end_ms)
+
+
 def test_rows_and_logs_of_a_loop_of_tokens():
     loop = TokenLoop(swarm_of(), Discipline.serial("fifo", "whole", 0, 0.0), log_tasks=3)
     assert (loop.rows, loop.now_ms, loop.logged) == (16, 0.0, 0)
