@@ -3,6 +3,7 @@
 import heapq
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from pydantic import ValidationError
 
 from bprr.ground.caches import Caches
 from bprr.ground.errors import InfeasibleError, InputError
+from bprr.ground.legs import Neighbours
 from bprr.ground.registry import ADMISSION, CHARGING, CHURN, ROUTING, SERVICE, Choice, ChoiceOf
 from bprr.ground.request import Request, Route
-from bprr.ground.swarm import LanguageModel, Swarm
+from bprr.ground.swarm import LanguageModel, Overheads, Swarm
 from bprr.living.churn.base import Change
 from bprr.living.churn.exponential import Exponential
 from bprr.living.churn.trace import Trace
@@ -288,6 +290,46 @@ def test_a_prompt_that_has_waited_for_so_long_goes_first(
         service=ChoiceOf(SERVICE).read({"serial": given}),
     )  # fmt: skip
     assert (records.ttft_ms.tolist(), records.completion_ms.tolist()) == (first_ms, end_ms)
+
+
+@pytest.mark.parametrize("power, idle_power", [(0.0, (1, 1, 1)), (2.0, (0.25, 0.04, 0.0))])
+def test_when_a_prompt_is_due_by_how_idle_its_chain_was(power, idle_power):
+    """The share of all time that the busiest server was idle; it worked ten minutes before that."""
+    given = {"prompt_within_ms": 80.0, "prompt_idle_power": power}
+    loop = TokenLoop(swarm_of(), Discipline.serial("oldest", "whole", 0, 0.0, **given))
+    due_ms = []
+    for busy in ((0.0, 0.0), (20_000.0, 360_000.0), (0.0, 600_000.0)):
+        loop.busy_ms[:] = busy
+        row = loop.enter(REQUEST, CHAIN)
+        loop.start(row, 600_000.0)
+        due_ms.append(float(loop.passing.prompt_due_ms[row]))
+    # Of 1,200 s the busiest was idle for half, a fifth, and none.
+    expected = [600_000 + 80 / share if share else math.inf for share in idle_power]
+    assert due_ms == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("prompt", ["whole", "token"])
+@pytest.mark.parametrize("crossings", [0, 1, 2])
+def test_legs_of_a_session_before_each_hop_and_after_the_last(crossings, prompt):
+    """Half a round trip there, half of each of two on between them, and half of one back."""
+    raw, between = np.array([[6.0, 8.0]]), np.array([[0.0, 30.0], [30.0, 0.0]])
+    overheads = Overheads(token_ms=2, prompt_ms=4, prompt_ms_per_token=0.5, initial_ms=0)
+    swarm = swarm_of(token_rtt_ms=raw + 2, prompt_rtt_ms=raw + 4, prompt_rtt_ms_per_token=0.5)
+    if crossings:
+        legs = Neighbours.of(raw, between, overheads, swarm.model, crossings)
+        swarm = replace(swarm, raw_rtt_ms=raw, server_rtt_ms=between, neighbours=legs)
+    loop = TokenLoop(swarm, Discipline.serial("fifo", prompt, 0, 0.0))
+    row = loop.enter(REQUEST, CHAIN)
+    token_ms = loop.passing.token_leg_ms[row, :3]
+    prompt_ms = loop.passing.prompt_leg_ms[row, :3]
+    if crossings == 0:
+        expected, slow = [4, 9, 5], [4 + 3, 9 + 6, 5 + 3]
+    elif crossings == 1:
+        expected, slow = [4, 16, 5], [4 + 3, 16 + 3, 5 + 3]
+    else:  # the second way between them comes at the end
+        expected, slow = [4, 16, 5 + 16], [4 + 3, 16 + 3, 5 + 3 + 16 + 3]
+    assert token_ms.tolist() == expected
+    assert prompt_ms.tolist() == (expected if prompt == "token" else slow)
 
 
 def test_rows_and_logs_of_a_loop_of_tokens():
