@@ -73,14 +73,15 @@ TESTS = {
     " golden/placed unit/placements_further",
     "routing": "property/routing golden/golden property/simulation unit/engines unit/new_policies"
     " unit/petals_shipped unit/docs unit/beyond property/composed_chains unit/outside_policies"
-    " unit/orders property/two_resource property/neighbours golden/said",
-    "living": "unit/living property/living golden/said unit/docs",
+    " unit/orders property/two_resource property/neighbours golden/said golden/sessions",
+    "living": "unit/living property/living golden/said unit/docs golden/sessions",
     "simulation": "unit/records unit/back_off unit/runs property/simulation golden/golden"
     " unit/engines unit/summary property/caches unit/petals_shipped unit/new_policies unit/beyond"
-    " unit/outside_policies unit/orders golden/said unit/growing unit/robust unit/steady",
+    " unit/outside_policies unit/orders golden/said unit/growing unit/robust unit/steady"
+    " golden/sessions",
     "service": "golden/service_models unit/service_models property/service unit/engines unit/runs"
     " property/simulation unit/policy_options golden/golden unit/beyond unit/modes golden/said"
-    " unit/growing unit/capacity property/neighbours",
+    " unit/growing unit/capacity property/neighbours golden/sessions",
     "offline": "golden/programmes unit/offline_experiments unit/offline_verify"
     " unit/offline_slices unit/offline_backends unit/offline_figures golden/pictures"
     " unit/offline_optimum property/offline_agreement property/offline_bounds unit/forwarding"

@@ -8,9 +8,10 @@ import pytest
 
 from bprr.ground.caches import Caches
 from bprr.ground.errors import InfeasibleError, InputError
+from bprr.ground.legs import Neighbours
 from bprr.ground.registry import ROUTING, SERVICE, Choice, ChoiceOf
 from bprr.ground.request import Request, Route
-from bprr.ground.swarm import LanguageModel, Swarm
+from bprr.ground.swarm import LanguageModel, Overheads, Swarm
 from bprr.placement.base import Flows, Placement
 from bprr.placement.composed import ChainTable
 from bprr.routing.base import RouterAround, RoutingContext, RoutingPolicy, no_chain
@@ -19,6 +20,7 @@ from bprr.routing.chains import ChainGraph, Search
 from bprr.routing.exact import ExactRouting
 from bprr.routing.flow_weighted import FlowWeighted
 from bprr.routing.jffc import Jffc
+from bprr.routing.neighbours import NeighbourSearch
 from bprr.routing.petals import PetalsRouting
 from bprr.routing.petals_oversubscription import PetalsOversubscriptionRouting
 from bprr.routing.petals_shipped import PetalsShipped
@@ -263,6 +265,26 @@ def test_a_client_is_met_once_and_routed_by_its_own_distances(name, client):
         assert again.cost_ms == pytest.approx(min(map(cost_ms, rest)), rel=1e-12)
 
 
+def test_who_can_come_before_whom_where_servers_send_on():
+    """By their ends: from the first server that ends where one may be entered, 1 at the least."""
+    where = placed([1, 1, 2, 3, 4, 0, 1], [1, 2, 2, 2, 1, 0, 4])
+    swarm = where.swarm
+    overheads = Overheads(token_ms=1, prompt_ms=1, initial_ms=0)
+    legs = Neighbours.of(swarm.raw_rtt_ms, swarm.server_rtt_ms, overheads, swarm.model, 1)
+    search = NeighbourSearch.of(replace(where, swarm=replace(swarm, neighbours=legs)))
+    assert search.order.tolist() == [0, 1, 2, 3, 4, 6]  # ends 1, 2, 3, 4, 4, 4
+    assert search.reach_first.tolist() == [0, 0, 0, 1, 2, 0]
+    assert search.reach_last.tolist() == [0, 1, 2, 3, 3, 3]
+    assert search.low.tolist() == [0, 0, 1, 2, 3, -1, 0]
+    assert search.end.tolist() == [1, 2, 3, 4, 4, -1, 4]
+    assert search.blocks == 4
+    # The plain petals' links are the same, but that nothing ends at 0.
+    hops = routed("petals", where)[0].state
+    assert hops.order.tolist() == [0, 1, 2, 3, 4, 6]
+    assert hops.reach_first.tolist() == [0, 0, 0, 1, 2, 0]
+    assert hops.reach_last.tolist() == [0, 1, 2, 3, 3, 3]
+
+
 # Flows.
 
 
@@ -392,6 +414,21 @@ def test_jffc_asks_for_room_on_one_whole_chain_and_for_a_service():
     with pytest.raises(InputError) as error:
         routed("jffc", where)
     assert str(error.value) == ("routing: jffc: got 'no service'; allowed: what servers compute by")
+
+
+def test_jffc_counts_sessions_that_it_hears_of_first_and_none_on_other_chains():
+    """As where servers come or go: sessions that run are told before anybody asks."""
+    where = placed([1, 1, 3], [4, 2, 2], cache=[40, 20, 20], tau_ms=[9, 5, 5], total=4)
+    router, _ = routed("jffc", where, computing=independent(where))
+    request, there = Request(0, 1, 3, 10), Route(np.array([1, 2]), np.array([2, 2]), 0.0)
+    elsewhere = Route(np.array([1, 0]), np.array([2, 2]), 0.0)
+    router.admitted(request, there)
+    router.admitted(request, elsewhere)
+    assert router.route(request, 0.0).servers.tolist() == [0]
+    router.ended(request, elsewhere)
+    assert router.route(request, 0.0).servers.tolist() == [0]
+    router.ended(request, there)
+    assert router.route(request, 0.0).servers.tolist() == [1, 2]
 
 
 def test_a_place_of_jffc_is_free_again_once_a_session_has_ended():
@@ -781,6 +818,19 @@ def test_servers_announce_each_in_its_own_phase():
                 assert known[server] == 2000 - (held if told_ms >= 0 else 0)
         assert router._seen[0].tolist() == router._seen[1].tolist()
         assert router._refreshes_ms.tolist() == [fetched_ms + 500] * 2
+
+
+def test_a_refusal_by_the_only_host_of_a_block_is_looked_at_at_once():
+    """Blocks 1 and 2, 3, 4: whoever hosts the neighbours hosts none of them."""
+    for server, first, blocks in ((1, [1, 3, 4], [2, 1, 1]), (1, [2, 1, 3], [1, 1, 2])):
+        router, _ = routed("petals_shipped", placed(first, blocks))
+        router.look(0.0)
+        router.failed(0, server, 100.0)
+        assert router._refreshes_ms.tolist() == [60_100]
+    router, _ = routed("petals_shipped", placed([1, 3, 3], [2, 1, 1]))
+    router.look(0.0)
+    router.failed(0, 1, 100.0)
+    assert router._refreshes_ms.tolist() == [60_000]
 
 
 def test_servers_announce_from_the_very_beginning_on():

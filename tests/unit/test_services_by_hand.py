@@ -3,6 +3,7 @@
 import heapq
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from pydantic import ValidationError
 
 from bprr.ground.caches import Caches
 from bprr.ground.errors import InfeasibleError, InputError
+from bprr.ground.legs import Neighbours
 from bprr.ground.registry import ADMISSION, CHARGING, CHURN, ROUTING, SERVICE, Choice, ChoiceOf
 from bprr.ground.request import Request, Route
-from bprr.ground.swarm import LanguageModel, Swarm
+from bprr.ground.swarm import LanguageModel, Overheads, Swarm
 from bprr.living.churn.base import Change
 from bprr.living.churn.exponential import Exponential
 from bprr.living.churn.trace import Trace
@@ -253,6 +255,83 @@ def test_more_sessions_than_there_was_room_for_at_first(service):
         assert records.completion_ms[40:] == pytest.approx([4 + 2 * 1.3] * 4)
 
 
+@pytest.mark.parametrize(
+    "order, prompt, within_ms, first_ms, end_ms",
+    [
+        ("decode_first", "whole", None, [2, 16], [12, 18]),  # behind all tokens of the first one
+        ("decode_first", "whole", 6.0, [2, 10], [18, 14]),  # once it is so old, at 6 ms
+        ("decode_first", "whole", 6.5, [2, 11], [18, 15]),
+        ("decode_first", "block", None, [4, 16], [14, 18]),  # a piece of each by turns
+        ("decode_first", "block", 6.0, [4, 8], [18, 12]),
+        ("oldest", "whole", None, [2, 16], [12, 18]),
+        ("oldest", "whole", 6.0, [2, 10], [16, 18]),
+        ("oldest", "whole", 6.5, [2, 11], [16, 18]),
+        ("oldest", "block", None, [2, 16], [12, 18]),
+        ("oldest", "block", 6.0, [2, 10], [16, 18]),
+    ],
+)
+def test_a_prompt_that_has_waited_for_so_long_goes_first(
+    order, prompt, within_ms, first_ms, end_ms
+):
+    """A server of two blocks: the first one's prompt takes 2 ms, the second one's 4, a token 1.
+
+    The first one has ten tokens to make beside the second one's prompt, and these are next both by
+    decode first and by age. Behind the prompt tokens take turns, or go by age.
+    """
+    swarm = swarm_of(
+        (0.5,), blocks=2, token_rtt_ms=[[0.0]], prompt_rtt_ms=[[0.0]], prompt_rtt_ms_per_token=0.0,
+        prefill_ms=[0.0], prefill_ms_per_token=[1.0],
+    )  # fmt: skip
+    where = Placement(swarm, np.array([1]), np.array([2]), np.array([1000]))
+    workload = Workload(np.zeros(2), 0, np.array([1, 2]), np.array([11, 3]), 20)
+    given = {"order": order, "prompt": prompt, "prefetch": 0, "prompt_within_ms": within_ms}
+    records = simulate(
+        where, workload, "ws_rr", admission="central_queue",
+        service=ChoiceOf(SERVICE).read({"serial": given}),
+    )  # fmt: skip
+    assert (records.ttft_ms.tolist(), records.completion_ms.tolist()) == (first_ms, end_ms)
+
+
+@pytest.mark.parametrize("power, idle_power", [(0.0, (1, 1, 1)), (2.0, (0.25, 0.04, 0.0))])
+def test_when_a_prompt_is_due_by_how_idle_its_chain_was(power, idle_power):
+    """The share of all time that the busiest server was idle; it worked ten minutes before that."""
+    given = {"prompt_within_ms": 80.0, "prompt_idle_power": power}
+    loop = TokenLoop(swarm_of(), Discipline.serial("oldest", "whole", 0, 0.0, **given))
+    due_ms = []
+    for busy in ((0.0, 0.0), (20_000.0, 360_000.0), (0.0, 600_000.0)):
+        loop.busy_ms[:] = busy
+        row = loop.enter(REQUEST, CHAIN)
+        loop.start(row, 600_000.0)
+        due_ms.append(float(loop.passing.prompt_due_ms[row]))
+    # Of 1,200 s the busiest was idle for half, a fifth, and none.
+    expected = [600_000 + 80 / share if share else math.inf for share in idle_power]
+    assert due_ms == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("prompt", ["whole", "token"])
+@pytest.mark.parametrize("crossings", [0, 1, 2])
+def test_legs_of_a_session_before_each_hop_and_after_the_last(crossings, prompt):
+    """Half a round trip there, half of each of two on between them, and half of one back."""
+    raw, between = np.array([[6.0, 8.0]]), np.array([[0.0, 30.0], [30.0, 0.0]])
+    overheads = Overheads(token_ms=2, prompt_ms=4, prompt_ms_per_token=0.5, initial_ms=0)
+    swarm = swarm_of(token_rtt_ms=raw + 2, prompt_rtt_ms=raw + 4, prompt_rtt_ms_per_token=0.5)
+    if crossings:
+        legs = Neighbours.of(raw, between, overheads, swarm.model, crossings)
+        swarm = replace(swarm, raw_rtt_ms=raw, server_rtt_ms=between, neighbours=legs)
+    loop = TokenLoop(swarm, Discipline.serial("fifo", prompt, 0, 0.0))
+    row = loop.enter(REQUEST, CHAIN)
+    token_ms = loop.passing.token_leg_ms[row, :3]
+    prompt_ms = loop.passing.prompt_leg_ms[row, :3]
+    if crossings == 0:
+        expected, slow = [4, 9, 5], [4 + 3, 9 + 6, 5 + 3]
+    elif crossings == 1:
+        expected, slow = [4, 16, 5], [4 + 3, 16 + 3, 5 + 3]
+    else:  # the second way between them comes at the end
+        expected, slow = [4, 16, 5 + 16], [4 + 3, 16 + 3, 5 + 3 + 16 + 3]
+    assert token_ms.tolist() == expected
+    assert prompt_ms.tolist() == (expected if prompt == "token" else slow)
+
+
 def test_rows_and_logs_of_a_loop_of_tokens():
     loop = TokenLoop(swarm_of(), Discipline.serial("fifo", "whole", 0, 0.0), log_tasks=3)
     assert (loop.rows, loop.now_ms, loop.logged) == (16, 0.0, 0)
@@ -263,6 +342,7 @@ def test_rows_and_logs_of_a_loop_of_tokens():
     assert loop.enter(REQUEST, CHAIN) == rows[3]
     more = [loop.enter(REQUEST, CHAIN) for _ in range(17)]
     assert loop.rows == 64 and sorted({*rows, *more}) == list(range(33))
+    assert loop._events.time_ms.size >= 64 + 2  # for every session and server
     assert loop.passing.number[[*rows[:3], rows[3], *more]].tolist() == [0, 1, 2, *range(16, 34)]
     loop.start(rows[0], 5.0)
     assert loop.advance(20.0) == []
@@ -595,6 +675,7 @@ def test_growths_that_cannot_be(more, says):
 
 def test_what_a_run_is_refused():
     workload = Workload(np.zeros(1), 0, 1, 2, 10)
+    near = swarm_of(raw_rtt_ms=np.ones((1, 2)), server_rtt_ms=np.ones((2, 2)))
     fixed = ", ".join(name for name, each in CHARGING.items() if not each.grows)
     assert fixed == "whole"
     for charging in ("pages", "paced"):
@@ -611,6 +692,30 @@ def test_what_a_run_is_refused():
     assert str(error.value) == (
         "simulation: engine: got 'compiled'; allowed: simpy or auto for Believing, Serial"
     )
+    for admission in ("reserve", "at_release"):
+        with pytest.raises(InputError) as error:
+            simulate(placed(), workload, "ws_rr", admission=admission, service="batched")
+        assert str(error.value) == (
+            f"simulation: admission: got '{admission}'; allowed: central_queue, retry, shipped "
+            "with service batched: its sessions end when they end"
+        )
+        with pytest.raises(InputError) as error:
+            simulate(placed(), workload, "two_resource", admission=admission)
+        assert str(error.value) == (
+            f"simulation: admission: got '{admission}'; allowed: central_queue, retry, shipped "
+            "with routing two_resource: it holds requests back"
+        )
+    for engine in ("simpy", "compiled"):
+        long = Workload(np.zeros(1), 0, 1, 2, 2001)
+        with pytest.raises(InfeasibleError) as error:
+            simulate(placed(), long, "shortest_path", engine=engine)
+        assert "attention cache: room for 2001 tokens in every block of a chain" in str(error.value)
+        with pytest.raises(InfeasibleError) as error:
+            simulate(placed(swarm=near), long, "petals", engine=engine)
+        assert str(error.value) == (
+            "infeasible: not enough attention cache: 2 of 4002 tokens of one block missing "
+            "(server 0, where routing sends a request longer than its cache)"
+        )
     assert [name for name, each in ADMISSION.items() if each.needs_known_ends] == [
         "at_release", "reserve",
     ]  # fmt: skip
@@ -693,6 +798,9 @@ def test_notes_become_records():
     notes.start_ms[:], notes.hops[:], notes.chain_at[:] = [1.1e-6], [1], [0]
     late = Records.of(Workload(np.zeros(1), 0, 4, 5, 30), notes, np.ones(1), np.ones(1), "simpy")
     assert late.wait_ms.tolist() == [1.1e-6]
+    notes.start_ms[:] = [1e-6]  # sums differ by less than that
+    late = Records.of(Workload(np.zeros(1), 0, 4, 5, 30), notes, np.ones(1), np.ones(1), "simpy")
+    assert late.wait_ms.tolist() == [1e-6]
 
 
 def test_metrics_of_two_requests():

@@ -14,7 +14,7 @@ from bprr.ground.errors import InputError
 from bprr.speculation.base import Drafts
 from bprr.speculation.chain import Chain
 from bprr.speculation.chunks import Chunks
-from bprr.speculation.frames import Line
+from bprr.speculation.frames import Drafting, FrameLog, Line, pass_frames
 from bprr.speculation.none import NoSpeculation
 from bprr.speculation.rounds import acceptance_for, tokens_per_round
 from bprr.speculation.single_frames import SingleFrames
@@ -849,3 +849,34 @@ def test_an_input_error_names_what_can_send_several_frames():
     assert by_frame(swarm.model_copy(update={**lockstep, "streams": 1})) is not None
     both = by_frame(swarm.model_copy(update={"streams": 2}))
     assert both.tokens_per_s == pytest.approx(2 * found.tokens_per_s, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "right, frames, refill, sent_ms, back_ms, positions, dropped",
+    [
+        # A block of two drafts beyond the next position; behind each third one 7 ms of drafting.
+        (True, 1, 1, [0, 40, 80, 127, 167, 207], [40, 80, 127, 167, 207, 254], range(6), [0] * 6),
+        # One frame sooner; from then on there are two drafts behind, one of them known for long.
+        (True, 1, 2, [0, 40, 87, 127, 174, 214], [40, 87, 127, 174, 214, 261], range(6), [0] * 6),
+        # Each answer is a miss, behind which is drafted.
+        (False, 1, 1, [0, 47, 94, 141], [47, 94, 141, 188], range(4), [0] * 4),
+        # Two under way: the second one is dropped where the first one missed, and delays nothing.
+        (False, 2, 1, [0, 0, 47, 67, 94], [47, 67, 94, 114, 141], [0, 1, 1, 2, 2], [0, 1, 0, 1, 0]),
+    ],
+)
+def test_single_frames_one_by_one(right, frames, refill, sent_ms, back_ms, positions, dropped):
+    """Two places of 10 and 20 ms, 5 ms there and back: 40 ms for a frame that meets no other."""
+    line = Line(np.array([5.0, 0.0, 5.0]), np.array([10.0, 20.0]), 1)
+    assert line.traversal_ms == 40
+    log, tokens = FrameLog.of(len(sent_ms)), len(sent_ms) - sum(dropped)
+    drafting = Drafting(True, 2, 7.0, frames, refill)
+    passed = pass_frames(line, drafting, np.full((1, 3), right), tokens, log)
+    assert log.sent_ms.tolist() == sent_ms
+    assert log.back_ms.tolist() == back_ms
+    assert log.position.tolist() == list(positions)
+    assert log.dropped.tolist() == dropped and not log.stream.any()
+    under_way_ms = sum(back_ms) - sum(sent_ms)
+    assert passed == pytest.approx((
+        1000 * tokens / back_ms[-1], under_way_ms / back_ms[-1], len(sent_ms) / tokens,
+        sum(dropped) / len(sent_ms), under_way_ms / len(sent_ms) - 40,
+    ))  # fmt: skip

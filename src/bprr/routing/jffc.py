@@ -37,20 +37,11 @@ class Jffc(RoutingPolicy, name="jffc"):
         InfeasibleError
             If the placement has no chain.
         """
-        chains = self._chains
-        if chains is None:
-            placement, computing = self.context.placement, self.context.computing
-            assert computing is not None
-            chains = self._chains = greedy_chains(placement, request, computing)
-        caches = self.context.caches.state
+        chains, caches = self._known(request), self.context.caches.state
         fits = caches.capacity[chains.server] >= chains.blocks * request.cache_tokens
         usable = np.logical_and.reduceat(fits, chains.first[:-1]) if fits.size else fits
         if not usable.any():
             raise no_chain(self.context.placement, request)
-        if not self._present.size:
-            self._present = np.zeros(chains.places.size)
-            parts = np.split(chains.server, chains.first[1:-1])
-            self._number = {servers.tobytes(): n for n, servers in enumerate(parts)}
         time_ms = chains.time_ms[request.client]
         drop_ended(caches, float(now_ms))
         open_ms = np.where(self._present + 1 <= chains.places, time_ms, np.inf)
@@ -65,9 +56,26 @@ class Jffc(RoutingPolicy, name="jffc"):
         return Route(servers, blocks, cost_ms)
 
     def admitted(self, request: Request, route: Route) -> None:
-        """A place is taken."""
-        self._present[self._number[route.servers.tobytes()]] += 1
+        """A place is taken; of no chain by a session from before servers came or went."""
+        self._known(request)
+        number = self._number.get(route.servers.tobytes())
+        if number is not None:
+            self._present[number] += 1
 
     def ended(self, request: Request, route: Route) -> None:
         """A place is free."""
-        self._present[self._number[route.servers.tobytes()]] -= 1
+        number = self._number.get(route.servers.tobytes())
+        if number is not None:
+            self._present[number] -= 1
+
+    def _known(self, request: Request) -> ChainTable:
+        """The chains, once there is a request to share the caches out for."""
+        if self._chains is None:
+            placement, computing = self.context.placement, self.context.computing
+            assert computing is not None
+            self._chains = greedy_chains(placement, request, computing)
+        if not self._number:
+            self._present = np.zeros(self._chains.places.size)
+            parts = np.split(self._chains.server, self._chains.first[1:-1])
+            self._number = {servers.tobytes(): n for n, servers in enumerate(parts)}
+        return self._chains
