@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bprr.figures import decomposition, robust, sensitivity, style, tables
+from bprr.figures import decomposition, fit_time, robust, sensitivity, style, tables
 from bprr.figures.answer import answer
 from bprr.figures.beyond_slo import beyond_slo, slo_table
-from bprr.figures.caption import Compared, StudyCaption, SweepCaption, Variant
+from bprr.figures.caption import Compared, StudyCaption, SweepCaption, Variant, read_caption
 from bprr.figures.cells import as_cells, as_printed, own_cells, printed_cells
 from bprr.figures.claims_services import claims_services
 from bprr.figures.frontier import DEFAULT, frontier_rows
@@ -184,6 +184,19 @@ def test_families_of_models() -> None:
                                        ("independent", ""))] == [
         "serial, fifo", "batched", "independent",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", ["[1]", '"a"', "3"])
+def test_a_caption_is_a_mapping(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "caption.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        read_caption(path)
+    kind = type(json.loads(content)).__name__
+    assert str(error.value) == f"{path}: file: got {kind!r}; allowed: the caption of a study"
+    path.write_text(StudyCaption(**NAMES, sweeps={}).model_dump_json(), encoding="utf-8")
+    found = read_caption(path)
+    assert (found.model_dump(), found.where) == (STUDY.model_dump(), str(path))
 
 
 # --- tables
@@ -581,6 +594,134 @@ def test_parts_of_a_bar_on_either_side() -> None:
         ("a", "a", 0.0, -0.5), ("b", "b", 0.0, 0.25), ("d", "d", -0.5, -0.125),
         ("e", "e", 0.25, 0.5), ("f", "f", -0.625, 0.0),
     ]  # fmt: skip
+
+
+def test_bars_of_one_step() -> None:
+    """The first order's, a bar per network and rate, under each variant in its place."""
+    table = of(
+        "order topology x allocation_delays step share ratio",
+        ("last", "gts", 1, "free", "a", -0.25, 0.75), ("first", "gts", 1, "free", "a", 0.5, 0.5),
+        ("last", "gts", 2, "free", "a", 0.125, 1.125), ("last", "gts", 1, "paid", "a", NAN, NAN),
+    )  # fmt: skip
+    figure = decomposition.draw_decomposition(table, STUDY)
+    paid, free = figure.axes
+    assert [(bar.get_x() + 0.35, bar.get_y(), bar.get_height()) for bar in free.patches] == [
+        (0, 0, -0.25), (1, 0, 0.125),
+    ]  # fmt: skip
+    marks = [line for line in free.lines if line.get_marker() == "D"]
+    assert [line.get_ydata()[0] for line in marks] == [-0.25, 0.125]
+    assert [text.get_text() for text in free.get_xticklabels()] == [
+        "GTS\nλ = 1/s", "GTS\nλ = 2/s",
+    ]  # fmt: skip
+    assert not paid.patches
+    assert [text.get_text() for text in paid.texts] == [" no run is feasible"]
+    assert not free.texts
+
+
+def test_bars_by_how_servers_compute() -> None:
+    """A panel per network, a bar per model, of the first order at one rate."""
+    columns = "order topology x allocation_delays service service_order belief step share ratio"
+    serial, batched = ("serial", "fifo", "ends_now"), ("batched 0.5", "", "ends_now")
+    table = of(
+        columns,
+        ("last", "gts", 1.0, "free", *serial, "a", -0.25, 0.75),
+        ("last", "gts", 1.0, "free", *serial, "b", -0.5, 0.25),
+        ("last", "gts", 1.0, "free", *batched, "a", 0.5, 1.5),
+        ("last", "abovenet", 1.0, "free", *batched, "a", 0.125, 1.125),
+        ("first", "gts", 1.0, "free", *serial, "a", 9.0, 9.0),
+        ("last", "gts", 2.0, "free", *serial, "a", 9.0, 9.0),
+    )
+    figure = decomposition.draw_decomposition_by_service(table, STUDY, 1.0)
+    gts, abovenet = figure.axes
+    bars = [(round(bar.get_y() + bar.get_height() / 2, 9), bar.get_x(), bar.get_width())
+            for bar in gts.patches]  # fmt: skip
+    assert bars == [(0, 0, -0.25), (0, -0.25, -0.5), (1, 0, 0.5)]
+    marks = [line.get_xydata()[0].tolist() for line in gts.lines if line.get_marker() == "D"]
+    assert marks == [[-0.75, 0], [0.5, 1]]
+    (bar,) = abovenet.patches
+    assert (bar.get_y() + bar.get_height() / 2, bar.get_width()) == (1, 0.125)
+
+
+def test_a_decomposition_of_other_delays_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "decomposition.csv"
+    table = of("topology x allocation_delays order step share ratio runs",
+               ("gts", 1.0, "late", "last", "a", 0.5, 0.5, 2),
+               ("gts", 1.0, "early", "last", "a", 0.5, 0.5, 2))  # fmt: skip
+    table.to_csv(path, index=False)
+    with pytest.raises(InputError) as error:
+        decomposition.plot_decomposition(path, STUDY, tmp_path / "out")
+    assert str(error.value) == (
+        f"{path}: allocation_delays: got 'early, late'; allowed: paid, free"
+    )
+    table.assign(allocation_delays=["late", "free"]).to_csv(path, index=False)
+    paths = decomposition.plot_decomposition(path, STUDY, tmp_path / "out")
+    assert [path.name for path in paths] == ["out.csv", "out.pdf", "out.png"]
+
+
+def test_residuals_of_a_fit() -> None:
+    """The axis leaves out 0.5 % below and 2 % above, and reaches 10 % at least."""
+    for high, limits in ((0.5, (-49.5, 48.0)), (0.05, (-49.725, 10.0)), (-0.04, (-49.77, 10.0))):
+        points = of(
+            "experiment blocks input_tokens predicted_ms relative_residual",
+            ("decode_blocks", 1, 1, 2.0, -0.5), ("decode_blocks", 1, 1, 4.0, high),
+            ("decode_batch", 1, 1, 4.0, 99.0),
+        )  # fmt: skip
+        axes = style.new_figure(4, 3).subplots()
+        fit_time._residuals(axes, points)
+        assert axes.get_ylim() == pytest.approx(limits)
+        dots, middle, *_ = axes.lines
+        assert dots.get_xydata().tolist() == [[2.0, -50.0], [4.0, 100 * high]]
+        assert middle.get_xydata().tolist() == [[3.0, pytest.approx(50 * (high - 0.5))]]
+        assert axes.get_xscale() == "log"
+        assert axes.get_xlabel() == "Predicted time (ms), log scale"
+
+
+def test_measured_and_fitted_times_in_a_panel() -> None:
+    """Per block where blocks are not the axis; lines by their number of blocks."""
+    rows = [
+        ("prefill_input", blocks, tokens, tokens * blocks + spread, 10.0 * blocks * tokens)
+        for blocks in (8, 1) for tokens in (16, 4) for spread in (-1.0, 0.0, 1.0)
+    ]  # fmt: skip
+    points = of("experiment blocks input_tokens observed_ms predicted_ms", *rows)
+    points = points.assign(
+        predicted_low_ms=points["predicted_ms"] - 1, predicted_high_ms=points["predicted_ms"] + 2
+    )
+    axes = style.new_figure(4, 3).subplots()
+    fit_time._panel(axes, points, "prefill_input")
+    lines = [line.get_xydata().tolist() for line in axes.lines[:2]]
+    assert lines == [[[4, 40], [16, 160]], [[4, 320], [16, 1280]]]
+    assert [text.get_text() for text in axes.texts] == ["1 block", "8 blocks"]
+    assert [text.xy for text in axes.texts] == [(16, 160), (16, 1280)]
+    outline = axes.collections[0].get_paths()[0].get_extents()
+    assert (outline.y0, outline.y1) == (39, 162)
+    measured = axes.containers[0]
+    assert measured[0].get_xydata().tolist() == [[4, 4], [16, 16], [4, 32], [16, 128]]
+    ends = [segment[:, 1].tolist() for segment in measured[2][0].get_segments()]
+    assert ends[0] == pytest.approx([4 - 0.9, 4 + 0.9])
+    assert (axes.get_ylabel(), axes.get_ylim()[0]) == ("Time (ms)", 0)
+
+    axes = style.new_figure(4, 3).subplots()
+    batch = points.rename(columns={"input_tokens": "batch"})
+    fit_time._panel(axes, batch, "decode_batch")
+    assert axes.get_ylabel() == "Time per block (ms)"
+    assert axes.get_xticks().tolist() == [4, 16]
+    assert axes.containers[0][0].get_ydata().tolist() == [4, 16, 4, 16]
+    assert axes.lines[1].get_ydata().tolist() == [40, 160]
+
+    axes = style.new_figure(4, 3).subplots()
+    fit_time._panel(axes, points[points["input_tokens"] == 4], "decode_blocks")
+    assert axes.lines[0].get_xydata().tolist() == [[1, 40], [8, 320]]
+    assert not axes.texts
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "said"), [(None, ".3g", "unknown"), (0.12345, ".3g", "0.123"), (2.0, ".4f",
+                                                                                   "2.0000")],
+)  # fmt: skip
+def test_numbers_of_a_fit(value: float | None, form: str, said: str) -> None:
+    assert fit_time._number(value, form) == said
+    assert fit_time._percent(None) == "untested"
+    assert fit_time._percent(0.9876) == "98.8 %"
 
 
 def test_points_by_model_are_numbered_as_those_they_repeat() -> None:
