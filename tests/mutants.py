@@ -97,14 +97,15 @@ TESTS = {
     " unit/plan_changes unit/plan_devices unit/plan_moved unit/plan_read unit/plan_said",
     "figures": "golden/pictures unit/figures unit/offline_figures unit/fit unit/tables_found"
     " unit/beyond unit/orders unit/modes unit/by_service unit/living unit/runs unit/regimes"
-    " unit/service_models",
+    " unit/service_models unit/figures_by_hand",
     "report": "unit/texts unit/measures unit/scorecard unit/status golden/pictures unit/readme"
     " unit/tables_found unit/docs workflow/report property/mutations unit/console unit/by_service"
-    " unit/modes",
+    " unit/modes unit/findings unit/report_page unit/report_by_hand",
     "commands": "golden/said unit/status unit/door unit/fit_command unit/offline_slices unit/told"
     " unit/policy_options unit/reading workflow/odd_places unit/bad_input unit/api"
     " unit/offline_optimum unit/console unit/beyond unit/testbed unit/testbed_further"
-    " unit/testbed_loaded unit/by_service unit/what_is_printed unit/testbed_doors",
+    " unit/testbed_loaded unit/by_service unit/what_is_printed unit/testbed_doors"
+    " unit/commands_by_hand",
     "wan": "unit/wan unit/wan_by_frame golden/said",
     "forwarding": "unit/wan unit/forwarding unit/docs",
     "window": "unit/wan unit/docs",

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import make_dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -17,15 +18,19 @@ import pandas as pd
 import pytest
 
 from bprr.commands import plan_arguments
+from bprr.commands.arguments import natural_number, positive_number, print_json, whole_number
+from bprr.commands.completion import words_by_place
 from bprr.commands.main import main
 from bprr.commands.plan_arguments import asked, wish_of
 from bprr.commands.simulate import _print
 from bprr.commands.solve import print_result, read_requests
+from bprr.commands.solver import add_solver_arguments, chosen
 from bprr.commands.suggesting import SuggestingParser, set_dashed
 from bprr.ground.errors import BprrError, InputError
 from bprr.plan.goal import Wish
 from bprr.plan.record import PlanRecord
 from bprr.plan.replan import Moving
+from bprr.settings.configuration import Settings, load_settings
 
 Said = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
@@ -1108,3 +1113,281 @@ def test_a_failure_is_one_line(monkeypatch: Patch, capsys: Said) -> None:
         line = capsys.readouterr().err
         assert line.startswith("Traceback")
         assert line.endswith(said)
+
+
+# --- small ones
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        (whole_number, {"1": 1, "12": 12}, ["0", "-1", "1.0", "", "x", " 1"]),
+        (natural_number, {"0": 0, "7": 7, "9" * 20: int("9" * 20)}, ["-1", "1.5", "", "9" * 21]),
+        (positive_number, {"1e-9": 1e-9, "2": 2.0}, ["0", "-1", "inf", "nan", "x", ""]),
+    ],
+)
+def test_numbers_as_arguments(
+    kind: Callable[[str], float], good: dict[str, float], bad: list[str]
+) -> None:
+    least = {whole_number: "a whole number of at least 1",
+             natural_number: "a whole number of at least 0",
+             positive_number: "a number above 0"}[kind]  # fmt: skip
+    assert {text: kind(text) for text in good} == good
+    for text in bad:
+        with pytest.raises(argparse.ArgumentTypeError) as error:
+            kind(text)
+        assert str(error.value) == f"{text[:20]!r}: {least}"
+
+
+def test_objects_are_printed_on_a_line(capsys: Said) -> None:
+    print_json({"a": [1.5, math.nan, {"b": math.inf}], "c": "λ", "d": -math.inf, "e": True})
+    assert capsys.readouterr().out == (
+        '{"a": [1.5, null, {"b": null}], "c": "λ", "d": null, "e": true}\n'
+    )
+
+
+def test_words_that_a_shell_completes(capsys: Said) -> None:
+    parser = argparse.ArgumentParser(prog="x")
+    parser.add_argument("--one", "-o")
+    below = parser.add_subparsers()
+    plain = below.add_parser("plain")
+    plain.add_argument("kind", choices=("a", "b"))
+    plain.add_argument("file")
+    deeper = below.add_parser("deep").add_subparsers()
+    deeper.add_parser("end").add_argument("--last", choices=("c", "d"))
+    assert dict(words_by_place(parser)) == {
+        "plain": "-h --help a b", "deep/end": "-h --help --last", "deep": "-h --help end",
+        "": "-h --help --one -o plain deep",
+    }  # fmt: skip
+    assert main(["completion", "bash"]) == 0
+    bash = capsys.readouterr().out
+    assert bash.startswith("_bprr() {\n    local place=")
+    assert bash.endswith("complete -o default -F _bprr bprr\n")
+    assert '    "plot/fit") known="-h --help -o --output" ;;\n' in bash
+    assert " plot/fit " in bash.partition('case " ')[2].partition('"')[0]
+    assert main(["completion", "zsh"]) == 0
+    assert capsys.readouterr().out == (
+        f"autoload -Uz compinit bashcompinit && compinit && bashcompinit\n{bash}"
+    )
+
+
+def test_which_results_are_current(noted: Noted, capsys: Said) -> None:
+    states = {"a": ("current", ""), "b": ("stale", "its source differs"), "c": ("current", "")}
+    noted.put("bprr.study.slices.settings_at", "settings")
+    noted.put("bprr.study.status.planned_tables", lambda _: [planned(name) for name in names])
+    noted.put("bprr.study.status.state_of", lambda of: SimpleNamespace(
+        word=states[of.path.stem][0], why=states[of.path.stem][1]))  # fmt: skip
+    names = ["a", "b", "c"]
+    assert main(["status"]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "current  a.parquet", "stale    b.parquet  (its source differs)", "current  c.parquet",
+        "2 current, 1 stale",
+    ]  # fmt: skip
+    assert main(["status", "--json"]) == 1
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert told == [
+        {"path": f"{name}.parquet", "state": states[name][0], "why": states[name][1]}
+        for name in names
+    ]
+    for few, status in ((["a", "c"], 0), ([], 0), (["b"], 1)):
+        names[:] = few
+        assert main(["status"]) == status
+
+
+def test_checks_of_the_theory(noted: Noted, capsys: Said) -> None:
+    noted.put("bprr.study.slices.settings_at", "settings")
+    noted.put("bprr.study.theory.theory", pd.DataFrame({"a": [1, 2]}))
+    noted.put("bprr.study.theory.planned_theory", lambda _: planned("theory"))
+    noted.put("bprr.ground.storage.write_table")
+    for words, said, path in [
+        ([], "2 checks in theory.parquet\n", "theory.parquet"),
+        (["-o", "o.parquet", "--json"], '[{"a":1},{"a":2}]\n', "o.parquet"),
+    ]:  # fmt: skip
+        assert main(["theory", *words]) == 0
+        assert capsys.readouterr().out == said
+        assert noted.calls[-1][2:] == (Path(path), {"of": "theory"}, "s")
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_claims_by_service_are_counted(noted: Noted, capsys: Said, steps: int) -> None:
+    results = SimpleNamespace(folder=Path("there"))
+    table = pd.DataFrame({"holds": ["yes", "no", *["yes"] * 1200]})
+    noted.put("bprr.commands.by_service.judge_with", ("claims", "register", results))
+    noted.put("bprr.commands.by_service.spelled", "spelled")
+    noted.put("bprr.report.by_service.claims_by_service", table)
+    noted.put("bprr.report.by_service.decomposition_by_service", pd.DataFrame({"a": range(steps)}))
+    noted.put("bprr.report.by_service.write_by_service")
+    for words, folder in (([], "there"), (["-o", "own/c.csv"], "own")):
+        assert main(["by-service", *words]) == 0
+        name = "c.csv" if words else "claims_by_service.csv"
+        lines = ["no: 1", "yes: 1,201", "steps of the gain: not run (make study)",
+                 f"in {folder}/{name}"]  # fmt: skip
+        assert capsys.readouterr().out.splitlines() == [
+            line for line in lines if not (steps and line.startswith("steps"))
+        ]
+        (written,) = noted.calls[-1][1:]
+        assert list(written) == [
+            Path(folder, name), Path(folder, "decomposition_by_service.csv"),
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "words", "name"),
+    [
+        ("My-Model 2/config.json", [], "my_model_2"), ("folder/other.json", [], "other"),
+        ("folder/config.json", ["--name", "Ünd so--"], "nd_so"),
+        ("folder/config.json", ["--name", "…"], "model"),
+    ],
+)  # fmt: skip
+def test_a_model_of_a_configuration(
+    noted: Noted, tmp_path: Path, capsys: Said, file: str, words: list[str], name: str
+) -> None:
+    path = tmp_path / file
+    path.parent.mkdir(parents=True)
+    path.write_text("{}", encoding="utf-8")
+    entry = {"blocks": 4, "d_model": 8}
+    model = SimpleNamespace(block_gb=1.23456, cache_gb_per_token=1.5e-3)
+    noted.put("bprr.settings.hugging_face.read_architecture", "architecture")
+    noted.put("bprr.settings.model_file.model_entry", entry)
+    noted.put("bprr.settings.messages.validated", model)
+    text = (
+        "# A block takes 1.2346 GB, a token of its cache 1,500,000 bytes.\n"
+        f"{name}:\n  blocks: 4\n  d_model: 8\n"
+    )
+    assert main(["model", str(path), *words]) == 0
+    assert capsys.readouterr().out == text
+    assert ("model_entry", "architecture", path, False) in noted.calls
+    output = tmp_path / "o.yaml"
+    assert main(["model", str(path), *words, "--upper-bound", "-o", str(output)]) == 0
+    assert capsys.readouterr().out == f"{name} in {output}\n"
+    assert output.read_text(encoding="utf-8") == text
+    assert ("model_entry", "architecture", path, True) in noted.calls
+
+
+def test_a_calibration_as_it_is_printed(noted: Noted, tmp_path: Path, capsys: Said) -> None:
+    content = {"hop_overhead_ms": [1.0, 2.0, 3.0]}
+    calibration = SimpleNamespace(
+        hop_overhead_ms=(1.04, 2.0, 3.0), devices={"L4": (0.5, 1.2345, 2.0)},
+        model_dump=lambda mode: content,
+    )  # fmt: skip
+    fit = SimpleNamespace(calibration=calibration, before=[1.0, 2.0], after=[0.9, 1.1])
+    noted.put("bprr.plan.calibrate.read_plan", "plan")
+    noted.put("bprr.plan.calibrate.read_log", [1, 2, 3])
+    noted.put("bprr.plan.calibrate.calibrated", fit)
+    noted.put("bprr.plan.calibrate.errors", lambda ratios: pd.Series(
+        {"ratio": ratios[0], "median": 0.1234, "worst": ratios[1]}))  # fmt: skip
+    output = tmp_path / "c.yaml"
+    words = ["calibrate", "log.csv", "--plan", "there", "-o", str(output)]
+    assert main(words) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "3 sessions, 2 of them held out: predicted / observed time",
+        "per token      middle  median error    worst",
+        "before          1.000         12.3%   200.0%",
+        "after           0.900         12.3%   110.0%",
+        "a hop costs 2.0 ms (1.0 to 3.0) beside distance and computing",
+        "L4: 1.234 times the planned time per block (0.500 to 2.000)",
+        f"{output}; bprr plan … --calibration {output}",
+    ]
+    assert output.read_text(encoding="utf-8").startswith("hop_overhead_ms:\n- 1.0\n")
+    assert ("calibrated", "plan", [1, 2, 3], "3 sessions of log.csv") in noted.calls
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "sessions": 3, "held_out": 2, "before": {"ratio": 1.0, "median": 0.1234, "worst": 2.0},
+        "after": {"ratio": 0.9, "median": 0.1234, "worst": 1.1}, "calibration": content,
+    }  # fmt: skip
+
+
+def test_the_solver_that_is_chosen() -> None:
+    settings = load_settings()
+
+    def chosen_by(*words: str) -> Settings:
+        parser = argparse.ArgumentParser()
+        add_solver_arguments(parser)
+        parser.add_argument("--scale")
+        return chosen(parser.parse_args(words), settings)
+
+    assert chosen_by().offline.model_dump() == settings.offline.model_dump()
+    assert chosen_by().solver == settings.solver
+    found = chosen_by(
+        "--solver", "cbc", "--time-limit", "7", "--threads", "3", "--gap", "0.25", "--scale",
+        "smoke", "--option", "a=1", "--option", "b=x",
+    )  # fmt: skip
+    assert found.solver == "cbc"
+    offline = found.offline
+    assert (offline.time_limit_s, offline.threads, offline.relative_gap, offline.scale) == (
+        7.0, 3, 0.25, "smoke",
+    )  # fmt: skip
+    assert offline.options["cbc"] == {**settings.offline.options.get("cbc", {}), "a": 1, "b": "x"}
+    with pytest.raises(BprrError, match="threads"):
+        chosen_by("--threads", "0")
+
+
+def test_figures_of_the_offline_optimum(noted: Noted, capsys: Said) -> None:
+    noted.put("bprr.study.slices.settings_at", "settings")
+    noted.put("bprr.study.offline.planned_experiment", lambda _, name, kind: f"{name} {kind}")
+    noted.put("bprr.figures.from_settings.made_of", lambda what: f"made of {what}")
+    noted.put("bprr.figures.made.check_made")
+    noted.put("bprr.figures.offline.plot_offline", [Path("a.csv"), Path("a.pdf")])
+    noted.monkeypatch.setattr("bprr.study.offline.KINDS", ("one", "two"))
+    assert main(["plot-offline", "theorem_2", "t.parquet", "-o", "there/b.pdf"]) == 0
+    assert capsys.readouterr().out == "a.csv\na.pdf\n"
+    calls = {name: rest for name, *rest in noted.calls}
+    assert calls["check_made"] == [
+        Path("t.parquet"), "made of theorem_2 one", "made of theorem_2 two",
+    ]  # fmt: skip
+    assert calls["plot_offline"] == ["theorem_2", Path("t.parquet"), Path("there/b")]
+
+
+@pytest.mark.parametrize(
+    ("words", "function", "given"),
+    [
+        ("sweep a.parquet", "sweep.plot_sweep", [Path("a.parquet"), "caption", ..., Path("o")]),
+        ("headline a b", "headline.plot_headline",
+         [[Path("a"), Path("b")], "caption", Path("o"), None]),
+        ("two-modes a b", "two_modes.render_two_modes",
+         [[Path("a"), Path("b")], "caption", Path("o")]),
+        ("orders a", "orders.plot_orders", [[Path("a")], "caption", Path("o")]),
+        ("table a", "tables.render_table", [[Path("a")], "caption", ..., Path("o")]),
+        ("living a", "living.plot_living", [[Path("a")], "caption", Path("o")]),
+        ("robust a", "robust.plot_robust", [[Path("a")], "caption", Path("o")]),
+        ("frontier a", "frontier.plot_frontier", [[Path("a")], "caption", Path("o")]),
+        ("running-times a", "running_times.render_running_times",
+         [Path("a"), "caption", ..., Path("o")]),
+        ("sweep-times a", "sweep_times.plot_sweep_times", [Path("a"), "caption", Path("o")]),
+        ("decomposition a", "decomposition.plot_decomposition",
+         [Path("a"), "caption", Path("o")]),
+        ("claims a", "claims_services.plot_claims_services", [Path("a"), "caption", Path("o")]),
+        ("fit a", "fit_time.plot_fit", [Path("a"), Path("o")]),
+        ("wan a", "wan_swarms.plot_wan_swarms", [Path("a"), Path("o")]),
+        ("beyond a --bounds b", "beyond.plot_beyond",
+         [[Path("a")], [Path("b")], "caption", Path("o")]),
+    ],
+)  # fmt: skip
+def test_what_figures_are_made_of(
+    noted: Noted, capsys: Said, words: str, function: str, given: list[object]
+) -> None:
+    noted.put("bprr.commands.plot.caption_from", "caption")
+    noted.put(f"bprr.figures.{function}", [Path("o.csv"), Path("o.pdf")])
+    assert main(["plot", *words.split(), "-o", "o.pdf"]) == 0
+    assert capsys.readouterr().out == "o.csv\no.pdf\n"
+    called = list(noted.calls[-1][1:])
+    assert [... if each is ... else found for found, each in zip(called, given, strict=True)] == (
+        given
+    )
+
+
+def test_only_bounds_that_are_shown_are_asked_for(noted: Noted, monkeypatch: Patch) -> None:
+    asked_for: list[list[object]] = []
+
+    def caption_from(_: object, tables: Callable[[object], list[object]]) -> str:
+        sweeps = {"a": SimpleNamespace(topologies=["gts", "bell"]),
+                  "b": SimpleNamespace(topologies=["gts"])}  # fmt: skip
+        asked_for.append(tables(SimpleNamespace(sweeps=sweeps)))
+        return "caption"
+
+    monkeypatch.setattr("bprr.commands.plot.caption_from", caption_from)
+    noted.put("bprr.study.planned.planned_bounds", lambda _, *name: name)
+    noted.put("bprr.figures.beyond.plot_beyond", [])
+    bounds = ["x/a_gts.parquet", "b_gts.parquet", "c_gts.parquet"]
+    assert main(["plot", "beyond", "r", "-o", "o.pdf", "--bounds", *bounds]) == 0
+    assert asked_for == [[("a", "gts"), ("b", "gts")]]

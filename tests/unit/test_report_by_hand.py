@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -17,6 +18,7 @@ from bprr.figures.caption import Compared, StudyCaption, SweepCaption, Variant
 from bprr.figures.served import ServiceModel
 from bprr.ground.errors import BprrError, InputError
 from bprr.ground.intervals import Interval
+from bprr.report import readme
 from bprr.report.claims import Claim, Claims, Comparison, each_claim
 from bprr.report.discrepancies import Register, causes, decomposition, effects
 from bprr.report.manifest import manifest
@@ -417,6 +419,9 @@ def test_printed_cells_in_the_place_of_sweeps(tmp_path: Path, tables: tuple[Path
         ["table3", "gts", "new", 0, 0, "paid", 2500.0],
     ]  # fmt: skip
     assert cells.index.tolist() == list(range(len(cells)))
+    assert sorted(cells) == sorted(
+        [*wanted, "rate_per_s", "output_tokens", "quantity", "value_s", "sd_s"]
+    )
     assert (printed.folder, printed.caption, printed.published) == (
         results.folder, results.caption, results.published,
     )  # fmt: skip
@@ -897,3 +902,79 @@ def test_the_files_of_a_scorecard(judge: Callable[..., dict[str, Any]], tmp_path
     assert told["kinds"] == {"claims in words": {"reproduced": 1}}
     assert told["claims"][0]["published"] == 0.333333333333333
     assert told["claims"][0]["ours_without_delays"] is None
+
+
+def test_an_order_that_was_not_run_leaves_the_next_one(tmp_path: Path) -> None:
+    paid = means("gts", {(1.0, "paid", name): [100.0] for name in ("old", "new")}, "steps")
+    entries = register()
+    orders = {
+        "last": [{"name": "one", "method": "new", "delays": "late"}],
+        "first": [{"name": "one", "method": "new", "delays": "paid"}],
+    }
+    content = entries.decomposition.model_dump() | {"orders": orders}
+    entries = validated(
+        Register, entries.model_dump() | {"decomposition": content}, Path("register.yaml")
+    )
+    table = decomposition(entries, Held(tmp_path, {"sweeps/steps_gts.parquet": paid}))
+    assert table[["order", "step", "share"]].to_numpy().tolist() == [["first", "one", 0.0]]
+
+
+def test_first_tokens_of_short_and_long_outputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """100 to 125 and to 150 ms; neither what failed nor what was not alone counts."""
+    rows = [
+        (client, tokens, ttft_ms, "table", "ok")
+        for client, times in ((0, (100, 125)), (1, (200, 300)))
+        for tokens, ttft_ms in zip((4, 16), times, strict=True)
+    ]
+    rows += [(0, 16, 9000, "contention", "ok"), (0, 16, 9000, "table", "failed"),
+             (1, 8, 9000, "table", "ok"), (2, 4, 1, "table", "ok")] * 3  # fmt: skip
+    columns = ["client", "output_tokens", "ttft_ms", "group", "status"]
+    requests = pd.DataFrame(rows, columns=columns).assign(method="petals")
+    run = SimpleNamespace(requests=requests)
+    monkeypatch.setattr("bprr.report.measures.read_run", lambda folder: run)
+    found = MEASURES["first_token_by_length"](Held(tmp_path, {}), ["testbed/manifest.json"])
+    half = T_1 * 0.125
+    told = [found["measured"].value, found["measured"].low, found["measured"].high]
+    assert told == pytest.approx([0.375, 0.375 - half, 0.375 + half])
+
+
+def test_numbers_of_plans_in_prose(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        ("a", 9, "cg_bprr", 0.0, "found"), ("b", 9, "cg_bprr", 90.0, "found"),
+        ("a", 9, "petals", 80.0, "found"), ("a", 9, "petals", 100.0, "found"),
+        ("b", 9, "petals", 70.0, "found"), ("a", 9, "optimum", 0.0, "optimal"),
+        ("b", 9, "optimum", 0.0, "stopped"),
+    ]  # fmt: skip
+    columns = ["family", "servers", "method", "above_optimum_percent", "status"]
+    table = pd.DataFrame(rows, columns=columns)
+    monkeypatch.setattr(readme, "read_table", lambda path: table)
+    assert readme._offline(Path("optimality.parquet")) == {
+        "offline.instances": "2", "offline.proven": "50 %", "offline.hit": "50 %",
+        "offline.mean": "45.0 %", "offline.worst": "90.0 %", "offline.petals_9": "70 to 90 %",
+    }  # fmt: skip
+
+
+def test_pages_and_pictures_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readme, "numbers", lambda root: {"a.b": "λ", "c": "2"})
+    monkeypatch.setattr(readme, "FIGURES", ("one",))
+    monkeypatch.setattr(readme, "STUDIED", ("two", "three"))
+    for folder in ("figures/readme", "docs"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("one", "two"):
+        (tmp_path / f"figures/{name}.png").write_text(name, encoding="utf-8")
+    page, other = tmp_path / "README.md", tmp_path / "docs/other.md"
+    page.write_text("<!--=a.b-->x\ny<!--=--> <!--=c--><!--=-->", encoding="utf-8")
+    other.write_text("nothing", encoding="utf-8")
+    kept = tmp_path / "figures/readme"
+    assert readme.write_readme(tmp_path) == [kept / "numbers.json", page]
+    assert page.read_text(encoding="utf-8") == "<!--=a.b-->λ<!--=--> <!--=c-->2<!--=-->"
+    text = (kept / "numbers.json").read_text(encoding="utf-8")
+    assert text == '{\n "a.b": "λ",\n "c": "2"\n}\n'
+    assert sorted(path.name for path in kept.iterdir()) == ["numbers.json", "one.png", "two.png"]
+    assert readme.write_readme(tmp_path) == []
+    page.write_text("<!--=d--><!--=-->", encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        readme.write_readme(tmp_path)
+    assert str(error.value) == f"{page}: number: got 'd'; allowed: a.b, c"
