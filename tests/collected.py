@@ -33,6 +33,7 @@ from hypothesis import settings
 
 COMPUTES_S = 60  # a test at most
 STUCK_S = 200.0  # without a word, on a busy machine
+CANNOT_BE_PUT = 3  # exit status
 KERNELS = "tests/golden/test_golden.py"  # runs most of them
 FOR_NUMBA = {"compiled", "overload"}  # decorators of what is not run as Python
 STARTS_PROCESSES = {subprocess.Popen.__init__.__code__, BaseProcess.start.__code__}
@@ -273,6 +274,9 @@ class Plugin(AsItFails):
             try:
                 os.setsid()
                 self.put(codes)
+            except ValueError:  # `super()` is used by one of both codes alone
+                os._exit(CANNOT_BE_PUT)
+            try:
                 self.run(items, pipe, codes)
             finally:
                 os._exit(0)
@@ -283,6 +287,8 @@ class Plugin(AsItFails):
             while select.select([lines], [], [], STUCK_S)[0]:
                 if not (read := lines.read(1 << 16)):
                     _, status = os.waitpid(child, 0)
+                    if os.waitstatus_to_exitcode(status) == CANNOT_BE_PUT:
+                        return Told("impossible")
                     return Told("late" if status else word, test)
                 *whole, rest = (rest + read).split(b"\n")
                 for line in whole:
