@@ -463,7 +463,8 @@ def test_classes_that_are_not_packed_are_split(monkeypatch, clock):
     ])  # fmt: skip
     found = rounds.result(instance)
     assert rounds.seen == [
-        "greedy", [(0, 1), (2, 3), (4,)], [(0, 1), (2,), (3,), (4,)], [(0,), (1,), (2,), (3,), (4,)],
+        "greedy", [(0, 1), (2, 3), (4,)], [(0, 1), (2,), (3,), (4,)],
+        [(0,), (1,), (2,), (3,), (4,)],
     ]  # fmt: skip
     assert found.details == {"programmes": [], "classes_split": 4, "ended": "so"}
     assert (found.status, found.objective_ms, found.bound_ms, found.gap) == ("optimal", 9, 9, 0.0)
