@@ -16,6 +16,7 @@ from bprr.ground.request import Request
 from bprr.ground.swarm import LanguageModel, Swarm
 from bprr.offline import heuristics, packing, procedure, routing_ilp
 from bprr.offline.backends.base import NothingFoundError, SolverKilledError, SolverSettings
+from bprr.offline.backends.solve import solve_milp
 from bprr.offline.formulation_paper import _network_ms
 from bprr.offline.heuristics import cg_bprr_plan, gsa_plan, petals_plan
 from bprr.offline.instance import OfflineInstance, ServerClass, shared_out
@@ -463,7 +464,8 @@ def test_classes_that_are_not_packed_are_split(monkeypatch, clock):
     ])  # fmt: skip
     found = rounds.result(instance)
     assert rounds.seen == [
-        "greedy", [(0, 1), (2, 3), (4,)], [(0, 1), (2,), (3,), (4,)], [(0,), (1,), (2,), (3,), (4,)],
+        "greedy", [(0, 1), (2, 3), (4,)], [(0, 1), (2,), (3,), (4,)],
+        [(0,), (1,), (2,), (3,), (4,)],
     ]  # fmt: skip
     assert found.details == {"programmes": [], "classes_split": 4, "ended": "so"}
     assert (found.status, found.objective_ms, found.bound_ms, found.gap) == ("optimal", 9, 9, 0.0)
@@ -659,3 +661,15 @@ def test_what_the_network_takes_on_every_link():
     )  # fmt: skip
     ring = SimpleNamespace(token_rtt_ms=rtt, neighbours=legs)
     assert _network_ms(ring, 1, tail, head).tolist() == [13.0, 14.0, 7.0, 8.0, 23.0, 24.0]
+
+
+@pytest.mark.parametrize(("bound", "kept"), [(1.0, 1.0), (12.0, 12.0), (1e9, 12.0)])
+def test_no_bound_of_the_papers_programme_is_above_its_plan(bound, kept, monkeypatch):
+    instance = OfflineInstance(servers([9.0], [1.0], [[2.0]]), (2,), 5)
+
+    def solved(*words):
+        return replace(solve_milp(*words), bound=bound)
+
+    monkeypatch.setattr("bprr.offline.solve.solve_milp", solved)
+    found = solve_offline(instance, "paper", HIGHS)
+    assert (found.objective_ms, found.bound_ms) == (12.0, kept)
