@@ -98,6 +98,16 @@ def test_servers_that_nobody_needs_move(tmp_path, configuration, problem):
     assert kept(three, *((name, 1, 1, 99) for name in "abc")) is None
 
 
+def test_the_order_of_those_who_are_placed(tmp_path, configuration):
+    """The largest newcomer first; who moves is no host of its old blocks any more."""
+    turned = toy_problem(tmp_path, configuration, MACHINES[::-1])
+    assert kept(turned)[:2] == ([1, 1, 3, 1], [1, 2, 2, 4])
+    small = (replace(MACHINES[0], memory_gb=4.0), MACHINES[2], MACHINES[3])
+    tight = toy_problem(tmp_path, configuration, small)
+    found = kept(tight, ("a", 1, 1, 99), ("c", 3, 2, 99), ("d", 1, 1, 99))
+    assert found[:2] == ([1, 3, 1], [2, 2, 1])
+
+
 @pytest.mark.parametrize(
     ("first", "count", "most", "blocks", "placed"),
     [
