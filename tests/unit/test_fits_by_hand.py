@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bprr.fit.device import _bandwidth, _drift, _hop_overhead
 from bprr.fit.findings import INFLUENCES, Finding, influence, linearity, steadiness
 from bprr.fit.line import LinearModel, fit_line, medians_by_setting
 from bprr.fit.regression import RobustFit, huber_relative, median_interval, robust_fit
@@ -179,4 +180,37 @@ def test_a_line_through_a_trace() -> None:
         fit_line(trace_of(flat, *names), "decode", "input_tokens", ("1", "k"), 0.0, RNG(1))
     assert str(caught.value) == (
         "trace.csv: decode: input_tokens: got [1]; allowed: at least 2 different values"
+    )
+
+
+def parts_of(**tables: list[tuple[Any, ...]]) -> Any:
+    names = ["value", "round", "input_tokens", "payload_bytes"]
+    frames = {name: pd.DataFrame(rows, columns=names) for name, rows in tables.items()}
+    empty = pd.DataFrame(columns=names)
+    return SimpleNamespace(path="trace.csv", of=lambda name: frames.get(name, empty))
+
+
+def test_drift_of_a_reference() -> None:
+    rows = [(value, turn, 1, 1) for turn, value in enumerate((8.0, 10.0, 11.0)) for _ in "ab"]
+    assert _drift(parts_of(reference=rows)) == pytest.approx((0.1527525, -0.2, 0.1))
+    assert _drift(parts_of(reference=rows[:4])) is None
+
+
+def test_what_a_hop_costs_and_carries() -> None:
+    trace = parts_of(
+        serialisation=[(2.0, 0, 1, 1), (9.0, 0, 2, 1)], decode_empty=[(5.0, 0, 1, 1)],
+        network_round_trip=[(0.5, 0, 1, 2), (99.0, 0, 1, 1)],
+    )  # fmt: skip
+    assert _hop_overhead(trace, RNG(1)) == (9.5, 9.5, 9.5)
+    one = {"serialisation": [(2.0, 0, 1, 1)], "decode_empty": [(5.0, 0, 1, 1)],
+           "network_round_trip": [(0.5, 0, 1, 2)]}  # fmt: skip
+    for missing in one:
+        left = {name: rows for name, rows in one.items() if name != missing}
+        assert _hop_overhead(parts_of(**left), RNG(1)) is None
+    ways = {"network_upload": [(7.0, 0, 1, 1)], "network_download": [(6.0, 0, 1, 1)]}
+    assert _bandwidth(parts_of(**ways), RNG(1)) == (6, 6, 6)
+    with pytest.raises(InputError) as caught:
+        _bandwidth(parts_of(network_upload=ways["network_upload"]), RNG(1))
+    assert str(caught.value) == (
+        "trace.csv: experiment: got 'none'; allowed: rows of network_upload and network_download"
     )

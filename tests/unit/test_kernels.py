@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import heapq
+import importlib.util
+import os
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -41,6 +45,34 @@ def test_a_cache_knows_the_files_of_all_that_is_called() -> None:
     assert _files({plain, caches.hold.py_func}) == {__file__, caches.__file__}
     assert _files({push.py_func}) == {events.__file__}
     assert _files(set()) == frozenset()
+
+
+@pytest.mark.skipif("NUMBA_CACHE_DIR" in os.environ, reason="kernels are kept elsewhere")
+def test_a_kernel_is_kept_beside_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "kernel_that_is_kept.py"
+    path.write_text(
+        "from bprr.ground.compiled import compiled\n@compiled\ndef twice(x):\n    return 2 * x\n"
+    )
+
+    def loaded() -> Any:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        assert module.twice(4) == 8
+        return module.twice.stats
+
+    assert sum(loaded().cache_misses.values()) == 1
+    kept = {file.suffix for file in (tmp_path / "__pycache__").iterdir()}
+    assert {".nbi", ".nbc"} <= kept
+    assert sum(loaded().cache_hits.values()) == 1
+
+
+def test_a_kernel_is_kept_for_one_kind_of_processor() -> None:
+    codegen = SimpleNamespace(magic_tuple=lambda: ("this", "processor"))
+    key = push_twice._cache._index_key((), codegen)
+    assert ("this", "processor") in key
 
 
 def test_room_for_events_doubles_and_they_stay() -> None:
@@ -95,6 +127,11 @@ def test_a_shortest_chain_by_hand() -> None:
     assert found(4, 2, 4, 4) == ([0, 2], [2, 2], 11)
     assert found(1, 4, 3, 0) == ([1], [4], 17)
     assert found(1, 3, 3, 0)[2] == np.inf
+    # A first server that takes the first block alone.
+    search = ChainSearch.of(np.array([1, 2]), np.array([1, 3]), 4)
+    assert search.order.tolist() == [0, 1]
+    servers, processed, time_ms = search.shortest(np.array([4, 4]), hop_ms[:2], block_ms[:2])
+    assert (servers.tolist(), processed.tolist(), time_ms) == ([0, 1], [1, 3], 1 + 1 + 9 + 6)
 
 
 def test_an_interval_is_a_value_and_its_ends() -> None:

@@ -220,6 +220,7 @@ def test_texts_of_errors() -> None:
     assert (two.errors, two.more, two.args) == ((one, one), 3, ([one, one], 3))
     assert str(InputErrors([one])) == str(one)
     assert str(InfeasibleError("memory", "3 GB")) == ("infeasible: not enough memory: 3 GB missing")
+    assert InfeasibleError("memory", "3 GB").args == ("memory", "3 GB", "")
     said = InfeasibleError("memory", "3 GB", "at a")
     assert str(said) == "infeasible: not enough memory: 3 GB missing (at a)"
     assert (said.resource, said.missing, said.detail) == ("memory", "3 GB", "at a")
