@@ -296,6 +296,8 @@ def test_times_of_a_ring(ring: Swarm) -> None:
     blocks = np.array([3, 2, 0])
     # The longest leg into a server that hosts blocks over their number.
     assert amortised_time_ms(ring, blocks).tolist() == [1 + 20.5 / 3, 5 + 25.5 / 2, np.inf]
+    near = replace(ring, neighbours=legs_of()._replace(enter=Leg(*np.full((3, 2, 3), 0.25))))
+    assert amortised_time_ms(near, blocks).tolist() == [1 + 3.5 / 3, 5 + 1.5 / 2, np.inf]
     bound = (1 + 20.5 / 3) * 3 + (5 + 25.5 / 2) * 2 - 5 * 1 + 25.5
     assert completion_bound(ring, blocks, [0, 1, 2], 2) == pytest.approx(bound)
 
