@@ -32,6 +32,7 @@ from bprr.scenario.scenario import load_scenario
 from bprr.settings.configuration import Method, load_settings
 from bprr.settings.messages import validated
 from bprr.simulation import simulate
+from bprr.study import waiting_bound
 from bprr.study.beyond import bounds_of_sweep
 from bprr.study.bounds import fluid_bound, least_time_ms
 from bprr.study.capacity import capacity_of_any_placement
@@ -296,7 +297,26 @@ def test_the_bound_that_sees_waiting_is_kept(published):
         waiting_bound_ms(drawn.swarm, drawn.design_request, serial, arrivals, window_ms, steps)
         for window_ms, steps in ((10_000.0, 0), (10_000.0, 1), (10_000.0, 20), (3_000.0, 20))
     ]
-    assert found == pytest.approx([70.0, 44033.74447196, 72157.5275827, 69743.505553], rel=1e-6)
+    assert found == pytest.approx([70.0, 44033.74447196, 72140.292523, 71437.6239896], rel=1e-6)
+
+
+def test_the_search_does_not_hang_on_the_last_bit_of_a_price(published, monkeypatch):
+    drawn = instance(published, "abovenet", 0.1, 25)
+    serial = SERVICE.build(ChoiceOf(SERVICE).read(FIFO), drawn.swarm, 70.0)
+    given, found = waiting_bound.fluid_bound, set()
+    for bits in range(-3, 4):
+
+        def nudged(*asked, bits=bits):
+            bound = given(*asked)
+            return bound._replace(prices=bound.prices * (1 + bits * 2e-16))
+
+        monkeypatch.setattr(waiting_bound, "fluid_bound", nudged)
+        found.add(
+            waiting_bound_ms(
+                drawn.swarm, drawn.design_request, serial, drawn.workload.arrival_ms, steps=20
+            )
+        )
+    assert len(found) == 1
 
 
 def test_prompts_of_idle_chains_come_early_and_of_busy_ones_as_ever(configuration, published):

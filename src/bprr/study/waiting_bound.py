@@ -27,6 +27,7 @@ STEPS, FIRST_STEP, SLOWING = 150, 0.5, 15.0  # of the subgradients
 HALVINGS, FINE = 14, 1e-3  # of what a pass is worth
 WIDTHS = (1, 8, 32)  # windows over which a step is smoothed: prices follow bursts and busy hours
 LONGEST_MS = 3_600_000.0  # that a session alone may take
+DECIMALS = 9  # of prices
 LIGHT = 4  # power of the load in the first prices
 ALIKE = 1e-6  # passes closer than this are one
 PRICED_AT = 0.95  # of the rate that no placement exceeds, where computing surely has a price
@@ -206,7 +207,9 @@ def waiting_bound_ms(
     """
     blocks, most = swarm.model.blocks, conservative_blocks(swarm, 1, request.cache_tokens)
     rate_per_s = PRICED_AT * capacity_of_any_placement(swarm, request)
-    prices = fluid_bound(swarm, request, service, rate_per_s).prices
+    # Schedules that cost the same are many, and the last bit of a price chooses among them: without
+    # it the search, whose every step proves a bound, goes the same way wherever it runs.
+    prices = np.round(fluid_bound(swarm, request, service, rate_per_s).prices, DECIMALS)
     if not prices.any():  # of servers that are all as good: one price for all
         prices = np.ones(swarm.servers)
     # A prompt is what a session of one token takes.
@@ -228,5 +231,6 @@ def waiting_bound_ms(
         best = max(best, (total - worth * float(theta.sum())) / begin_ms.size)
         excess = used / worth - 1.0
         direction = np.mean([_smoothed(excess, windows) for windows in WIDTHS], axis=0)
-        theta = np.maximum(theta + FIRST_STEP / (1 + step / SLOWING) * direction, 0.0)
+        taken = FIRST_STEP / (1 + step / SLOWING)
+        theta = np.round(np.maximum(theta + taken * direction, 0.0), DECIMALS)
     return service.delay_ms + best
