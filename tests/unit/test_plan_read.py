@@ -624,3 +624,15 @@ def test_pings_each_way(tmp_path):
     assert found.network.node_names == ("a", "b", "c", "client") and found.network.name == "pings"
     assert distances.MEASURED == (0.9, 1.0, 1.28)
     assert len(round_trips(tmp_path).read_text().splitlines()) == 10 and len(MACHINES) == 4
+
+
+@pytest.mark.parametrize(
+    ("word", "relayed"),
+    [("", False), ("no", False), ("false", False), ("0", False), (" No ", False),
+     ("yes", True), ("true", True), ("1", True), ("TRUE", True)],
+)  # fmt: skip
+def test_words_for_a_relay(tmp_path, word, relayed):
+    path = tmp_path / "machines.csv"
+    path.write_text(f"name,gpu,memory_gb,relay\na,L4,24,{word}\n", encoding="utf-8")
+    (machine,) = read_servers(path).machines
+    assert machine.relay is relayed
