@@ -6,8 +6,9 @@ Survivors are shown as changes; some are equivalent to the source, the others ar
 drawn uniformly over all places, by a seed. Tests run in a copy of the project: first those that
 name what is changed, then the others of its room, but none that is known not to call it
 (`tests/collected.py`); changes of what numba compiles or what runs while modules are imported are
-tried in processes that import everything anew. What was found is kept in `.mutants/`: a run that
-was broken off goes on where it was, and a survivor is tried again once there are other tests.
+tried in processes that import everything anew; backends of solvers that are not installed are left
+out. What was found is kept in `.mutants/`: a run that was broken off goes on where it was, and a
+survivor is tried again once there are other tests.
 """
 
 from __future__ import annotations

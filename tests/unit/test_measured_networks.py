@@ -12,14 +12,10 @@ from bprr.ground.errors import InputError
 from bprr.scenario import measured, network
 from bprr.scenario.measured import read_rtt
 
+from .refusals import refused
+
 NAN = float("nan")
 NO_TABLE = "a matrix with equal names along both sides, or columns from, to, rtt_ms"
-
-
-def refused(call: Any, *arguments: Any) -> tuple[str, object, str]:
-    with pytest.raises(InputError) as caught:
-        call(*arguments)
-    return caught.value.key, caught.value.value, caught.value.allowed
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bprr.ground.errors import InputError
 from bprr.scenario.graph_files import read_graph_file
 from bprr.scenario.topologies import (
     _topohub_names,
@@ -19,13 +18,9 @@ from bprr.scenario.topologies import (
     read_topohub,
 )
 
+from .refusals import refused
+
 NAN = float("nan")
-
-
-def refused(call: Any, *arguments: Any) -> tuple[str, object, str]:
-    with pytest.raises(InputError) as caught:
-        call(*arguments)
-    return caught.value.key, caught.value.value, caught.value.allowed
 
 
 @pytest.fixture

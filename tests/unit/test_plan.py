@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from bprr.commands.main import main
-from bprr.ground.errors import InputError
 from bprr.ground.swarm import LanguageModel
 from bprr.plan.devices import paced
 from bprr.plan.distances import FACTORS, FLOORS_MS, distances_of
@@ -20,6 +19,7 @@ from bprr.plan.readers import read_inventory
 from bprr.plan.record import PlanRecord
 
 from .planned_rings import planned_rings
+from .refusals import refusal
 
 MODEL = ("--model", "meta-llama/Meta-Llama-3-70B", "--quant", "nf4", "--prove", "0")
 FEW = ("--sessions", "20")
@@ -43,12 +43,6 @@ def planned(capsys, *arguments):
     status = main(["plan", *map(str, arguments), "--json"])
     out = capsys.readouterr().out
     return status, json.loads(out) if status == 0 else out
-
-
-def refusal(call, *arguments):
-    with pytest.raises(InputError) as refused:
-        call(*arguments)
-    return refused.value
 
 
 # What is read ------------------------------------------------------------------------------------

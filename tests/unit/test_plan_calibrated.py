@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from bprr.ground.errors import InputError
 from bprr.plan.calibrate import (
     Calibration,
     Observed,
@@ -22,6 +21,7 @@ from bprr.plan.make import Made
 from bprr.plan.record import ChainRecord, HopRecord, Value
 from bprr.plan.summary import summary_of
 
+from .refusals import refused_text
 from .toy_plan import arm_of, toy_problem
 
 
@@ -54,12 +54,6 @@ def plan(tmp_path_factory, configuration):
 ROW = {"start": 2, "first_token": 3.5, "end": 5.5, "tokens": 5}
 
 
-def refused(call, *arguments):
-    with pytest.raises(InputError) as caught:
-        call(*arguments)
-    return str(caught.value)
-
-
 # Logs -------------------------------------------------------------------------------------------
 
 
@@ -88,7 +82,7 @@ def refused(call, *arguments):
 )  # fmt: skip
 def test_rows_that_cannot_be(plan, change, said):
     rows = [(2, ROW)] * 9 + [(11, {**ROW, **change})]
-    assert refused(sessions_of, rows, plan, "log") == f"log (line 11): {said}"
+    assert refused_text(sessions_of, rows, plan, "log") == f"log (line 11): {said}"
 
 
 def test_how_many_sessions_there_have_to_be(plan):
@@ -97,7 +91,7 @@ def test_how_many_sessions_there_have_to_be(plan):
     )
     assert len(found) == 8 and found[0][1:] == (1500, 2000)
     said = "x: rows: got 7; allowed: at least 8 sessions of two tokens and more"
-    assert refused(sessions_of, [(2, ROW)] * 7, plan, "x") == said
+    assert refused_text(sessions_of, [(2, ROW)] * 7, plan, "x") == said
 
 
 @pytest.mark.parametrize(
@@ -125,7 +119,7 @@ def test_logs_in_files(plan, tmp_path):
     path = tmp_path / "log"
     line = json.dumps(ROW)
     path.write_text("\n".join([line, "", *[line] * 7, '{"start": 1}']), encoding="utf-8")
-    assert refused(read_log, path, plan).startswith(f"{path} (line 10): first_token: got None")
+    assert refused_text(read_log, path, plan).startswith(f"{path} (line 10): first_token: got None")
     path.write_text("\n".join([" ", line, "", *[line] * 7]), encoding="utf-8")
     assert len(read_log(path, plan)) == 8
     for text, said in {
@@ -134,17 +128,17 @@ def test_logs_in_files(plan, tmp_path):
         " (char 1)'; allowed: one JSON object a line",
     }.items():
         path.write_text(f"{line}\n{text}\n", encoding="utf-8")
-        assert refused(read_log, path, plan) == f"{path}: {said}"
+        assert refused_text(read_log, path, plan) == f"{path}: {said}"
     header = "start,first_token,end,tokens,client"
     path.write_text("\n".join([header, *["0,1,2,3,Oslo"] * 8]), encoding="utf-8")
     found = read_log(path, plan)
     assert found[0][1:] == (1000, 500) and found[0].chain.place == "Oslo"
     path.write_text("\n".join([header, *["0,1,2,3,Oslo"] * 7, "0,1,2,3,Rome"]), encoding="utf-8")
-    assert refused(read_log, path, plan) == (
+    assert refused_text(read_log, path, plan) == (
         f"{path} (line 9): client: got 'Rome'; allowed: Paris, Oslo"
     )
     path.write_text("start,end,chain\n0,1,a\n", encoding="utf-8")
-    assert refused(read_log, path, plan) == (
+    assert refused_text(read_log, path, plan) == (
         f"{path}: columns: got 'no first_token, tokens'; allowed: start, first_token, end, tokens,"
         " chain, client, input_tokens"
     )
@@ -157,7 +151,7 @@ def test_plans_and_calibrations_in_files(plan, tmp_path):
     assert read_plan(path).model_dump() == plan.model_dump()
     path.write_text("[]", encoding="utf-8")
     said = f"{path}: file: got 'list'; allowed: plan.json of bprr plan"
-    assert refused(read_plan, tmp_path) == said
+    assert refused_text(read_plan, tmp_path) == said
     path.write_text("hop_overhead_ms: [1.0, 2.0, 3.0]\n", encoding="utf-8")
     found = read_calibration(path)
     assert found.model_dump() == {
@@ -272,11 +266,11 @@ def test_servers_of_unknown_speed_and_long_lists(plan):
     assert [hop.computing_ms.value for hop in found.chain.hops] == pytest.approx([0, 20])
     many = [servers[0].model_copy(update={"name": f"s{n}"}) for n in range(40)]
     wide = plan.model_copy(update={"placement": [*many, *plan.placement]})
-    told = refused(sessions_of, [(2, {**ROW, "chain": "z"})] * 8, wide, "x")
+    told = refused_text(sessions_of, [(2, {**ROW, "chain": "z"})] * 8, wide, "x")
     assert told.endswith(f"allowed: {', '.join(f's{n}' for n in range(30))}")
     hops = [plan.chains[0].hops[0].model_copy(update={"name": f"h{n}"}) for n in range(40)]
     chains = [plan.chains[0].model_copy(update={"hops": hops})]
-    told = refused(
+    told = refused_text(
         sessions_of, [(2, {**ROW, "chain": "d"})] * 8, plan.model_copy(update={"chains": chains}),
         "x",
     )  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 import bprr.plan.changes as changes
 import bprr.plan.make as make
 import bprr.plan.predict as predict
-from bprr.ground.errors import InfeasibleError, InputError
+from bprr.ground.errors import InfeasibleError
 from bprr.placement.base import Placement
 from bprr.plan.arms import own_arm
 from bprr.plan.changes import Change, changed_inventory, halved_distances, losses, most_rate, spares
@@ -20,15 +20,10 @@ from bprr.plan.machines import Inventory, Machine
 from bprr.plan.make import Made, Optimum, bottleneck, plan_of, standard_changes
 from bprr.plan.predict import chains, curve, loaded, rates
 
+from .refusals import refused_text
 from .toy_plan import MACHINES, SERVED, arm_of, round_trips, toy_problem
 
 CHAIN = ([1, 1, 3, 4], [0, 2, 2, 1])
-
-
-def refused(call, *arguments):
-    with pytest.raises(InputError) as caught:
-        call(*arguments)
-    return str(caught.value)
 
 
 # Changes ----------------------------------------------------------------------------------------
@@ -42,11 +37,11 @@ def refused(call, *arguments):
     ],
 )
 def test_changes_that_cannot_be(tmp_path, what, said):
-    told = refused(changed_inventory, Inventory(tmp_path, MACHINES), what)
+    told = refused_text(changed_inventory, Inventory(tmp_path, MACHINES), what)
     assert told == f"command line: {said}"
     many = Inventory(tmp_path, tuple(Machine(f"m{n}") for n in range(40)))
     names = ", ".join(f"m{n}" for n in range(30))
-    assert refused(changed_inventory, many, "-e").endswith(f"allowed: -NAME of {names}")
+    assert refused_text(changed_inventory, many, "-e").endswith(f"allowed: -NAME of {names}")
 
 
 def test_machines_more_and_less(tmp_path):

@@ -10,7 +10,6 @@ import bprr.plan.distances as distances
 import bprr.plan.gazetteer as gazetteer
 import bprr.plan.health_monitor as health_monitor
 import bprr.plan.nvidia_smi as nvidia_smi
-from bprr.ground.errors import InputError
 from bprr.ground.files import read_json
 from bprr.ground.swarm import LanguageModel
 from bprr.plan.distances import distances_of
@@ -25,14 +24,8 @@ from bprr.plan.nvidia_smi import read_folder
 from bprr.plan.readers import read_inventory
 from bprr.plan.servers_csv import read_servers
 
+from .refusals import refused_text
 from .toy_plan import MACHINES, MODEL, round_trips
-
-
-def refused(call, *arguments):
-    with pytest.raises(InputError) as caught:
-        call(*arguments)
-    return str(caught.value)
-
 
 # PETALS' health monitor -------------------------------------------------------------------------
 
@@ -91,7 +84,7 @@ def test_servers_that_are_not_online_are_left_out(report):
     found = report(offline[0], *said, offline[1])
     assert [each.name for each in found.machines] == ["server-01", "server-02"]
     assert found.remarks[1:] == (f"{report.path}: 2 of 4 servers are not online, and left out",)
-    assert refused(report, *offline) == (
+    assert refused_text(report, *offline) == (
         f"{report.path}: servers: got 0; allowed: at least one server"
     )
 
@@ -136,7 +129,7 @@ def test_numbers_that_a_failed_measurement_leaves(report, key, value, read):
     ],
 )  # fmt: skip
 def test_rows_that_cannot_be(report, wrong, said):
-    assert refused(report, row(), wrong) == f"{report.path}: server_rows[1]: {said}"
+    assert refused_text(report, row(), wrong) == f"{report.path}: server_rows[1]: {said}"
     assert report(row(span={"start": 0, "end": 10_000})).machines[0].span == (0, 10_000)
 
 
@@ -157,7 +150,7 @@ def test_rows_that_cannot_be(report, wrong, said):
     ],
 )  # fmt: skip
 def test_files_that_are_no_report(report, content, said):
-    assert refused(lambda: report(content=content)) == f"{report.path}: {said}"
+    assert refused_text(lambda: report(content=content)) == f"{report.path}: {said}"
 
 
 def test_one_model_of_several(report):
@@ -168,10 +161,10 @@ def test_one_model_of_several(report):
         assert report(content=content, served=served).machines[0].span[0] == start
     listed = "one of the models of the report: Alpha 7B, Beta 7B, gamma, model 4"
     for served, shown in {"7b": "'7b'", "": "''", None: "None", "delta": "'delta'"}.items():
-        assert refused(lambda served=served: report(content=content, served=served)) == (
+        assert refused_text(lambda served=served: report(content=content, served=served)) == (
             f"{report.path}: --served: got {shown}; allowed: {listed}"
         )
-    assert refused(lambda: report(row(), served="x")).endswith("report: Toy")
+    assert refused_text(lambda: report(row(), served="x")).endswith("report: Toy")
     assert health_monitor.USABLE == "online"
 
 
@@ -198,7 +191,7 @@ def test_one_model_of_several(report):
 def test_outputs_that_cannot_be(tmp_path, text, said):
     path = tmp_path / "host.csv"
     path.write_text(text, encoding="utf-8")
-    assert refused(read_folder, tmp_path) == f"{path}: {said}"
+    assert refused_text(read_folder, tmp_path) == f"{path}: {said}"
 
 
 def test_folders_of_outputs(tmp_path, monkeypatch):
@@ -208,7 +201,7 @@ def test_folders_of_outputs(tmp_path, monkeypatch):
         " --query-gpu=name,memory.total --format=csv"
     )
     (tmp_path / "places.csv").write_text("host,place\nx,Rome\nz,Oslo\n", encoding="utf-8")
-    assert refused(read_folder, tmp_path) == told
+    assert refused_text(read_folder, tmp_path) == told
     output = "Memory.Total [GB], NAME\n10, T4\n"
     for name in ("x.csv", "y.txt", "z/gpus.csv", "w/gpus.txt", "v/deeper/gpus.csv"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -234,7 +227,7 @@ def test_folders_of_outputs(tmp_path, monkeypatch):
     monkeypatch.setattr(nvidia_smi, "MOST_FILES", 4)
     assert len(read_folder(tmp_path).machines) == 5
     monkeypatch.setattr(nvidia_smi, "MOST_FILES", 3)
-    assert refused(read_folder, tmp_path) == told.replace("got 0", "got 4")
+    assert refused_text(read_folder, tmp_path) == told.replace("got 0", "got 4")
 
 
 def test_how_many_files_there_may_be():
@@ -254,7 +247,9 @@ def test_how_many_files_there_may_be():
     with pytest.raises(KeyError, match=r"places\.csv"):
         read_folder(folder)
     folder.count = 4097
-    assert refused(read_folder, folder).startswith("folder: files: got 4097; allowed: a folder of")
+    assert refused_text(read_folder, folder).startswith(
+        "folder: files: got 4097; allowed: a folder of"
+    )
 
 
 def test_how_long_an_output_may_be(tmp_path):
@@ -264,7 +259,7 @@ def test_how_long_an_output_may_be(tmp_path):
     path.write_text(text.ljust(1_000_000, "\n"), encoding="utf-8")
     assert len(read_folder(tmp_path).machines) == 1
     path.write_text(text.ljust(1_000_001, "\n"), encoding="utf-8")
-    assert refused(read_folder, tmp_path).startswith(f"{path}: ")
+    assert refused_text(read_folder, tmp_path).startswith(f"{path}: ")
 
 
 def test_memory_that_is_taken_is_remarked(tmp_path):
@@ -294,7 +289,7 @@ def test_throughputs_that_cannot_be(tmp_path, content, said):
     (tmp_path / "h.csv").write_text("name, memory.total [GB]\nT4, 10\n", encoding="utf-8")
     path = tmp_path / "h.throughput_v5.json"
     path.write_text(json.dumps(content), encoding="utf-8")
-    assert refused(read_folder, tmp_path) == f"{path}: {said}"
+    assert refused_text(read_folder, tmp_path) == f"{path}: {said}"
 
 
 # Tables of servers ------------------------------------------------------------------------------
@@ -319,7 +314,7 @@ def test_all_that_a_table_may_say(tmp_path):
         path.write_text(text, encoding="utf-8")
         assert read_inventory(path, "x", True).machines[0].name == "mine"
     path.write_text("[]", encoding="utf-8")
-    assert "model_reports" in refused(read_inventory, path)
+    assert "model_reports" in refused_text(read_inventory, path)
 
 
 @pytest.mark.parametrize(
@@ -341,19 +336,19 @@ def test_all_that_a_table_may_say(tmp_path):
 def test_tables_that_cannot_be(tmp_path, header, line, said):
     path = tmp_path / "servers.csv"
     path.write_text(f"{header}\n{line}\n", encoding="utf-8")
-    assert refused(read_servers, path) == f"{path}{said}"
+    assert refused_text(read_servers, path) == f"{path}{said}"
 
 
 def test_how_many_machines_there_may_be(tmp_path):
     most = [Machine(f"m{n}") for n in range(4096)]
     assert len(once(most, tmp_path)) == 4096
     said = f"{tmp_path}: servers: got 4097; allowed: at most 4,096"
-    assert refused(once, [*most, Machine("a")], tmp_path) == said
+    assert refused_text(once, [*most, Machine("a")], tmp_path) == said
     many = [Machine(name) for name in "abcdefghijklm" * 2]
     said = f"{tmp_path}: name: got 'a, b, c, d, e, f, g, h, i, j'; allowed: each name once"
-    assert refused(once, many, tmp_path) == said
+    assert refused_text(once, many, tmp_path) == said
     assert span_of("0:100000", "x", "y") == (0, 100_000)
-    assert refused(span_of, "0:1000000", "here", "key") == (
+    assert refused_text(span_of, "0:1000000", "here", "key") == (
         "here: key: got '0:1000000'; allowed: blocks as PETALS has them: a:b, from 0, without b"
     )
 
@@ -380,9 +375,9 @@ def test_models_by_their_names(tmp_path, configuration):
     bare = tmp_path / "bare"
     bare.write_text(json.dumps(config), encoding="utf-8")
     assert served_model(str(bare), None, named).title == "bare"
-    lost = refused(served_model, str(tmp_path / "none.json"), None, named)
+    lost = refused_text(served_model, str(tmp_path / "none.json"), None, named)
     assert lost.startswith(f"{tmp_path / 'none.json'}: ")
-    said = refused(served_model, "Qwen/Qwen3-32", None, {})
+    said = refused_text(served_model, "Qwen/Qwen3-32", None, {})
     assert said.startswith(
         "command line: --model: got 'Qwen/Qwen3-32'; allowed: did you mean Qwen/Qwen3-32B? a"
         " config.json, or "
@@ -400,7 +395,7 @@ def test_how_blocks_are_stored(quant, bits, more):
     found = stored_as(model, quant)
     assert found.block_gb == pytest.approx(1e6 * bits / 8 * more / 1e9)
     assert (found.name, found.key_value_groups) == ("own", 4)
-    assert refused(stored_as, MODEL, quant) == (
+    assert refused_text(stored_as, MODEL, quant) == (
         f"command line: --quant: got '{quant}'; allowed: parameters_per_block of toy; or no --quant"
     )
 
@@ -433,7 +428,7 @@ def test_goals_as_they_are_written(text, goals):
     ("text", "part"), [("ttft=0.0s", "ttft=0.0s"), ("ttft=1s,x", "x"), ("ttft=1s@p9", "ttft=1s@p9")]
 )
 def test_goals_that_are_none(text, part):
-    assert refused(parse_goals, text) == (
+    assert refused_text(parse_goals, text) == (
         f"command line: --slo: got '{part}'; allowed: e.g. ttft=5s,token=400ms@p95 (mean, p50, p95,"
         " p99)"
     )
@@ -483,18 +478,18 @@ def test_places_of_every_kind():
     ],
 )  # fmt: skip
 def test_places_that_are_none(text, said):
-    told = refused(locate, text, "here", "place")
+    told = refused_text(locate, text, "here", "place")
     assert told == f"here: place: got '{text}'; allowed: {said}"
 
 
 def test_regions_of_clouds_that_are_none():
     known = [code for kind, code in gazetteer._table().codes if kind == "aws"]
-    told = refused(locate, "aws:eu-wst-1", "x", "y")
+    told = refused_text(locate, "aws:eu-wst-1", "x", "y")
     assert told.startswith("x: y: got 'aws:eu-wst-1'; allowed: did you mean eu-west-1? ")
     assert told.partition("? ")[2] == ", ".join(known[:40])
     many = [code for kind, code in gazetteer._table().codes if kind == "azure"]
     assert len(many) > 40
-    told = refused(locate, "azure:zzzz", "x", "y")
+    told = refused_text(locate, "azure:zzzz", "x", "y")
     assert told == f"x: y: got 'azure:zzzz'; allowed: {', '.join(many[:40])}"
 
 
@@ -516,11 +511,13 @@ def test_one_of_several_places(monkeypatch):
     assert locate("ABC", "x", "y") == (0, 0) and locate("abc", "x", "y") == (3, 3)
     assert locate("Abc", "x", "y") == (3, 3) and locate("aws:R", "x", "y") == (5, 5)
     begin = "allowed: one of several: coordinates, an airport's code or 'city, country': "
-    assert refused(locate, "Town", "x", "y").endswith(f"{begin}AA at 0.50,0.50; BB at 50.00,50.00")
-    assert refused(locate, "ville, cc", "x", "y").endswith(
+    assert refused_text(locate, "Town", "x", "y").endswith(
+        f"{begin}AA at 0.50,0.50; BB at 50.00,50.00"
+    )
+    assert refused_text(locate, "ville, cc", "x", "y").endswith(
         f"{begin}CC at 10.00,10.00; CC at 20.00,10.00"
     )
-    assert "a city, an airport" in refused(locate, "Town, CC", "x", "y")
+    assert "a city, an airport" in refused_text(locate, "Town, CC", "x", "y")
 
 
 def test_land_has_a_dot_in_every_cell(monkeypatch):
@@ -552,14 +549,14 @@ def test_round_trips_that_were_measured(tmp_path):
     assert network.latitude_deg[0] == pytest.approx(49, abs=0.2)
     assert network.longitude_deg[0] == pytest.approx(2.5, abs=0.2)
     lost = Inventory(tmp_path, (Machine("c", place=""), Machine("d", place="Rome")))
-    assert refused(distances_of, lost, (), path) == (
+    assert refused_text(distances_of, lost, (), path) == (
         f"{tmp_path}: place of c: got 'c'; allowed: a name of {path}: paris, b"
     )
     lost = Inventory(tmp_path, (Machine("d", place="Rome"),))
-    assert refused(distances_of, lost, (), path) == (
+    assert refused_text(distances_of, lost, (), path) == (
         f"{tmp_path}: place of d: got 'd or Rome'; allowed: a name of {path}: paris, b"
     )
-    assert refused(distances_of, inventory, ("Rome",), path) == (
+    assert refused_text(distances_of, inventory, ("Rome",), path) == (
         f"command line: --clients: got 'Rome'; allowed: a name of {path}: paris, b"
     )
 
@@ -585,12 +582,12 @@ def test_distances_over_great_circles(tmp_path):
     assert found.network.latitude_deg.tolist() == [0, 0, 90]
     assert distances_of(inventory, ()).client_node.tolist() == [0]
     lost = Inventory(tmp_path, (Machine("a", place="0,0"), Machine("b"), Machine("c")))
-    assert refused(distances_of, lost, ()) == (
+    assert refused_text(distances_of, lost, ()) == (
         f"{tmp_path}: place of b: got 'nothing'; allowed: where it stands"
     )
     wrong = Inventory(tmp_path, (Machine("a", place="95,0"),))
-    assert refused(distances_of, wrong, ()).startswith(f"{tmp_path}: place: got '95,0'")
-    assert refused(distances_of, inventory, ("95,0",)).startswith(
+    assert refused_text(distances_of, wrong, ()).startswith(f"{tmp_path}: place: got '95,0'")
+    assert refused_text(distances_of, inventory, ("95,0",)).startswith(
         "command line: --clients: got '95,0'"
     )
 
@@ -598,15 +595,15 @@ def test_distances_over_great_circles(tmp_path):
 def test_distances_of_which_nothing_is_known(tmp_path):
     inventory = Inventory(tmp_path, (Machine("a"), Machine("b")))
     said = f"{tmp_path}: place: got 'nothing'; allowed: a column place, or --rtt FILE"
-    assert refused(distances_of, inventory, ()) == said
+    assert refused_text(distances_of, inventory, ()) == said
     pinged = Inventory(tmp_path, (Machine("a", pings_ms={"a": 0.5}), Machine("b")))
-    assert refused(distances_of, pinged, ("Rome", "Oslo")) == (
+    assert refused_text(distances_of, pinged, ("Rome", "Oslo")) == (
         "command line: --clients: got 'Rome, Oslo'; allowed: --rtt FILE with their distances: pings"
         " name no places"
     )
     nowhere = Inventory(tmp_path, (Machine("a", pings_ms={"a": float("nan")}), Machine("b")))
     said = f"{tmp_path}: next_pings: got 'none'; allowed: pings, or --rtt FILE"
-    assert refused(distances_of, nowhere, ()) == said
+    assert refused_text(distances_of, nowhere, ()) == said
 
 
 def test_pings_each_way(tmp_path):

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from bprr.ground import files, storage, tables
-from bprr.ground.errors import InputError
 from bprr.ground.files import read_json, read_text, regular_file
 from bprr.ground.storage import read_table, replacing, write_table
 from bprr.ground.tables import (
@@ -27,13 +26,9 @@ from bprr.ground.tables import (
     read_csv,
 )
 
+from .refusals import refused
+
 NAN, INF = float("nan"), float("inf")
-
-
-def refused(call: Any, *arguments: Any, **named: Any) -> tuple[str, object, str]:
-    with pytest.raises(InputError) as caught:
-        call(*arguments, **named)
-    return caught.value.key, caught.value.value, caught.value.allowed
 
 
 BOUND = Column("number", infinite=True)

@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bprr.ground.errors import InputError
 from bprr.scenario.trace_families import FAMILIES
 from bprr.scenario.traces import read_trace
 
+from .refusals import refusal
 from .traces import loaded, replay
 
 KINDS = {
@@ -76,12 +76,6 @@ def test_every_family_has_columns_of_its_own():
 @pytest.fixture
 def case(root):
     return lambda name: root / "tests/cases/traces" / name
-
-
-def refusal(call):
-    with pytest.raises(InputError) as refused:
-        call()
-    return refused.value
 
 
 def test_columns_do_not_shift(case):

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import bprr.scenario.traces as traces
-from bprr.ground.errors import InputError
 from bprr.scenario.trace_families import FAMILIES, SECONDS, Family, family_of
 from bprr.scenario.traces import Trace, read_trace
+
+from .refusals import refused
 
 OWN = "timestamp,input_tokens,output_tokens\n"
 COLUMNS = {"arrival": "when", "input_tokens": "in", "output_tokens": "out"}
@@ -25,12 +26,6 @@ def written(tmp_path: Path) -> Any:
         return path
 
     return write
-
-
-def refused(call: Any, *arguments: Any, **named: Any) -> tuple[str, object, str]:
-    with pytest.raises(InputError) as caught:
-        call(*arguments, **named)
-    return caught.value.key, caught.value.value, caught.value.allowed
 
 
 def rows(trace: Trace) -> list[tuple[Any, ...]]:

@@ -207,8 +207,8 @@ def waiting_bound_ms(
     """
     blocks, most = swarm.model.blocks, conservative_blocks(swarm, 1, request.cache_tokens)
     rate_per_s = PRICED_AT * capacity_of_any_placement(swarm, request)
-    # Schedules that cost the same are many, and the last bit of a price chooses among them: without
-    # it the search, whose every step proves a bound, goes the same way wherever it runs.
+    # Schedules that cost the same are many: the last bit of a price would choose among them, and
+    # with it the way of the search, whose every step proves a bound.
     prices = np.round(fluid_bound(swarm, request, service, rate_per_s).prices, DECIMALS)
     if not prices.any():  # of servers that are all as good: one price for all
         prices = np.ones(swarm.servers)
